@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Counted allocation over the C library's. The counters are statistics
+ * (relaxed); the fault hook is armed by tests only.
+ */
+#include "base/mem.h"
+
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+static _Atomic uint64_t allocations;
+static _Atomic uint64_t live_bytes;
+static _Atomic uint64_t fail_countdown; /* 0: disarmed */
+static _Atomic bool fail_forever;
+
+static bool refused(void)
+{
+	uint64_t left = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
+	if (LIKELY(left == 0))
+		return false;
+	if (left > 1) {
+		atomic_store_explicit(&fail_countdown, left - 1, memory_order_relaxed);
+		return false;
+	}
+	if (!atomic_load_explicit(&fail_forever, memory_order_relaxed))
+		atomic_store_explicit(&fail_countdown, 0, memory_order_relaxed);
+	return true;
+}
+
+static void *counted(void *ptr)
+{
+	if (ptr != NULL) {
+		atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&live_bytes, malloc_usable_size(ptr), memory_order_relaxed);
+	}
+	return ptr;
+}
+
+void *mem_alloc(size_t size)
+{
+	return refused() ? NULL : counted(malloc(size != 0 ? size : 1));
+}
+
+void *mem_zalloc(size_t size)
+{
+	return refused() ? NULL : counted(calloc(1, size != 0 ? size : 1));
+}
+
+void *mem_zalloc_array(size_t count, size_t size)
+{
+	size_t bytes;
+	return size_mul(count, size, &bytes) ? mem_zalloc(bytes) : NULL;
+}
+
+void *mem_realloc(void *ptr, size_t size)
+{
+	if (ptr == NULL)
+		return mem_alloc(size);
+	if (refused())
+		return NULL;
+	size_t before = malloc_usable_size(ptr);
+	void *grown = realloc(ptr, size != 0 ? size : 1);
+	if (grown != NULL) {
+		atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&live_bytes, malloc_usable_size(grown) - before, memory_order_relaxed);
+	}
+	return grown;
+}
+
+void mem_free(void *ptr)
+{
+	if (ptr == NULL)
+		return;
+	atomic_fetch_sub_explicit(&live_bytes, malloc_usable_size(ptr), memory_order_relaxed);
+	free(ptr);
+}
+
+char *mem_strdup(struct str s)
+{
+	char *copy = mem_alloc(s.len + 1);
+	if (copy == NULL)
+		return NULL;
+	if (s.len > 0)
+		memcpy(copy, s.data, s.len);
+	copy[s.len] = '\0';
+	return copy;
+}
+
+void *mem_or_abort(void *ptr)
+{
+	ASSERT(ptr != NULL);
+	return ptr;
+}
+
+struct mem_stats mem_stats(void)
+{
+	return (struct mem_stats){
+		.allocations = atomic_load_explicit(&allocations, memory_order_relaxed),
+		.live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed),
+	};
+}
+
+void mem_fail_at(uint64_t n, bool forever)
+{
+	atomic_store_explicit(&fail_forever, forever, memory_order_relaxed);
+	atomic_store_explicit(&fail_countdown, n, memory_order_relaxed);
+}
