@@ -42,6 +42,7 @@ struct sats_element { /* of a product, or a variant of a sum */
 struct sats_type {
 	uint8_t tag;     /* enum sats_tag */
 	uint8_t special; /* enum sats_special */
+	uint32_t plain_size; /* > 0: all values have this many bytes and equal values equal bytes; 0: not known */
 	uint32_t ref;    /* SATS_REF: index into the typespace */
 	uint32_t count;  /* SATS_SUM, SATS_PRODUCT */
 	const struct sats_element *elements;
@@ -64,6 +65,7 @@ const struct sats_type *sats_sum_of(struct arena *arena, const struct sats_eleme
 const struct sats_type *sats_option_of(struct arena *arena, const struct sats_type *some);
 const struct sats_type *sats_ref_to(struct arena *arena, uint32_t index);
 enum sats_special sats_special_of(const struct sats_type *type);
+const char *sats_tag_name(enum sats_tag tag);          /* "U64", "Array" … */
 bool sats_is_bytes(const struct sats_type *type);      /* Array<U8> */
 bool sats_is_integer(const struct sats_type *type);    /* I8 … U256 */
 bool sats_is_plain_enum(const struct sats_type *type); /* sum, >= 1 variants, all unit */
@@ -92,9 +94,11 @@ void sats_type_pretty(struct buf *out, const struct sats_type *type);
 
 /* ---- values ---- */
 /*
- * A type compiled for walking values. `fixed_size` >= 0 when every value has
- * that many bytes. `any_bytes`: every byte pattern of that size is valid.
+ * A type compiled for walking values: `ops` is a program (layout.c).
+ * `fixed_size` >= 0 when every value has that many bytes. `any_bytes`: every
+ * byte pattern of that size is valid.
  */
+struct sats_op;
 struct sats_layout {
 	const struct sats_type *type;
 	const struct sats_typespace *space;
@@ -103,6 +107,9 @@ struct sats_layout {
 	uint32_t max_size; /* UINT32_MAX: unbounded */
 	bool any_bytes;
 	bool recursive;    /* contains a cyclic ref */
+	uint16_t height;   /* levels of nesting below it, cyclic refs not followed */
+	uint32_t op_count;
+	const struct sats_op *ops;
 };
 enum wl_err sats_layout_create(struct arena *arena, const struct sats_typespace *space, const struct sats_type *type,
 	const struct sats_layout **out, struct error *error);
@@ -121,6 +128,9 @@ struct sats_row_layout {
 	uint32_t column_count;
 	const struct sats_layout **columns;
 	const int32_t *offsets; /* of column i when fixed, else -1 */
+	/* A column without an offset begins `gaps[i]` bytes after the end of variable column number
+	 * `behind[i]` (1 = the first one); `variables` lists those columns. */
+	const uint32_t *gaps, *behind, *variables;
 };
 enum wl_err sats_row_layout_create(struct arena *arena, const struct sats_typespace *space,
 	const struct sats_type *product, const struct sats_row_layout **out, struct error *error);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COMMITLOG_H
+#define COMMITLOG_H
+/*
+ * commitlog: the log of one database, and the storage under it.
+ *
+ * A record is one committed transaction, opaque bytes here; it has an offset
+ * (0, 1, 2 …). The executor appends records to the open batch; submit hands
+ * the batch to a writer thread, which writes it and calls fdatasync once, then
+ * publishes the durable offset. At most one batch of a database is in flight;
+ * what is appended meanwhile joins the next one: group commit without a timer.
+ *
+ * Threading: append and submit: executor only. commitlog_durable: any thread.
+ * The on_durable callback runs on a writer thread and must not block.
+ *
+ * Failure: a write or fdatasync that fails is final: state becomes
+ * COMMITLOG_FAILED, nothing more is promised, append refuses. No space while a
+ * segment is being prepared, before any promise: COMMITLOG_READ_ONLY, which
+ * ends by itself when there is space again.
+ *
+ * On disk (README.md has the layout and the invariants): zero-filled segments
+ * of batches {magic, nonce, first offset, length, CRC of the previous batch,
+ * CRC}. A bad batch with nothing valid behind it is a torn tail and is cut; one
+ * with valid batches behind it is corruption and is named, file and offset.
+ */
+#include "base/buf.h"
+
+enum {
+	COMMITLOG_SEGMENT_BYTES = 16 << 20,
+	COMMITLOG_PENDING_BYTES_MAX = 256 << 20, /* appended but not yet written: append then says WL_ERR_UNAVAILABLE */
+	COMMITLOG_FORMAT_VERSION = 1,
+};
+#define COMMITLOG_NONE UINT64_MAX /* no offset yet */
+
+/*
+ * The border to storage: what the log needs of files. Implementations: local
+ * files (commitlog_storage_local), memory, and a faulty simulated disk for
+ * tests (storage_faulty.h: drops, tears and reorders what was not synced).
+ * Every call may fail with errno set; -1 or false.
+ */
+struct storage_file;
+struct storage {
+	const struct storage_ops *ops;
+};
+struct storage_ops {
+	struct storage_file *(*open)(struct storage *, const char *path, bool create);
+	int64_t (*read)(struct storage_file *, void *data, size_t len, uint64_t at);
+	bool (*write)(struct storage_file *, const void *data, size_t len, uint64_t at); /* whole or error */
+	bool (*allocate)(struct storage_file *, uint64_t size); /* zero-filled to size */
+	bool (*truncate)(struct storage_file *, uint64_t size);
+	bool (*sync)(struct storage_file *);                    /* fdatasync */
+	int64_t (*size)(struct storage_file *);
+	void (*close)(struct storage_file *);
+	bool (*rename)(struct storage *, const char *from, const char *to); /* and the directory is synced */
+	bool (*remove)(struct storage *, const char *path);
+	bool (*make_dirs)(struct storage *, const char *path);  /* mkdir -p, each parent synced */
+	bool (*sync_dir)(struct storage *, const char *path);
+	/* Calls fn for each name in the directory; absent directory = no names. */
+	bool (*list)(struct storage *, const char *path, void (*fn)(void *context, const char *name), void *context);
+};
+struct storage *commitlog_storage_local(void); /* the one instance; needs no freeing */
+/* Whole small files, crash-safe: temp + sync + rename + directory sync. */
+enum wl_err storage_put(struct storage *storage, const char *path, const void *data, size_t len, struct error *error);
+enum wl_err storage_get(struct storage *storage, const char *path, struct buf *out, struct error *error);
+
+/* Threads that write batches, shared by all databases of a host. */
+struct commitlog_writers;
+struct commitlog_writers *commitlog_writers_create(uint32_t threads);
+void commitlog_writers_destroy(struct commitlog_writers *writers);
+
+enum commitlog_state { COMMITLOG_OK, COMMITLOG_READ_ONLY, COMMITLOG_FAILED };
+struct commitlog;
+struct commitlog_options {
+	struct storage *storage;            /* NULL: in memory, appended records vanish, all offsets durable at once */
+	struct commitlog_writers *writers;
+	const char *dir;
+	uint64_t segment_bytes;             /* 0 = COMMITLOG_SEGMENT_BYTES */
+	void (*on_durable)(void *context, uint64_t offset, enum commitlog_state state);
+	void *context;
+};
+typedef enum wl_err (*commitlog_replay_fn)(void *context, uint64_t offset, struct bytes record, struct error *error);
+
+/* Opens or creates the log in `dir`, cuts a torn tail, and calls `replay` for every record in order.
+ * WL_ERR_CORRUPT names file and byte offset. */
+enum wl_err commitlog_open(const struct commitlog_options *options, commitlog_replay_fn replay, void *replay_context,
+	struct commitlog **out, struct error *error);
+/* Writes and syncs what is pending, then closes. */
+void commitlog_close(struct commitlog *log);
+
+/*
+ * Appends one record: begin gives the buffer to encode into (executor's own, already positioned), end closes it and
+ * assigns the offset; cancel takes it back. Records of any size.
+ */
+enum wl_err commitlog_begin(struct commitlog *log, struct buf **out) CHECKED;
+uint64_t commitlog_end(struct commitlog *log); /* COMMITLOG_NONE: memory ran out, nothing was appended */
+void commitlog_cancel(struct commitlog *log);
+/* Hands what was appended to a writer, unless a batch is in flight (it then follows by itself). Cheap when empty. */
+void commitlog_submit(struct commitlog *log);
+
+uint64_t commitlog_last(const struct commitlog *log);    /* last offset assigned, COMMITLOG_NONE when none; executor */
+uint64_t commitlog_durable(const struct commitlog *log); /* COMMITLOG_NONE when none */
+enum commitlog_state commitlog_state(const struct commitlog *log);
+size_t commitlog_pending_bytes(const struct commitlog *log);
+uint64_t commitlog_size_bytes(const struct commitlog *log); /* on disk */
+/* Blocks until `offset` is durable. False when the log has failed or `timeout_ms` passed. Not the executor. */
+bool commitlog_wait(struct commitlog *log, uint64_t offset, uint32_t timeout_ms);
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RUNTIME_H
+#define RUNTIME_H
+/*
+ * runtime: runs module code. One interface, engines behind it (wasm/ now, js/
+ * later); the syscalls of the module ABI are implemented once, in syscalls.c,
+ * against the store.
+ *
+ * Threading: a runtime and a program are shared by all threads; an instance is
+ * used by one thread at a time (the main instance: the executor). Compiling may
+ * take seconds: background threads only.
+ *
+ * Errors: everything a guest does wrong is an outcome with a text, never an
+ * abort. After RUNTIME_TRAP or RUNTIME_TIMEOUT the instance must be replaced.
+ *
+ * Source: module-abi.md.
+ */
+#include "base/buf.h"
+#include "store/store.h"
+
+enum {
+	RUNTIME_GUEST_MEMORY_MAX = 1 << 30,      /* default cap of a guest's linear memory, bytes */
+	RUNTIME_CALL_MS_MAX_DEFAULT = 10000,     /* [limits] reducer-ms; 0 = none */
+	RUNTIME_PROGRAM_BYTES_MAX = 256 << 20,
+	RUNTIME_ITERATORS_MAX = 1 << 16,         /* open in one instance */
+	RUNTIME_ITERATOR_BYTES_MAX = 1 << 30,    /* copied for open iterators of one instance */
+	RUNTIME_CHUNK_BYTES = 32768,             /* an iterator's chunk is closed once it exceeds this */
+};
+
+enum runtime_kind { RUNTIME_WASM = 0, RUNTIME_JS = 1 }; /* as st_module.program_kind */
+
+struct runtime;
+struct runtime_options {
+	const char *cache_dir;        /* compiled code, authenticated under cache_key; NULL = none */
+	uint8_t cache_key[32];
+	uint64_t guest_memory_max;    /* 0 = default */
+	uint32_t call_ms_max;         /* UINT32_MAX = default; 0 = none */
+};
+struct runtime *runtime_create(const struct runtime_options *options, struct error *error);
+void runtime_destroy(struct runtime *runtime);
+
+/* A compiled program, shared by hash among databases. */
+struct runtime_program;
+/* `error` holds what a client sees, e.g. "failed to parse WebAssembly module: …", ABI and link errors. */
+enum wl_err runtime_compile(struct runtime *runtime, enum runtime_kind kind, struct bytes code,
+	const uint8_t hash[32], struct runtime_program **out, struct buf *error);
+struct runtime_program *runtime_program_share(struct runtime_program *program);
+void runtime_program_release(struct runtime_program *program);
+
+/* What the syscalls need of the database above: filled in by it, one per instance, outlives the instance. */
+struct runtime_env {
+	struct store *store;
+	struct identity database_identity;
+	void *context; /* given back to the callbacks */
+	/* A record of console_log or a timer; `function` is the function last started or empty. NULL .data = absent.
+	 * line UINT32_MAX = absent. */
+	void (*log)(void *context, uint8_t level, struct str target, struct str filename, uint32_t line,
+		struct str function, struct str message, int64_t micros);
+	/* volatile_nonatomic_schedule_immediate; NULL = not served. */
+	void (*schedule_immediate)(void *context, struct str reducer, struct bytes args);
+	/* A row was inserted into or updated in a schedule table by the module. May be NULL. */
+	void (*schedule_row)(void *context, struct store_table *table, struct store_row row, int64_t call_micros);
+};
+
+struct runtime_instance;
+/* Links, runs start section, _initialize, __preinit__*, __setup__, __describe_module__ in this order; the time limit
+ * applies to all of them together. `description` (may be NULL) receives the BSATN RawModuleDef. */
+enum wl_err runtime_instance_create(struct runtime_program *program, const struct runtime_env *env,
+	struct buf *description, struct runtime_instance **out, struct buf *error);
+void runtime_instance_destroy(struct runtime_instance *instance); /* NULL is fine */
+
+enum runtime_outcome {
+	RUNTIME_OK,
+	RUNTIME_USER_ERROR, /* reducer returned 1: `text` is its message */
+	RUNTIME_FAILED,     /* unknown return code, missing export …: `text` says; the instance lives on */
+	RUNTIME_TRAP,       /* `text` is for people, with the guest's own reason; clients see RUNTIME_FATAL_TEXT */
+	RUNTIME_TIMEOUT,    /* over the time limit; same rules as a trap */
+};
+#define RUNTIME_FATAL_TEXT "The instance encountered a fatal error."
+
+struct runtime_call {
+	uint32_t id;
+	struct str name; /* for the log's `function` */
+	struct identity sender;
+	struct connection_id connection;
+	int64_t timestamp; /* micros */
+	struct bytes args;
+};
+struct runtime_result {
+	struct str text;      /* borrowed until the next call on this instance */
+	struct bytes value;   /* procedures: the returned BSATN */
+	uint64_t nanos;       /* of guest and syscalls together */
+};
+/* With an open transaction in env->store; the caller commits or rolls back. */
+enum runtime_outcome runtime_call_reducer(struct runtime_instance *instance, const struct runtime_call *call,
+	struct runtime_result *result);
+/* Without one. */
+enum runtime_outcome runtime_call_procedure(struct runtime_instance *instance, const struct runtime_call *call,
+	struct runtime_result *result);
+/* Bytes of the guest's memory that are in use. */
+uint64_t runtime_instance_memory(const struct runtime_instance *instance);
+#endif

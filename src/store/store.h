@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORE_H
+#define STORE_H
+/*
+ * store: the tables of one database. Rows as validated BSATN in pages,
+ * indexes of u32 row numbers, transactions that write in place with an undo
+ * list, sequences, system tables.
+ *
+ * Threading: executor only (whoever holds the database's token). Nothing here
+ * locks. No row pointer outlives the next write to its table; what leaves the
+ * executor is the delta's bytes.
+ *
+ * Errors: enum store_status; the text of the last failure is made by
+ * store_error_text. Rollback allocates nothing and cannot fail. A failed
+ * statement leaves the transaction usable.
+ *
+ * Source: datastore-and-durability.md sections 1-7, 17; module-abi.md 2.4, 2.7, 2.8.
+ */
+#include "sats/sats.h"
+
+enum {
+	STORE_SYSTEM_ID_MAX = 4095,
+	STORE_FIRST_USER_ID = 4096,
+	STORE_PAGE_BYTES = 16 << 10,
+	STORE_ROW_BYTES_MAX = 64 << 20,
+	STORE_INDEX_COLUMNS_MAX = 64,
+};
+
+/* Ids of system tables (section 2). 21-26 are reserved for newer releases. */
+enum {
+	ST_TABLE = 1, ST_COLUMN, ST_SEQUENCE, ST_INDEX, ST_CONSTRAINT, ST_MODULE, ST_CLIENT, ST_VAR, ST_SCHEDULED,
+	ST_ROW_LEVEL_SECURITY, ST_CONNECTION_CREDENTIALS, ST_VIEW, ST_VIEW_PARAM, ST_VIEW_COLUMN, ST_VIEW_SUB,
+	ST_VIEW_ARG, ST_EVENT_TABLE, ST_TABLE_ACCESSOR, ST_INDEX_ACCESSOR, ST_COLUMN_ACCESSOR,
+	ST_TABLE_COUNT = 20,
+};
+
+enum store_status {
+	STORE_OK,
+	STORE_NO_TABLE,         /* errno 4 */
+	STORE_NO_INDEX,         /* 5 */
+	STORE_INDEX_NOT_UNIQUE, /* 14 */
+	STORE_NO_ROW,           /* 15: update found no row with that key */
+	STORE_UNIQUE_VIOLATION, /* 12 */
+	STORE_BAD_KEY,          /* 3: key, bounds or relation do not decode */
+	STORE_BAD_ROW,          /* trap: row bytes do not decode */
+	STORE_NOT_ORDERED,      /* trap: range scan of a hash index */
+	STORE_SCHEDULE_TOO_LONG,/* 13 */
+	STORE_LIMIT,            /* trap: row or table too large */
+	STORE_MEMORY,           /* trap */
+};
+
+struct store;
+struct store_table;
+struct store_index;
+
+/* ---- schema as others see it (immutable while the table lives) ---- */
+enum store_index_kind { STORE_BTREE, STORE_HASH, STORE_DIRECT };
+struct store_column {
+	struct str name, accessor;
+	const struct sats_type *type;
+};
+struct store_index_def {
+	uint32_t id;
+	struct str name, accessor; /* accessor: the alias of st_index_accessor; NULL data when none */
+	enum store_index_kind kind;
+	bool unique;
+	uint32_t column_count;
+	const uint16_t *columns;
+};
+struct store_constraint_def { /* unique */
+	uint32_t id;
+	struct str name;
+	uint32_t column_count;
+	const uint16_t *columns;
+};
+struct store_sequence_def {
+	uint32_t id;
+	struct str name;
+	uint16_t column;
+	i128 start, min, max, increment, allocated;
+};
+struct store_table_def {
+	uint32_t id; /* ids of 0 are assigned by store_table_create */
+	struct str name, accessor;
+	const struct sats_type *row_type; /* product without refs */
+	uint32_t column_count, index_count, constraint_count, sequence_count;
+	const struct store_column *columns;
+	const struct store_index_def *indexes;
+	const struct store_constraint_def *constraints;
+	const struct store_sequence_def *sequences;
+	int32_t primary_key;  /* column or -1 */
+	int32_t schedule_at;  /* column of a schedule table, or -1 */
+	struct str schedule_name, schedule_function;
+	bool is_public, is_event, is_system;
+	bool is_ephemeral;    /* view backing table: not logged, column 0 hidden */
+};
+
+/* ---- life ---- */
+struct store *store_create(void); /* with the system tables bootstrapped; NULL when out of memory */
+void store_destroy(struct store *store);
+
+struct store_table *store_table_by_id(struct store *store, uint32_t id);
+struct store_table *store_table_by_name(struct store *store, struct str name); /* canonical, then accessor */
+struct store_table *store_table_next(struct store *store, struct store_table *after); /* by id; NULL starts and ends */
+struct store_index *store_index_by_id(struct store *store, uint32_t id);
+struct store_index *store_index_by_name(struct store *store, struct str name); /* canonical, then accessor */
+
+const struct store_table_def *store_table_def(const struct store_table *table);
+const struct sats_row_layout *store_table_layout(const struct store_table *table);
+uint64_t store_table_row_count(const struct store_table *table); /* visible in the open transaction */
+const struct store_index_def *store_index_def(const struct store_index *index);
+struct store_table *store_index_table(const struct store_index *index);
+/* An index whose columns are exactly `columns` in any order, or NULL. For the planner. */
+struct store_index *store_table_index_on(struct store_table *table, const uint16_t *columns, uint32_t count);
+
+/* ---- transactions ---- */
+void store_tx_begin(struct store *store);
+bool store_tx_active(const struct store *store);
+struct arena *store_tx_arena(struct store *store); /* reset at the end of the transaction */
+
+/* Net effect of a commit by value, rows as BSATN back to back. Borrowed until the next store_tx_begin. */
+struct store_delta_rows {
+	uint32_t count;
+	const uint8_t *data;
+	size_t len;
+	const uint32_t *ends;  /* end offset of each row in data; NULL when all have fixed_size bytes */
+	uint32_t fixed_size;
+};
+struct store_delta_table {
+	struct store_table *table;
+	struct store_delta_rows inserts, deletes;
+	/* With a primary key: delete i and insert i (i < updated) are before and after of one row. */
+	uint32_t updated;
+	bool truncated; /* had deletes, no inserts, and is empty now */
+};
+struct store_delta {
+	uint32_t table_count; /* only tables that changed, by ascending id */
+	const struct store_delta_table *tables;
+	bool durable; /* some table that is logged changed: the commit consumes an offset */
+};
+static inline struct bytes store_delta_row(const struct store_delta_rows *rows, uint32_t i)
+{
+	if (rows->ends == NULL)
+		return (struct bytes){ rows->data + (size_t)i * rows->fixed_size, rows->fixed_size };
+	uint32_t from = i == 0 ? 0 : rows->ends[i - 1];
+	return (struct bytes){ rows->data + from, rows->ends[i] - from };
+}
+/* STORE_MEMORY when the delta cannot be built: the transaction is then still open; roll it back. */
+enum store_status store_tx_commit(struct store *store, struct store_delta *delta);
+void store_tx_rollback(struct store *store);
+/* Text of the last failed call, as datastore section 17 has it. */
+struct str store_error_text(struct store *store);
+
+/* ---- rows: all need an open transaction ---- */
+struct store_row {
+	uint32_t number; /* of the row within its table; stable while the row lives */
+	uint32_t len;
+	const uint8_t *data;
+};
+/*
+ * Inserts the row in data[0..*len). Set semantics: an equal row already there is success.
+ * On success generated columns (sequences, value 0) are written back to the start of `data` as BSATN, *len = their
+ * size (0 when none). `row` (may be NULL) receives the stored row. Trailing bytes: STORE_BAD_ROW.
+ */
+enum store_status store_insert(struct store *store, struct store_table *table, uint8_t *data, size_t *len,
+	struct store_row *row);
+/* Replaces the row with the same key in the unique `index`. Write-back as above. */
+enum store_status store_update(struct store *store, struct store_table *table, struct store_index *index,
+	uint8_t *data, size_t *len, struct store_row *row);
+/* By row number of a live row (from a cursor). */
+enum store_status store_delete(struct store *store, struct store_table *table, uint32_t row_number);
+/* A BSATN array of whole rows; counts rows really deleted. */
+enum store_status store_delete_all_by_eq(struct store *store, struct store_table *table, const uint8_t *relation,
+	size_t len, uint32_t *deleted);
+enum store_status store_clear(struct store *store, struct store_table *table, uint64_t *deleted);
+
+/* ---- reading ---- */
+/*
+ * A cursor is valid until the next write to its table (see store_watch).
+ * Row data borrow the page until then. Public only so that it can live on the stack.
+ */
+struct store_cursor {
+	struct store_table *table;
+	struct store_index *index; /* NULL: whole table */
+	uint64_t state[8];
+	const void *pointers[4];
+};
+/* Bounds as module-abi.md section 2.7: prefix columns concatenated; rstart/rend = tag byte + value. */
+struct store_range {
+	const uint8_t *prefix;
+	size_t prefix_len;
+	uint32_t prefix_elems;
+	const uint8_t *start;
+	size_t start_len;
+	const uint8_t *end;
+	size_t end_len;
+};
+void store_scan(struct store_table *table, struct store_cursor *cursor);
+enum store_status store_scan_point(struct store_index *index, const uint8_t *key, size_t len,
+	struct store_cursor *cursor);
+enum store_status store_scan_range(struct store_index *index, const struct store_range *range,
+	struct store_cursor *cursor);
+bool store_cursor_next(struct store_cursor *cursor, struct store_row *row); /* false at the end */
+/* Deletes what a scan yields; counts. */
+enum store_status store_delete_range(struct store *store, struct store_index *index, const struct store_range *range,
+	uint32_t *deleted);
+enum store_status store_delete_point(struct store *store, struct store_index *index, const uint8_t *key, size_t len,
+	uint32_t *deleted);
+
+/* Called once, before the first write to `table` after it was added; then it is unlinked. An open iterator
+ * copies the rest of its rows there. */
+struct store_watch {
+	struct store_watch *next, **link; /* private; NULL link = not registered */
+	void (*before_write)(struct store_watch *watch);
+};
+void store_watch_add(struct store_table *table, struct store_watch *watch);
+void store_watch_remove(struct store_watch *watch); /* no-op when not registered */
+
+/* ---- schema changes: in an open transaction; system rows are written too ---- */
+enum store_status store_table_create(struct store *store, const struct store_table_def *def, struct store_table **out);
+/* The table's whole definition with its ids, for the log: written before the rows that need it. */
+void store_table_encode(const struct store_table *table, struct buf *out);
+
+/* ---- replay: outside transactions, no constraint errors, no delta ---- */
+enum wl_err store_replay_table(struct store *store, const uint8_t *encoded, size_t len, struct error *error);
+/* `rows` back to back. With a primary key an insert replaces the row that has its key. An equal row is a no-op. */
+enum wl_err store_replay_insert(struct store *store, struct store_table *table, const uint8_t *rows, size_t len,
+	uint32_t count, struct error *error);
+enum wl_err store_replay_delete(struct store *store, struct store_table *table, const uint8_t *rows, size_t len,
+	uint32_t count, struct error *error);
+enum wl_err store_replay_truncate(struct store *store, struct store_table *table, struct error *error);
+/* After the last record: sequences take their positions from st_sequence.allocated. */
+enum wl_err store_replay_done(struct store *store, struct error *error);
+
+struct store_memory { uint64_t row_bytes, index_bytes, other_bytes; };
+struct store_memory store_memory(const struct store *store);
+struct store_memory store_table_memory(const struct store_table *table);
+/* Order-independent checksum of the visible rows. */
+uint64_t store_table_checksum(struct store_table *table);
+#endif
