@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DATABASE_H
+#define DATABASE_H
+/*
+ * database: one database: its tables, its module, its log, its clients, and
+ * the executor through which everything that reads or changes it must go.
+ *
+ * The executor is a token and a mailbox, not a thread. Whoever delivers mail
+ * may take the token if it is free (database_run_pending) and drain the
+ * mailbox; mail that arrives meanwhile is drained by the holder before it lets
+ * go. database_step owns no thread, so a simulator can call it.
+ *
+ * Threading: functions marked [any] from any thread; [blocking] wait for the
+ * executor and possibly the disk: never from a network loop. Network loops
+ * write messages into an inbox (database_inbox) and get blocks back through
+ * the sink.
+ *
+ * Lifetime: shared by reference count. A closed database answers
+ * WL_ERR_UNAVAILABLE and its clients have been closed.
+ */
+#include "base/buf.h"
+#include "base/thread.h"
+#include "commitlog/commitlog.h"
+#include "module/module.h"
+#include "runtime/runtime.h"
+#include "subs/delivery.h"
+
+struct module_log;
+struct database;
+
+/* Where blocks go: filled in by the api room, one for the host. */
+struct database_sink {
+	void *context;
+	uint32_t loop_count;
+	void (*deliver)(void *context, struct delivery_block *block); /* [any] takes it */
+	/* The durable offset moved, and loop `loop` has asked to hear of it (database_await_durable). [any] */
+	void (*durable)(void *context, struct database *database, uint32_t loop);
+};
+struct database_options {
+	struct identity identity, owner;
+	const char *dir;             /* its folder: log/ and module_logs/ below it; ignored when in_memory */
+	bool in_memory;
+	struct runtime *runtime;
+	struct commitlog_writers *writers;
+	struct module_log *log;      /* taken: closed with the database */
+	const struct database_sink *sink;
+	/* [blocking] The bytes of a program by its Keccak-256 hash. */
+	enum wl_err (*program)(void *context, const uint8_t hash[32], struct buf *out, struct error *error);
+	void *program_context;
+	uint32_t reducer_ms_max;
+};
+
+/*
+ * Opens a database that exists: replays its log, compiles its program, disconnects clients that a crash left
+ * behind. [blocking]
+ */
+enum wl_err database_open(const struct database_options *options, struct database **out, struct buf *error);
+/*
+ * Creates one from a program: schema and `init` in one transaction; durable when it returns. On failure nothing
+ * remains in `dir`. WL_ERR_INVALID: the program or its definition; WL_ERR_DENIED: `init` failed, text = its message.
+ */
+enum wl_err database_create(const struct database_options *options, enum runtime_kind kind, struct bytes program,
+	struct database **out, struct buf *error);
+/*
+ * Replaces the program. Same hash: nothing happens. Tables must stay as they are (WL_ERR_UNSUPPORTED otherwise).
+ * On any failure the old module keeps running. [blocking]
+ */
+enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes program, struct buf *error);
+/* Closes every client (1001, reason), flushes the log, frees tables and module when the last share goes. [blocking] */
+void database_close(struct database *db, struct str reason);
+struct database *database_share(struct database *db);
+void database_release(struct database *db);
+bool database_closed(const struct database *db);
+
+/* ---- what others may know [any] ---- */
+const struct identity *database_identity(const struct database *db);
+const struct identity *database_owner(const struct database *db);
+struct module_def *database_module(struct database *db); /* a share of the running definition: release it */
+struct module_log *database_log(struct database *db);
+uint64_t database_durable(const struct database *db);  /* COMMITLOG_NONE: none yet; UINT64_MAX - 1: all (in memory) */
+/* Asks for sink->durable(loop) at the next advance; returns the durable offset after asking (no lost wake-up). */
+uint64_t database_await_durable(struct database *db, uint32_t loop);
+bool database_wait_durable(struct database *db, uint64_t offset, uint32_t timeout_ms); /* [blocking] */
+void **database_loop_slot(struct database *db, uint32_t loop); /* the sink's own pointer for this pair; loop only */
+void delivery_block_done(struct delivery_block *block);        /* gives a consumed block back */
+struct database_stats {
+	uint64_t transactions, rolled_back, reducer_calls, clients, rows, row_bytes, index_bytes, log_bytes, guest_bytes;
+	uint64_t executor_nanos;
+};
+void database_stats(struct database *db, struct database_stats *out); /* [any], approximate */
+
+/* ---- callers ---- */
+struct database_caller {
+	struct identity identity;
+	struct connection_id connection; /* zero = none */
+	struct str jwt_payload;          /* for st_connection_credentials */
+};
+
+/* ---- network clients: messages of one loop, in order ---- */
+/*
+ * A client is made by the loop, and belongs to the executor from its CONNECT until the loop has sent its
+ * DISCONNECT (always the last message; the executor then frees it). Protocol messages carry the client's raw
+ * message bytes: decoding beyond the tag happens on the executor, in place.
+ */
+struct database_client;
+struct database_client_options {
+	struct database_caller caller;
+	struct str token;      /* echoed in the identity message */
+	uint64_t conn;         /* net_conn */
+	uint32_t loop;
+	uint8_t protocol;      /* 2 or 3 */
+	uint8_t compression;   /* enum net_compression */
+	bool confirmed;
+};
+struct database_client *database_client_create(struct database *db, const struct database_client_options *options);
+
+enum database_message_kind { DATABASE_CONNECT, DATABASE_PROTOCOL, DATABASE_DISCONNECT };
+struct database_inbox; /* mail of one loop being collected */
+/* The loop's open inbox for this database; made when there is none. NULL: no memory (drop the connection). [loop] */
+struct database_inbox *database_inbox_open(struct database *db, uint32_t loop);
+/* Appends a message; `data` is copied. False: no memory. */
+bool database_inbox_put(struct database_inbox *inbox, enum database_message_kind kind, struct database_client *client,
+	const void *data, size_t len);
+/* Hands the mail over. Does not run anything. */
+void database_inbox_post(struct database *db, struct database_inbox *inbox);
+
+/* Runs the executor if its token is free: at most `budget` messages or 500 us. True: mail is left. [any], guest code
+ * runs here. */
+bool database_run_pending(struct database *db, uint32_t budget);
+
+/* ---- requests that wait [blocking] ---- */
+/* Runs fn(db, arg) on the executor. WL_ERR_UNAVAILABLE when closed. */
+enum wl_err database_run(struct database *db, void (*fn)(struct database *db, void *arg), void *arg);
+
+enum database_outcome {
+	DATABASE_COMMITTED,
+	DATABASE_RETURNED,        /* procedure: value */
+	DATABASE_USER_ERROR,      /* text */
+	DATABASE_FATAL,           /* trap, time limit, internal error: text */
+	DATABASE_PROCEDURE_FATAL, /* text */
+	DATABASE_NO_SUCH,
+	DATABASE_IS_LIFECYCLE,    /* text */
+	DATABASE_BAD_ARGUMENTS,   /* text */
+	DATABASE_CONNECT_REFUSED, /* client_connected failed: text */
+	DATABASE_CLOSED,
+};
+struct database_result {
+	enum database_outcome outcome;
+	struct buf text;   /* message, or the JSON of a returned value */
+	uint64_t micros;   /* execution */
+	uint64_t offset;   /* to wait for before answering; COMMITLOG_NONE */
+	bool started;      /* the function ran: duration and energy headers are due */
+};
+void database_result_deinit(struct database_result *result);
+/* POST …/call: connect, call with JSON arguments, disconnect; reducer or procedure. Waits for durability. */
+void database_call_json(struct database *db, const struct database_caller *caller, struct str function,
+	struct str json, struct database_result *result);
+/* POST …/sql: connect, one statement, disconnect. On success `json` is the whole body. WL_ERR_INVALID: text = cause;
+ * WL_ERR_DENIED: connect refused. */
+enum wl_err database_sql(struct database *db, const struct database_caller *caller, struct str sql, bool confirmed,
+	struct buf *json, uint64_t *micros, struct buf *error);
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HOST_H
+#define HOST_H
+/*
+ * host: the databases of one process: names, owners, locks, programs, and
+ * which of them are open. Control data survives kill -9 whole: every change is
+ * durable before its function returns.
+ *
+ * Threading: [any], and all may block (disk, compiling): worker threads only.
+ *
+ * Source: http-api.md sections 4, 5, 14, 15.
+ */
+#include "auth/auth.h"
+#include "database/database.h"
+
+struct host;
+struct host_options {
+	const char *data_dir;
+	bool in_memory;      /* databases write nothing; keys, programs, code cache and control data may */
+	struct auth *auth;
+	const struct database_sink *sink;
+	uint32_t reducer_ms_max;
+	uint64_t guest_memory_max;
+	uint64_t module_log_bytes_max;
+};
+/* Locks the folder (spacetime.pid), checks its version (metadata.toml) both ways, reads control data. */
+enum wl_err host_open(const struct host_options *options, struct host **out, struct error *error);
+/* Closes all databases (1001), flushes, unlocks. */
+void host_close(struct host *host);
+
+struct host_record {
+	struct identity identity, owner;
+	uint8_t initial_program[32];
+	enum runtime_kind kind;
+	bool locked;
+};
+/* A name resolves even when its database is gone (names survive). */
+bool host_resolve(struct host *host, struct str name, struct identity *out);
+bool host_record(struct host *host, const struct identity *id, struct host_record *out);
+/* A share of the open database; opens it if needed. WL_ERR_NOT_FOUND: no such database. */
+enum wl_err host_database(struct host *host, const struct identity *id, struct database **out, struct buf *error);
+/* Calls fn for each open database. */
+void host_each_open(struct host *host, void (*fn)(void *context, struct database *db), void *context);
+
+/* ---- names ---- */
+bool host_name_valid(struct str name, const char **reason); /* [a-z0-9]+(-[a-z0-9]+)* */
+void host_names(struct host *host, const struct identity *id, void (*fn)(void *context, struct str name), void *context);
+enum host_name_result { HOST_NAME_OK, HOST_NAME_TAKEN, HOST_NAME_DENIED /* its domain belongs to another user */, HOST_NAME_IO };
+enum host_name_result host_name_add(struct host *host, struct str name, const struct identity *database,
+	const struct identity *caller, struct error *error);
+/* Replaces all names of a database; `which` names the one refused. */
+enum host_name_result host_names_replace(struct host *host, const struct identity *database, const struct str *names,
+	uint32_t count, const struct identity *caller, struct buf *which, struct error *error);
+void host_databases_of(struct host *host, const struct identity *owner,
+	void (*fn)(void *context, const struct identity *id), void *context); /* in creation order */
+
+/* ---- publish, reset, delete, lock ---- */
+struct host_publish {
+	struct identity database; /* where to; exists or not */
+	struct identity caller;
+	enum runtime_kind kind;
+	struct bytes program;
+	bool clear;               /* reset an existing one */
+	uint32_t confirm_ms;
+};
+enum host_op { HOST_CREATED, HOST_UPDATED };
+/* Errors as database_create and database_update; WL_ERR_DENIED with `owner_denied` when the caller is not the owner. */
+enum wl_err host_publish(struct host *host, const struct host_publish *publish, enum host_op *op, bool *owner_denied,
+	struct buf *error);
+enum wl_err host_reset(struct host *host, const struct identity *id, enum runtime_kind kind, struct bytes program,
+	struct buf *error);
+enum wl_err host_delete(struct host *host, const struct identity *id, struct error *error);
+enum wl_err host_lock(struct host *host, const struct identity *id, bool locked, struct error *error);
+/* Compiles and validates a program without publishing it (pre_publish, reset). */
+enum wl_err host_check_program(struct host *host, enum runtime_kind kind, struct bytes program,
+	struct module_def **out, struct buf *error);
+struct str host_data_dir(const struct host *host);
+#endif
