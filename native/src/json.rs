@@ -99,6 +99,16 @@ impl<'de> Visitor<'de> for Value<'_> {
         self.0.push(if value { TRUE } else { FALSE }, "").map(drop)
     }
 
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        self.0.push(NUMBER, itoa::Buffer::new().format(value)).map(drop)
+    }
+
+    /// Only numbers with a minus sign come this way, so zero is `-0`.
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
+        let mut space = itoa::Buffer::new();
+        self.0.push(NUMBER, if value == 0 { "-0" } else { space.format(value) }).map(drop)
+    }
+
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
         self.0.push(STRING, value).map(drop)
     }
@@ -113,7 +123,8 @@ impl<'de> Visitor<'de> for Value<'_> {
         Ok(())
     }
 
-    /// A number arrives here as well, disguised as a map (`arbitrary_precision`).
+    /// A number that is no 64-bit integer arrives here too, disguised as a map
+    /// (`arbitrary_precision`).
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<(), A::Error> {
         let index = self.0.push(OBJECT, "")?;
         let mut count = 0;
