@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Accounts and transfers between them: the workload of the benchmarks.
+
+use spacetimedb::{reducer, table, ReducerContext, Table};
+
+#[table(accessor = accounts, public)]
+pub struct Account {
+    #[primary_key]
+    id: u32,
+    balance: i64,
+}
+
+/// Inserts accounts 0 to n - 1.
+#[reducer]
+pub fn seed(ctx: &ReducerContext, n: u32, balance: i64) {
+    for id in 0..n {
+        ctx.db.accounts().insert(Account { id, balance });
+    }
+}
+
+/// Inserts n accounts with distinct keys from all of u32, in an order that only `seed` decides.
+#[reducer]
+pub fn seed_random(ctx: &ReducerContext, n: u32, seed: u64) {
+    for step in 0..n {
+        ctx.db.accounts().insert(Account { id: scatter(step, seed), balance: 1_000_000 });
+    }
+}
+
+/// A permutation of u32: every step can be undone, so distinct steps give distinct keys.
+fn scatter(step: u32, seed: u64) -> u32 {
+    let mut x = step ^ seed as u32;
+    for _ in 0..2 {
+        x ^= x >> 16;
+        x = x.wrapping_mul(0x7feb_352d);
+        x ^= x >> 15;
+        x = x.wrapping_mul(0x846c_a68b);
+        x ^= x >> 16;
+        x = x.wrapping_add((seed >> 32) as u32);
+    }
+    x
+}
+
+/// Moves `amount` from one account to another.
+#[reducer]
+pub fn transfer(ctx: &ReducerContext, from: u32, to: u32, amount: i64) -> Result<(), String> {
+    if from == to {
+        return Err("from and to are the same account".into());
+    }
+    if amount < 0 {
+        return Err("amount is negative".into());
+    }
+    let accounts = ctx.db.accounts().id();
+    let payer = accounts.find(from).ok_or_else(|| format!("no account {from}"))?;
+    let payee = accounts.find(to).ok_or_else(|| format!("no account {to}"))?;
+    if payer.balance < amount {
+        return Err(format!("account {from} holds only {}", payer.balance));
+    }
+    accounts.update(Account { balance: payer.balance - amount, ..payer });
+    accounts.update(Account { balance: payee.balance + amount, ..payee });
+    Ok(())
+}
+
+/// The cost of a call without any work.
+#[reducer]
+pub fn nothing(_ctx: &ReducerContext) {}
