@@ -258,8 +258,7 @@ static enum wl_err inline_composite(struct inliner *in, const struct sats_type *
 	}
 	copy->elements = elements;
 	copy->count = type->count;
-	/* Special types are recognised inline only, before refs are resolved. */
-	copy->special = (uint8_t)sats_special_of(type);
+	copy->special = (uint8_t)sats_special_of(copy);
 	copy->plain_size = plain_size_of(copy);
 	*out = copy;
 	return WL_OK;

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Walks values by the programs of their layouts: the check that every value
+ * from outside passes once, the size of a value, and the columns of a row.
+ *
+ * Invariants:
+ * 1. The check reads nothing at or after `end`; lengths are compared with
+ *    what is left before they are used.
+ * 2. Each element of an array consumes bytes or fails (layout.c), so the time
+ *    is bounded by the length of the data, whatever counts it declares.
+ * 3. Nesting is bounded by SATS_DEPTH_MAX.
+ * 4. The fast check says only yes or no; the words come from a second, slow
+ *    walk by type, so that the common path carries no texts.
+ */
+#include "sats/layout_internal.h"
+
+static inline bool checks_pass(const uint8_t *at, const struct sats_check *checks, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (UNLIKELY(at[checks[i].offset] >= checks[i].limit))
+			return false;
+	return true;
+}
+
+static bool elements_pass(const uint8_t *at, uint32_t count, const struct sats_op *op)
+{
+	if (op->count == 0)
+		return true;
+	if (op->size == 1 && op->checks[0].limit == 2) {
+		uint8_t seen = 0; /* bools: one pass without branches */
+		for (uint32_t i = 0; i < count; i++)
+			seen |= at[i];
+		return seen < 2;
+	}
+	for (uint32_t i = 0; i < count; i++, at += op->size)
+		if (!checks_pass(at, op->checks, op->count))
+			return false;
+	return true;
+}
+
+static bool check_value(const struct sats_layout *layout, const uint8_t **cursor, const uint8_t *end, uint32_t depth);
+
+static bool check_array(const struct sats_op *op, uint32_t count, const uint8_t **cursor, const uint8_t *end,
+	uint32_t depth)
+{
+	if (depth + op->levels > SATS_DEPTH_MAX)
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		if (!check_value(op->sub, cursor, end, depth + op->levels))
+			return false;
+	return true;
+}
+
+static bool check_value(const struct sats_layout *layout, const uint8_t **cursor, const uint8_t *end, uint32_t depth)
+{
+	const uint8_t *at = *cursor;
+	for (const struct sats_op *op = layout->ops, *last = op + layout->op_count; op < last; op++) {
+		size_t left = (size_t)(end - at);
+		if (op->code == OP_FIXED) {
+			if (UNLIKELY(left < op->size || !checks_pass(at, op->checks, op->count)))
+				return false;
+			at += op->size;
+			continue;
+		}
+		if (op->code == OP_SUM) {
+			if (left < 1 || *at >= op->count || depth + op->levels > SATS_DEPTH_MAX)
+				return false;
+			const struct sats_layout *variant = op->variants[*at++];
+			if (variant->op_count > 0 && !check_value(variant, &at, end, depth + op->levels))
+				return false;
+			continue;
+		}
+		if (op->code == OP_CALL) {
+			if (depth + op->levels > SATS_DEPTH_MAX || !check_value(op->sub, &at, end, depth + op->levels))
+				return false;
+			continue;
+		}
+		if (UNLIKELY(left < 4))
+			return false;
+		uint32_t count = load_u32(at);
+		at += 4;
+		left -= 4;
+		switch (op->code) {
+		case OP_STRING:
+			if (left < count || !utf8_valid(at, count))
+				return false;
+			at += count;
+			break;
+		case OP_ARRAY_FIXED:
+			if (left < (uint64_t)count * op->size || !elements_pass(at, count, op))
+				return false;
+			at += (size_t)count * op->size;
+			break;
+		case OP_ARRAY_EMPTY:
+			if (count > SATS_ZERO_SIZE_ELEMENTS_MAX)
+				return false;
+			break;
+		default:
+			if (!check_array(op, count, &at, end, depth))
+				return false;
+		}
+	}
+	*cursor = at;
+	return true;
+}
+
+enum wl_err sats_validate(const struct sats_layout *layout, const uint8_t *data, size_t len, size_t *consumed,
+	struct error *error)
+{
+	if (layout->any_bytes && LIKELY(len >= layout->min_size)) {
+		*consumed = layout->min_size;
+		return WL_OK;
+	}
+	const uint8_t *at = data;
+	if (LIKELY(check_value(layout, &at, data + len, 0))) {
+		*consumed = (size_t)(at - data);
+		return WL_OK;
+	}
+	enum wl_err err = sats_explain_failure(layout, data, len, error);
+	return err != WL_OK ? err : fail(error, WL_ERR_LIMIT, "recursion limit exceeded");
+}
+
+/* ---- trusted walks ---- */
+
+static const uint8_t *skip_value(const struct sats_layout *layout, const uint8_t *at)
+{
+	if (layout->fixed_size >= 0)
+		return at + layout->fixed_size;
+	for (const struct sats_op *op = layout->ops, *last = op + layout->op_count; op < last; op++) {
+		switch (op->code) {
+		case OP_FIXED:
+			at += op->size;
+			break;
+		case OP_STRING:
+			at += 4 + (size_t)load_u32(at);
+			break;
+		case OP_ARRAY_FIXED:
+			at += 4 + (size_t)load_u32(at) * op->size;
+			break;
+		case OP_ARRAY_EMPTY:
+			at += 4;
+			break;
+		case OP_ARRAY: {
+			uint32_t count = load_u32(at);
+			at += 4;
+			for (uint32_t i = 0; i < count; i++)
+				at = skip_value(op->sub, at);
+			break;
+		}
+		case OP_SUM: {
+			uint8_t tag = *at++;
+			DEBUG_ASSERT(tag < op->count);
+			at = skip_value(op->variants[tag], at);
+			break;
+		}
+		default:
+			at = skip_value(op->sub, at);
+		}
+	}
+	return at;
+}
+
+size_t sats_size(const struct sats_layout *layout, const uint8_t *valid)
+{
+	if (layout->fixed_size >= 0)
+		return (size_t)layout->fixed_size;
+	return (size_t)(skip_value(layout, valid) - valid);
+}
+
+const uint8_t *sats_column_slow(const struct sats_row_layout *layout, const uint8_t *row, uint32_t index)
+{
+	DEBUG_ASSERT(index < layout->column_count);
+	const uint8_t *at = row;
+	for (uint32_t i = 0; i < layout->behind[index]; i++) {
+		uint32_t variable = layout->variables[i];
+		at = skip_value(layout->columns[variable], at + layout->gaps[variable]);
+	}
+	return at + layout->gaps[index];
+}
