@@ -9,6 +9,7 @@ struct explainer {
 	const struct sats_typespace *space;
 	struct reader r;
 	struct error *error;
+	uint32_t empty; /* elements without bytes met so far */
 };
 
 static enum wl_err too_short(struct explainer *e)
@@ -51,7 +52,7 @@ static enum wl_err explain_array(struct explainer *e, const struct sats_type *ty
 		enum wl_err err = explain(e, type->element, depth + 1);
 		if (err != WL_OK)
 			return err;
-		if (reader_left(&e->r) == before && count > SATS_ZERO_SIZE_ELEMENTS_MAX)
+		if (reader_left(&e->r) == before && ++e->empty > SATS_ZERO_SIZE_ELEMENTS_MAX)
 			return fail(e->error, WL_ERR_LIMIT, "allocation of %u elements failed", count);
 	}
 	return WL_OK;
@@ -95,6 +96,6 @@ static enum wl_err explain(struct explainer *e, const struct sats_type *type, ui
 
 enum wl_err sats_explain_failure(const struct sats_layout *layout, const uint8_t *data, size_t len, struct error *error)
 {
-	struct explainer e = { layout->space, reader_of(data, len), error };
+	struct explainer e = { layout->space, reader_of(data, len), error, 0 };
 	return explain(&e, layout->type, 0);
 }

@@ -16,7 +16,7 @@
 enum {
 	SATS_DEPTH_MAX = 128,      /* nesting of types and of values */
 	SATS_TYPE_NODES_MAX = 1 << 20,
-	SATS_ZERO_SIZE_ELEMENTS_MAX = 1 << 20, /* elements of an array whose element type has no bytes */
+	SATS_ZERO_SIZE_ELEMENTS_MAX = 1 << 20, /* array elements without bytes in one value */
 };
 
 enum sats_tag {

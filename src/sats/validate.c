@@ -6,8 +6,9 @@
  * Invariants:
  * 1. The check reads nothing at or after `end`; lengths are compared with
  *    what is left before they are used.
- * 2. Each element of an array consumes bytes or fails (layout.c), so the time
- *    is bounded by the length of the data, whatever counts it declares.
+ * 2. Each element of an array consumes bytes or fails (layout.c), and elements
+ *    without bytes are limited per value, so the time of every later walk is
+ *    bounded by the length of the data, whatever counts it declares.
  * 3. Nesting is bounded by SATS_DEPTH_MAX.
  * 4. The fast check says only yes or no; the words come from a second, slow
  *    walk by type, so that the common path carries no texts.
@@ -38,24 +39,28 @@ static bool elements_pass(const uint8_t *at, uint32_t count, const struct sats_o
 	return true;
 }
 
-static bool check_value(const struct sats_layout *layout, const uint8_t **cursor, const uint8_t *end, uint32_t depth);
+struct check {
+	const uint8_t *end;
+	uint32_t empty_left; /* elements without bytes that the whole value may still have */
+};
+static bool check_value(struct check *check, const struct sats_layout *layout, const uint8_t **cursor, uint32_t depth);
 
-static bool check_array(const struct sats_op *op, uint32_t count, const uint8_t **cursor, const uint8_t *end,
+static bool check_array(struct check *check, const struct sats_op *op, uint32_t count, const uint8_t **cursor,
 	uint32_t depth)
 {
 	if (depth + op->levels > SATS_DEPTH_MAX)
 		return false;
 	for (uint32_t i = 0; i < count; i++)
-		if (!check_value(op->sub, cursor, end, depth + op->levels))
+		if (!check_value(check, op->sub, cursor, depth + op->levels))
 			return false;
 	return true;
 }
 
-static bool check_value(const struct sats_layout *layout, const uint8_t **cursor, const uint8_t *end, uint32_t depth)
+static bool check_value(struct check *check, const struct sats_layout *layout, const uint8_t **cursor, uint32_t depth)
 {
 	const uint8_t *at = *cursor;
 	for (const struct sats_op *op = layout->ops, *last = op + layout->op_count; op < last; op++) {
-		size_t left = (size_t)(end - at);
+		size_t left = (size_t)(check->end - at);
 		if (op->code == OP_FIXED) {
 			if (UNLIKELY(left < op->size || !checks_pass(at, op->checks, op->count)))
 				return false;
@@ -66,12 +71,12 @@ static bool check_value(const struct sats_layout *layout, const uint8_t **cursor
 			if (left < 1 || *at >= op->count || depth + op->levels > SATS_DEPTH_MAX)
 				return false;
 			const struct sats_layout *variant = op->variants[*at++];
-			if (variant->op_count > 0 && !check_value(variant, &at, end, depth + op->levels))
+			if (variant->op_count > 0 && !check_value(check, variant, &at, depth + op->levels))
 				return false;
 			continue;
 		}
 		if (op->code == OP_CALL) {
-			if (depth + op->levels > SATS_DEPTH_MAX || !check_value(op->sub, &at, end, depth + op->levels))
+			if (depth + op->levels > SATS_DEPTH_MAX || !check_value(check, op->sub, &at, depth + op->levels))
 				return false;
 			continue;
 		}
@@ -92,11 +97,12 @@ static bool check_value(const struct sats_layout *layout, const uint8_t **cursor
 			at += (size_t)count * op->size;
 			break;
 		case OP_ARRAY_EMPTY:
-			if (count > SATS_ZERO_SIZE_ELEMENTS_MAX)
+			if (count > check->empty_left)
 				return false;
+			check->empty_left -= count;
 			break;
 		default:
-			if (!check_array(op, count, &at, end, depth))
+			if (!check_array(check, op, count, &at, depth))
 				return false;
 		}
 	}
@@ -112,7 +118,8 @@ enum wl_err sats_validate(const struct sats_layout *layout, const uint8_t *data,
 		return WL_OK;
 	}
 	const uint8_t *at = data;
-	if (LIKELY(check_value(layout, &at, data + len, 0))) {
+	struct check check = { data + len, SATS_ZERO_SIZE_ELEMENTS_MAX };
+	if (LIKELY(check_value(&check, layout, &at, 0))) {
 		*consumed = (size_t)(at - data);
 		return WL_OK;
 	}
