@@ -13,6 +13,7 @@
  * Confirmed clients: entries with DELIVERY_CONFIRMED wait on the loop until
  * the block's offset is durable; the others take effect at once.
  */
+#include "base/buf.h"
 #include "base/thread.h"
 
 enum delivery_kind {
@@ -42,24 +43,26 @@ struct delivery_entry {
 _Static_assert(sizeof(struct delivery_entry) == 32, "entries stay aligned");
 
 struct database;
-enum { DELIVERY_BLOCK_BYTES = 64 << 10 };
+enum {
+	DELIVERY_BLOCK_BYTES = 64 << 10, /* a fuller block is handed over before the batch ends */
+	DELIVERY_BODY_BYTES_MAX = 1 << 30,
+};
 struct delivery_block {
 	struct mpsc_node node;
 	struct database *database; /* shared: the consumer gives it back with delivery_block_done */
 	uint32_t loop;
-	uint32_t cap, len;
 	bool any_confirmed;
 	uint64_t offset; /* highest transaction offset any entry depends on; COMMITLOG_NONE when none */
 	struct delivery_block *next; /* the consumer's list of waiting blocks */
-	_Alignas(8) uint8_t data[];
+	struct buf data; /* the entries */
 };
 static inline const struct delivery_entry *delivery_first(const struct delivery_block *block)
 {
-	return (const struct delivery_entry *)(const void *)block->data;
+	return (const struct delivery_entry *)(const void *)block->data.data;
 }
 static inline bool delivery_at_end(const struct delivery_block *block, const struct delivery_entry *entry)
 {
-	return (const uint8_t *)entry >= block->data + block->len;
+	return (const uint8_t *)entry >= block->data.data + block->data.len;
 }
 static inline const struct delivery_entry *delivery_next(const struct delivery_entry *entry)
 {

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One open block per loop. An entry that does not fit into memory is taken back whole. */
+#include "subs/outbox.h"
+#include "base/mem.h"
+
+struct outbox {
+	const struct outbox_ops *ops;
+	void *context;
+	uint32_t loop_count;
+	struct open_block {
+		struct delivery_block *block;
+		size_t entry_at; /* of the entry being written */
+	} loops[];
+};
+
+struct outbox *outbox_create(uint32_t loop_count, const struct outbox_ops *ops, void *context)
+{
+	struct outbox *outbox = mem_zalloc(sizeof(*outbox) + loop_count * sizeof(outbox->loops[0]));
+	if (outbox == NULL)
+		return NULL;
+	outbox->ops = ops;
+	outbox->context = context;
+	outbox->loop_count = loop_count;
+	return outbox;
+}
+
+void outbox_destroy(struct outbox *outbox)
+{
+	mem_free(outbox);
+}
+
+struct buf *outbox_begin(struct outbox *outbox, uint32_t loop, enum delivery_kind kind, uint8_t flags, uint64_t to,
+	uint64_t other, uint16_t code)
+{
+	ASSERT(loop < outbox->loop_count);
+	struct open_block *open = &outbox->loops[loop];
+	if (open->block == NULL)
+		open->block = outbox->ops->take(outbox->context, loop);
+	if (open->block == NULL)
+		return NULL;
+	struct buf *data = &open->block->data;
+	open->entry_at = data->len;
+	struct delivery_entry *entry = (void *)buf_extend(data, sizeof(*entry));
+	if (entry == NULL) {
+		data->failed = false;
+		return NULL;
+	}
+	*entry = (struct delivery_entry){ .kind = (uint8_t)kind, .flags = flags, .to = to, .other = other, .code = code };
+	if (flags & DELIVERY_CONFIRMED)
+		open->block->any_confirmed = true;
+	return data;
+}
+
+bool outbox_end(struct outbox *outbox, uint32_t loop)
+{
+	struct open_block *open = &outbox->loops[loop];
+	struct buf *data = &open->block->data;
+	size_t body = data->len - open->entry_at - sizeof(struct delivery_entry);
+	size_t padded = align_up(data->len, 8);
+	uint8_t *pad = data->failed ? NULL : buf_extend(data, padded - data->len);
+	if (pad == NULL && (data->failed || padded != data->len)) {
+		data->len = open->entry_at;
+		data->failed = false;
+		return false;
+	}
+	struct delivery_entry *entry = (void *)(data->data + open->entry_at);
+	entry->size = (uint32_t)(data->len - open->entry_at);
+	entry->body_len = (uint32_t)body;
+	return true;
+}
+
+bool outbox_put(struct outbox *outbox, uint32_t loop, enum delivery_kind kind, uint8_t flags, uint64_t to,
+	uint64_t other, uint16_t code)
+{
+	return outbox_begin(outbox, loop, kind, flags, to, other, code) != NULL && outbox_end(outbox, loop);
+}
+
+void outbox_flush_loop(struct outbox *outbox, uint32_t loop, uint64_t offset)
+{
+	struct delivery_block *block = outbox->loops[loop].block;
+	if (block == NULL || block->data.len == 0)
+		return;
+	outbox->loops[loop].block = NULL;
+	block->offset = offset;
+	outbox->ops->hand_over(outbox->context, block);
+}
+
+void outbox_flush(struct outbox *outbox, uint64_t offset)
+{
+	for (uint32_t loop = 0; loop < outbox->loop_count; loop++)
+		outbox_flush_loop(outbox, loop, offset);
+}
+
+size_t outbox_pending(const struct outbox *outbox, uint32_t loop)
+{
+	const struct delivery_block *block = outbox->loops[loop].block;
+	return block == NULL ? 0 : block->data.len;
+}
