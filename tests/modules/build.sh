@@ -24,7 +24,8 @@ build() { # NAME
 		return 1
 	fi
 	cd "$source"
-	hash=$({ /usr/bin/rustc -vV; cat "$here/build.sh" Cargo.toml Cargo.lock; find src -type f |
+	src=$(sed -n 's,^path = "\(.*\)/[^/]*"$,\1,p' Cargo.toml)
+	hash=$({ /usr/bin/rustc -vV; cat "$here/build.sh" Cargo.toml Cargo.lock; find "${src:-src}" -type f |
 		LC_ALL=C sort | xargs cat; } | sha256sum | cut -c1-24)
 	kept=$cache/$name-$hash.wasm
 	if [ ! -e "$kept" ]; then
