@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a commit means for live queries. Each distinct query on a changed table
+ * is evaluated once, its TableUpdateRows encoded once into `bodies`; each class
+ * that holds a changed query gets one message made of those bodies.
+ */
+#include "subs/subs_internal.h"
+
+enum { ROWS_PERSISTENT, ROWS_EVENT, KEEP_BYTES = 1 << 20 };
+
+/* The rows of a delta that the query holds; returns how many. */
+static uint32_t put_matching(struct subs *subs, const struct query *query, const struct store_delta_rows *rows)
+{
+	struct buf *out = &subs->bodies;
+	if (rows->count == 0) {
+		protocol_rows_empty(out);
+		return 0;
+	}
+	if (query_is_whole_table(query) && rows->ends == NULL && rows->fixed_size > 0 && rows->fixed_size <= UINT16_MAX) {
+		protocol_rows_fixed(out, rows->data, rows->count, rows->fixed_size);
+		return rows->count;
+	}
+	struct protocol_row_list list;
+	protocol_rows_begin(&list, out, &subs->offsets);
+	for (uint32_t i = 0; i < rows->count; i++) {
+		struct bytes row = store_delta_row(rows, i);
+		if (query_matches(query, row.data))
+			protocol_rows_add(&list, row.data, row.len);
+	}
+	protocol_rows_end(&list);
+	return list.count;
+}
+
+static void evaluate(struct subs *subs, struct live_query *live, const struct store_delta_table *delta)
+{
+	size_t at = subs->bodies.len;
+	bool event = store_table_def(delta->table)->is_event;
+	buf_put_u8(&subs->bodies, event ? ROWS_EVENT : ROWS_PERSISTENT);
+	uint32_t count = put_matching(subs, live->query, &delta->inserts);
+	if (!event)
+		count += put_matching(subs, live->query, &delta->deletes);
+	subs->stats.evaluated++;
+	live->epoch = subs->epoch;
+	live->changed = count > 0;
+	if (count == 0) {
+		subs->bodies.len = at;
+		return;
+	}
+	subs->stats.matched++;
+	live->body_at = at;
+	live->body_len = subs->bodies.len - at;
+}
+
+static bool mark_dirty(struct subs *subs, struct subs_class *class)
+{
+	if (class->epoch == subs->epoch)
+		return true;
+	if (subs->dirty_count == subs->dirty_cap) {
+		uint32_t cap = subs->dirty_cap == 0 ? 64 : subs->dirty_cap * 2;
+		void *grown = mem_realloc(subs->dirty, cap * sizeof(struct subs_class *));
+		if (grown == NULL)
+			return false;
+		subs->dirty = grown;
+		subs->dirty_cap = cap;
+	}
+	class->epoch = subs->epoch;
+	subs->dirty[subs->dirty_count++] = class;
+	return true;
+}
+
+static bool changed_now(const struct subs *subs, const struct live_query *live)
+{
+	return live->epoch == subs->epoch && live->changed;
+}
+
+/* The update of a class: count of sets, then the sets with their tables; counts are patched as they become known. */
+static void put_update(const struct subs *subs, struct buf *out, const struct subs_class *class)
+{
+	size_t sets_at = out->len, tables_at = 0, rows_at = 0;
+	uint32_t sets = 0, tables = 0, rows = 0, set_id = 0;
+	const struct store_table *table = NULL;
+	buf_put_u32(out, 0);
+	for (uint32_t i = 0; i < class->entry_count && !out->failed; i++) {
+		const struct class_entry *entry = &class->entries[i];
+		if (!changed_now(subs, entry->query))
+			continue;
+		if (sets == 0 || entry->set_id != set_id) {
+			set_id = entry->set_id;
+			sets++;
+			tables = 0;
+			table = NULL;
+			buf_put_u32(out, set_id);
+			tables_at = out->len;
+			buf_put_u32(out, 0);
+		}
+		const struct store_table *of = query_table(entry->query->query);
+		if (of != table) {
+			table = of;
+			rows = 0;
+			buf_put_bsatn_str(out, store_table_def(of)->name);
+			rows_at = out->len;
+			buf_put_u32(out, 0);
+			tables++;
+		}
+		rows++;
+		buf_put(out, subs->bodies.data + entry->query->body_at, entry->query->body_len);
+		if (!out->failed) {
+			store_u32(out->data + rows_at, rows);
+			store_u32(out->data + tables_at, tables);
+			store_u32(out->data + sets_at, sets);
+		}
+	}
+}
+
+static void lose_members(struct subs *subs, struct subs_class *class)
+{
+	for (struct subs_client *member = class->members; member != NULL; member = member->next)
+		subs_client_lost(subs, member);
+}
+
+/* One message for the class; `update` is its body when it was already made for the caller. */
+static void send_class(struct subs *subs, struct subs_class *class, const struct subs_client *caller,
+	struct bytes update)
+{
+	bool caller_inside = caller != NULL && caller->class == class;
+	if (caller_inside && class->member_count == 1)
+		return;
+	enum delivery_kind kind = class->has_ring ? DELIVERY_CLASS : DELIVERY_MESSAGE;
+	uint64_t to = class->has_ring ? class->id : class->members->options.conn;
+	struct buf *out = outbox_begin(subs->outbox, class->loop, kind, class->flags, to,
+		caller_inside ? caller->options.conn : 0, 0);
+	if (out == NULL) {
+		lose_members(subs, class);
+		return;
+	}
+	buf_put_u8(out, 4); /* TransactionUpdate; its count of sets leads the update */
+	if (update.data != NULL)
+		buf_put(out, update.data, update.len);
+	else
+		put_update(subs, out, class);
+	if (!outbox_end(subs->outbox, class->loop))
+		lose_members(subs, class);
+}
+
+static void evaluate_all(struct subs *subs, const struct store_delta *delta)
+{
+	for (uint32_t t = 0; t < delta->table_count; t++) {
+		struct listeners *listeners = subs_listeners(subs, delta->tables[t].table);
+		if (listeners == NULL)
+			continue;
+		for (uint32_t q = 0; q < listeners->count; q++) {
+			struct live_query *live = listeners->queries[q];
+			evaluate(subs, live, &delta->tables[t]);
+			if (!live->changed)
+				continue;
+			for (uint32_t p = 0; p < live->place_count; p++)
+				if (!mark_dirty(subs, live->places[p].class))
+					lose_members(subs, live->places[p].class);
+		}
+	}
+}
+
+static struct bytes caller_update(struct subs *subs, struct subs_client *caller)
+{
+	static const uint8_t nothing[4];
+	struct bytes none = { nothing, sizeof(nothing) };
+	if (caller == NULL || caller->class == NULL || caller->class->epoch != subs->epoch)
+		return none;
+	put_update(subs, &subs->caller, caller->class);
+	if (subs->caller.failed) {
+		subs_client_lost(subs, caller);
+		return none;
+	}
+	return buf_bytes(&subs->caller);
+}
+
+struct bytes subs_commit(struct subs *subs, const struct store_delta *delta, struct subs_client *caller)
+{
+	subs->epoch++;
+	subs->dirty_count = 0;
+	/* What one huge commit needed is given back at the next. */
+	if (subs->bodies.cap > KEEP_BYTES)
+		buf_deinit(&subs->bodies);
+	if (subs->caller.cap > KEEP_BYTES)
+		buf_deinit(&subs->caller);
+	buf_clear(&subs->bodies);
+	buf_clear(&subs->caller);
+	if (subs->tables.count > 0)
+		evaluate_all(subs, delta);
+	if (subs->bodies.failed) {
+		for (uint32_t i = 0; i < subs->dirty_count; i++)
+			lose_members(subs, subs->dirty[i]);
+		subs->dirty_count = 0;
+		subs->epoch++; /* nothing of this commit may be sent */
+	}
+	struct bytes update = caller_update(subs, caller);
+	for (uint32_t i = 0; i < subs->dirty_count; i++) {
+		struct subs_class *class = subs->dirty[i];
+		bool callers = caller != NULL && caller->class == class;
+		send_class(subs, class, caller, callers ? update : (struct bytes){ NULL, 0 });
+	}
+	return update;
+}
