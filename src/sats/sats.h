@@ -153,6 +153,15 @@ uint64_t sats_key_prefix(const struct sats_type *type, const struct sats_typespa
 /* Hash by value equality (floats canonical). */
 uint64_t sats_hash(const struct sats_type *type, const struct sats_typespace *space, const uint8_t *valid);
 
+/* ---- numbers and literals as text ---- */
+enum { SATS_INTEGER_TEXT_MAX = 80 };
+/* Decimal digits of any integer type; not terminated. Returns the length. */
+size_t sats_integer_format(enum sats_tag tag, const uint8_t *valid, char out[SATS_INTEGER_TEXT_MAX]);
+/* The literal `text` (SQL, without quotes) as a value of `type`, appended as BSATN: integers, floats, String, bytes,
+ * Identity, ConnectionId, Timestamp, Uuid (sql-and-subscriptions.md section 3.1). WL_ERR_INVALID when it is none,
+ * WL_ERR_UNSUPPORTED when the type has no literals (Bool among them), WL_ERR_MEMORY when `out` failed. */
+enum wl_err sats_parse_literal(struct buf *out, const struct sats_type *type, struct str text);
+
 /* ---- SATS-JSON of values (section 4) ---- */
 enum sats_json_shape {
 	SATS_JSON_NAMED,   /* objects and {"variant":payload}: messages, typed values */
