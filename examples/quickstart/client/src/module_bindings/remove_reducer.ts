@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+import { t as __t } from "spacetimedb";
+
+export default {
+  id: __t.u64(),
+};

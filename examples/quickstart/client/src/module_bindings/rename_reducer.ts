@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+import { t as __t } from "spacetimedb";
+
+export default {
+  id: __t.u64(),
+  name: __t.string(),
+};
