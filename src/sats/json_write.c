@@ -3,7 +3,7 @@
  * Values as SATS-JSON, byte for byte what the reference's serializers print
  * (data-model.md section 4.1). The bytes are valid, so nothing is checked.
  */
-#include "native/native.h"
+#include "native.h"
 #include "sats/number.h"
 
 struct json_writer {
