@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AUTH_INTERNAL_H
+#define AUTH_INTERNAL_H
+/* Between the files of this room: claims.c (what a token says), oidc.c (keys of foreign issuers), auth.c. */
+#include "auth/auth.h"
+#include "native.h"
+
+enum {
+	AUTH_CLAIM_BYTES_MAX = 128,        /* of issuer and of subject */
+	AUTH_LEEWAY_SECONDS = 60,
+	AUTH_KID_BYTES_MAX = 128,
+	AUTH_PEM_BYTES_MAX = 4096,
+	AUTH_ISSUERS_MAX = 256,            /* foreign issuers remembered */
+	AUTH_FETCHES_MAX = 8,              /* at once: a client may name any issuer, and slow ones must not eat the workers */
+	AUTH_JWKS_BYTES_MAX = 1 << 20,
+	AUTH_KEYS_MAX = 64,                /* of one issuer */
+	AUTH_REFRESH_SECONDS = 300,        /* age at which the next check fetches again */
+	AUTH_STALE_SECONDS = 3600,         /* an issuer that does not answer: its old keys count for this long */
+	AUTH_RETRY_SECONDS = 10,           /* between attempts for such an issuer */
+};
+#define AUTH_LOCAL_ISSUER "localhost"
+
+/* ---- JSON text beside its tape: the members of an object, or the elements of an array, with their raw texts ---- */
+struct json_walk {
+	struct str text;
+	const struct native_json *doc;
+	size_t at;       /* before the next member */
+	uint32_t node;   /* its first node */
+	uint32_t left;
+	bool object;
+};
+struct json_member {
+	const struct native_json_node *key; /* NULL in an array */
+	const struct native_json_node *value;
+	uint32_t index;                     /* of the value's node */
+	struct str raw;                     /* the value as it is written */
+	size_t key_end, value_at, value_end; /* offsets into the text */
+};
+/* `text` is what `doc` was parsed from; `index` a container whose text begins at or behind `at`. */
+struct json_walk json_walk_of(const struct native_json *doc, struct str text, uint32_t index, size_t at);
+bool json_walk_next(struct json_walk *walk, struct json_member *out);
+/* "line L column C" as serde_json counts: bytes consumed of the last line. */
+void json_position(struct str text, size_t consumed, unsigned *line, unsigned *column);
+/* serde's words for a value that is not of the type wanted: "invalid type: integer `5`, expected a string". */
+void json_invalid_type(const struct native_json_node *node, const char *expected, struct buf *out);
+/* Rust's Debug form of a text, with quotes. */
+void put_debug_str(struct buf *out, struct str s);
+
+/* ---- claims.c ---- */
+struct claims {
+	struct native_json doc;
+	struct str payload;
+	struct str issuer, subject; /* borrow from doc */
+	int64_t exp;
+	bool has_exp, has_identity;
+	struct identity stated;     /* hex_identity */
+};
+void claims_deinit(struct claims *claims); /* safe on a zeroed struct */
+/* Reads the standard claims. WL_ERR_DENIED with "Invalid token: JSON error: …". */
+enum wl_err claims_read(struct str payload, struct claims *out, struct error *error);
+/* Lengths, stated identity; fills in the identity. */
+enum wl_err claims_accept(const struct claims *claims, struct identity *out, struct error *error);
+/* The payload of a token for the same person made now, `seconds` long; all other claims kept. */
+enum wl_err claims_renew(struct str payload, int64_t now, uint32_t seconds, struct buf *out, struct error *error);
+
+/* ---- oidc.c ---- */
+struct oidc;
+struct oidc *oidc_create(enum wl_err (*fetch)(void *context, const char *url, struct buf *body, struct error *error),
+	void *context);
+void oidc_destroy(struct oidc *oidc);
+/* Checks the signature with the keys of `issuer`, fetching them if need be. */
+enum wl_err oidc_verify(struct oidc *oidc, struct str issuer, struct str token, const char *kid, struct error *error);
+#endif
