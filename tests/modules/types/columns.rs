@@ -262,6 +262,12 @@ column! {
     insert_one_result update_one_result delete_one_result
 }
 
+/// For clients whose SDK cannot send the error of a result whose two types differ.
+#[reducer]
+pub fn set_one_result_err(ctx: &ReducerContext, key: u32, text: String) {
+    ctx.db.one_result().key().update(OneResult { key, value: Err(text) });
+}
+
 #[table(accessor = one_schedule_at, public)]
 pub struct OneScheduleAt {
     #[primary_key]

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A host to test: where it is, how a module gets there, how a connection is opened.
+ *
+ *   WORLDLINE_URL       the host, http://127.0.0.1:3000
+ *   WORLDLINE_DB        the database, `types`
+ *   WORLDLINE_MODULE    a .wasm file that is published there first (cleared), if given
+ *   WORLDLINE_RESTART   a shell command that restarts the host on the same data and returns
+ *                       when it runs again; without it the tests that need it are skipped
+ */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import WebSocket from 'ws';
+import {
+  BinaryReader,
+  BinaryWriter,
+  AlgebraicType,
+  DbConnectionBuilder,
+  DbConnectionImpl,
+  convertToAccessorMap,
+  procedures,
+  reducerSchema,
+  reducers,
+  schema,
+  setGlobalLogLevel,
+  table,
+  t,
+} from 'spacetimedb';
+import * as types from './types.mjs';
+
+export const url = process.env.WORLDLINE_URL ?? 'http://127.0.0.1:3000';
+export const database = process.env.WORLDLINE_DB ?? 'types';
+export const canRestart = Boolean(process.env.WORLDLINE_RESTART);
+
+setGlobalLogLevel('error');
+
+// The SDK offers its protocols newest first; a test may insist on one.
+let protocolWanted;
+globalThis.WebSocket = class extends WebSocket {
+  constructor(address, protocols) {
+    super(address, protocolWanted ? [protocolWanted] : protocols);
+  }
+};
+
+/** snake_case as the host converts names: digits are words of their own. */
+export function canonical(name) {
+  return name
+    .replace(/([a-z])([0-9])/g, '$1_$2')
+    .replace(/([0-9])([a-z])/g, '$1_$2')
+    .toLowerCase();
+}
+
+/** The name under which the SDK offers a table or reducer. */
+export function accessor(name) {
+  return name.replace(/_([a-z0-9])/g, (_, c) => c.toUpperCase());
+}
+
+const tables = schema(
+  Object.fromEntries(
+    types.tables.map(([name, row, options]) => [
+      accessor(name),
+      table({ name: canonical(name), indexes: [], constraints: [], ...options }, t.row(row)),
+    ])
+  )
+);
+
+const remoteModule = {
+  versionInfo: { cliVersion: '2.8.3' },
+  tables: tables.schemaType.tables,
+  reducers: reducers(
+    ...types.reducers.map(([name, params]) => reducerSchema(canonical(name), params))
+  ).reducersType.reducers,
+  ...procedures(),
+};
+
+export const reducerAccessors = Object.keys(convertToAccessorMap(remoteModule.reducers));
+
+/** What a value looks like after a trip through BSATN. */
+export function travelled(type, value) {
+  const writer = new BinaryWriter(64);
+  AlgebraicType.makeSerializer(type.algebraicType)(writer, value);
+  return AlgebraicType.makeDeserializer(type.algebraicType)(new BinaryReader(writer.getBuffer()));
+}
+
+async function checked(response) {
+  const body = await response.text();
+  if (!response.ok) {
+    throw new Error(`${response.url}: ${response.status} ${body}`);
+  }
+  return body;
+}
+
+let owner;
+
+/** The token of the identity that publishes; null when the module was there before. */
+export function ownerToken() {
+  return owner?.token ?? null;
+}
+
+export async function publish() {
+  const file = process.env.WORLDLINE_MODULE;
+  if (!file) {
+    return;
+  }
+  owner = JSON.parse(await checked(await fetch(`${url}/v1/identity`, { method: 'POST' })));
+  await checked(
+    await fetch(`${url}/v1/database/${database}?clear=true`, {
+      method: 'PUT',
+      headers: { Authorization: `Bearer ${owner.token}` },
+      body: await readFile(file),
+    })
+  );
+}
+
+export async function sql(query, token) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  return JSON.parse(
+    await checked(
+      await fetch(`${url}/v1/database/${database}/sql`, { method: 'POST', headers, body: query })
+    )
+  );
+}
+
+export async function restart() {
+  await promisify(execFile)('/bin/sh', ['-c', process.env.WORLDLINE_RESTART]);
+}
+
+export function within(ms, promise, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: nothing within ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Polls until `condition` is true: for what has no callback. */
+export async function until(condition, what, ms = 10_000) {
+  for (const end = Date.now() + ms; Date.now() < end; ) {
+    if (await condition()) {
+      return;
+    }
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
+  throw new Error(`${what}: not within ${ms} ms`);
+}
+
+/** Resolves to a connection that the host has greeted. `closed` resolves when it ends. */
+export function connect({ compression = 'none', protocol, token, light = false } = {}) {
+  return within(
+    10_000,
+    new Promise((resolve, reject) => {
+      let end;
+      const closed = new Promise(done => (end = done));
+      protocolWanted = protocol;
+      const builder = new DbConnectionBuilder(
+        remoteModule,
+        config => new DbConnectionImpl(config)
+      );
+      builder
+        .withUri(url)
+        .withDatabaseName(database)
+        .withToken(token)
+        .withCompression(compression)
+        .withLightMode(light)
+        .onConnect((connection, identity, newToken) => {
+          resolve(Object.assign(connection, { closed, token: newToken, identity }));
+        })
+        .onConnectError((_context, error) => reject(error))
+        .onDisconnect((_context, error) => end(error))
+        .build();
+    }),
+    'connect'
+  );
+}
+
+/** Subscribes to queries and resolves to the handle when their rows are there. */
+export function subscribe(connection, queries) {
+  return within(
+    20_000,
+    new Promise((resolve, reject) => {
+      const handle = connection
+        .subscriptionBuilder()
+        .onApplied(() => resolve(handle))
+        .onError(context => reject(context.event))
+        .subscribe(queries);
+    }),
+    `subscribe ${queries}`
+  );
+}
+
+export async function close(connection) {
+  connection.disconnect();
+  await within(5_000, connection.closed, 'disconnect');
+}
+
+/** The next row event of a table, one of the kinds given: ['insert', row] or ['update', old, new]. */
+export function next(tableCache, ...kinds) {
+  return within(
+    10_000,
+    new Promise(resolve => {
+      const remove = [];
+      for (const kind of kinds) {
+        const name = kind[0].toUpperCase() + kind.slice(1);
+        const callback = (_context, ...rows) => {
+          remove.forEach(stop => stop());
+          resolve([kind, ...rows]);
+        };
+        tableCache[`on${name}`](callback);
+        remove.push(() => tableCache[`removeOn${name}`](callback));
+      }
+    }),
+    `next ${kinds}`
+  );
+}
