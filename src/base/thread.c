@@ -108,6 +108,11 @@ void monitor_wake_all(struct monitor *m)
 	pthread_cond_broadcast(&m->cond);
 }
 
+void monitor_wake_one(struct monitor *m)
+{
+	pthread_cond_signal(&m->cond);
+}
+
 bool mpsc_push(struct mpsc *queue, struct mpsc_node *node)
 {
 	struct mpsc_node *head = atomic_load_explicit(&queue->head, memory_order_relaxed);

@@ -28,6 +28,7 @@ void monitor_unlock(struct monitor *m);
 void monitor_wait(struct monitor *m);
 bool monitor_wait_nanos(struct monitor *m, uint64_t nanos); /* false on time-out */
 void monitor_wake_all(struct monitor *m);
+void monitor_wake_one(struct monitor *m); /* where any waiter will do */
 
 /*
  * Intrusive MPSC queue: any thread pushes, the one owner takes everything at
