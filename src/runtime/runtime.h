@@ -19,13 +19,15 @@
 #include "store/store.h"
 
 enum {
-	RUNTIME_GUEST_MEMORY_MAX = 1 << 30,      /* default cap of a guest's linear memory, bytes */
 	RUNTIME_CALL_MS_MAX_DEFAULT = 10000,     /* [limits] reducer-ms; 0 = none */
 	RUNTIME_PROGRAM_BYTES_MAX = 256 << 20,
 	RUNTIME_ITERATORS_MAX = 1 << 16,         /* open in one instance */
 	RUNTIME_ITERATOR_BYTES_MAX = 1 << 30,    /* copied for open iterators of one instance */
 	RUNTIME_CHUNK_BYTES = 32768,             /* an iterator's chunk is closed once it exceeds this */
 };
+
+/* Default cap of a guest's linear memory: all that 32 bits address, as modules may count on it. */
+#define RUNTIME_GUEST_MEMORY_MAX (UINT64_C(1) << 32)
 
 enum runtime_kind { RUNTIME_WASM = 0, RUNTIME_JS = 1 }; /* as st_module.program_kind */
 
@@ -60,6 +62,11 @@ struct runtime_env {
 	void (*schedule_immediate)(void *context, struct str reducer, struct bytes args);
 	/* A row was inserted into or updated in a schedule table by the module. May be NULL. */
 	void (*schedule_row)(void *context, struct store_table *table, struct store_row row, int64_t call_micros);
+	/* Transactions that a guest opens itself (procedures, initialisers). All three or none; NULL: initialisers may
+	 * open and abort one directly on the store, procedures trap. */
+	bool (*tx_begin)(void *context, int64_t *micros); /* may wait; false: closing */
+	bool (*tx_commit)(void *context, struct buf *error); /* false: rolled back, the guest traps with `error` */
+	void (*tx_rollback)(void *context);
 };
 
 struct runtime_instance;
