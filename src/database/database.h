@@ -72,6 +72,13 @@ struct database *database_share(struct database *db);
 void database_release(struct database *db);
 bool database_closed(const struct database *db);
 
+/*
+ * Compiles a program and validates its definition, in a world of its own: what publishing checks first. `hash` is its
+ * Keccak-256. Both results are the caller's to release. [blocking]
+ */
+enum wl_err database_describe(struct runtime *runtime, enum runtime_kind kind, struct bytes code,
+	const uint8_t hash[32], struct runtime_program **program, struct module_def **def, struct buf *error);
+
 /* ---- what others may know [any] ---- */
 const struct identity *database_identity(const struct database *db);
 const struct identity *database_owner(const struct database *db);

@@ -61,8 +61,13 @@ enum wl_err query_select(struct query *query, struct store *store, query_row_fn 
 struct query_effects { uint64_t inserted, deleted, updated; };
 enum wl_err query_execute(struct query *query, struct store *store, struct query_effects *effects, struct buf *error);
 
+/* Checks a row-level rule as its owner and finds the table it guards: also for joins, which rules may use although
+ * this version does not evaluate them. The text is the cause alone. */
+enum wl_err query_check_rule(struct store *store, struct str sql, const struct query_caller *owner,
+	struct store_table **guarded, struct buf *error);
 /* True for SELECT * FROM * (any case and spacing): all tables the caller may read. */
 bool query_is_all_tables(struct str sql);
-/* May this caller read the table? */
-bool query_may_read(const struct store_table *table, const struct query_caller *caller);
+/* May this caller read the table? A table with row-level rules: its owner only, in this version. */
+/* System tables but st_connection_credentials: everyone. */
+bool query_may_read(struct store *store, const struct store_table *table, const struct query_caller *caller);
 #endif

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients: connecting and disconnecting with their system rows and lifecycle
+ * reducers, and what their messages ask for.
+ */
+#include "base/log.h"
+#include "database/database_internal.h"
+
+#include <stdio.h>
+
+/* ---- system rows ---- */
+
+static enum store_status insert_row(struct database *db, uint32_t table_id, struct buf *row)
+{
+	size_t len = row->len;
+	struct store_table *table = store_table_by_id(db->store, table_id);
+	ASSERT(table != NULL);
+	if (row->failed)
+		return STORE_MEMORY;
+	return store_insert(db->store, table, row->data, &len, NULL);
+}
+
+static enum store_status insert_client_rows(struct database *db, const struct database_caller *caller)
+{
+	struct buf row = BUF_INIT(1 << 20);
+	buf_put(&row, caller->identity.le, sizeof(caller->identity.le));
+	buf_put(&row, caller->connection.le, sizeof(caller->connection.le));
+	/* An equal row would be success: an identity may not connect twice under one connection id. */
+	uint64_t before = store_table_row_count(store_table_by_id(db->store, ST_CLIENT));
+	enum store_status status = insert_row(db, ST_CLIENT, &row);
+	if (status == STORE_OK && store_table_row_count(store_table_by_id(db->store, ST_CLIENT)) == before)
+		status = STORE_UNIQUE_VIOLATION;
+	if (status == STORE_OK) {
+		buf_clear(&row);
+		buf_put(&row, caller->connection.le, sizeof(caller->connection.le));
+		buf_put_bsatn_str(&row, caller->jwt_payload);
+		before = store_table_row_count(store_table_by_id(db->store, ST_CONNECTION_CREDENTIALS));
+		status = insert_row(db, ST_CONNECTION_CREDENTIALS, &row);
+		if (status == STORE_OK &&
+			store_table_row_count(store_table_by_id(db->store, ST_CONNECTION_CREDENTIALS)) == before)
+			status = STORE_UNIQUE_VIOLATION;
+	}
+	buf_deinit(&row);
+	return status;
+}
+
+static uint32_t delete_client_rows(struct database *db, const struct database_caller *caller)
+{
+	uint8_t key[48];
+	uint32_t deleted = 0, credentials;
+	memcpy(key, caller->identity.le, 32);
+	memcpy(key + 32, caller->connection.le, 16);
+	struct store_index *clients = store_index_by_name(db->store, STR("st_client_identity_connection_id_idx_btree"));
+	struct store_index *tokens = store_index_by_name(db->store,
+		STR("st_connection_credentials_connection_id_idx_btree"));
+	ASSERT(clients != NULL && tokens != NULL);
+	(void)store_delete_point(db->store, clients, key, sizeof(key), &deleted);
+	(void)store_delete_point(db->store, tokens, key + 32, 16, &credentials);
+	return deleted;
+}
+
+/* ---- lifecycle ---- */
+
+static bool lifecycle_call(struct database *db, enum module_lifecycle which, const struct database_caller *caller,
+	struct db_call *call)
+{
+	uint32_t id = db->module.info->lifecycle[which];
+	if (id == MODULE_NO_INDEX)
+		return false;
+	*call = (struct db_call){ .function = &db->module.info->reducers[id], .id = id, .caller = *caller,
+		.micros = db_now(db) };
+	return true;
+}
+
+enum wl_err db_connect(struct database *db, const struct database_caller *caller, struct buf *why)
+{
+	struct db_call call;
+	struct str text;
+	uint64_t nanos;
+	store_tx_begin(db->store);
+	if (insert_client_rows(db, caller) != STORE_OK) {
+		buf_put_str(why, store_error_text(db->store));
+		db_rollback(db);
+		return WL_ERR_EXISTS;
+	}
+	bool has_reducer = lifecycle_call(db, MODULE_ON_CONNECT, caller, &call);
+	if (has_reducer) {
+		enum runtime_outcome outcome = db_run_reducer(db, &call, &text, &nanos);
+		if (outcome != RUNTIME_OK) {
+			buf_put_str(why, outcome == RUNTIME_USER_ERROR || outcome == RUNTIME_TIMEOUT ? text
+				: STR(RUNTIME_FATAL_TEXT));
+			db_rollback(db);
+			return WL_ERR_DENIED;
+		}
+	}
+	/* Without a reducer nobody is told: the row alone is not news. */
+	return db_commit(db, has_reducer ? call.micros : db_now(db), has_reducer ? call.id : REDUCER_NAME_UNKNOWN, NULL,
+		has_reducer, NULL, why);
+}
+
+void db_disconnect(struct database *db, const struct database_caller *caller)
+{
+	struct db_call call;
+	struct str text;
+	uint64_t nanos;
+	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	bool done = false;
+	bool has_reducer = lifecycle_call(db, MODULE_ON_DISCONNECT, caller, &call);
+	store_tx_begin(db->store);
+	if (has_reducer) {
+		if (db_run_reducer(db, &call, &text, &nanos) == RUNTIME_OK) {
+			(void)delete_client_rows(db, caller);
+			done = db_commit(db, call.micros, call.id, NULL, true, NULL, &why) == WL_OK;
+		} else {
+			db_rollback(db);
+		}
+		if (!done)
+			store_tx_begin(db->store);
+	}
+	if (!done) {
+		(void)delete_client_rows(db, caller);
+		if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, &why) != WL_OK)
+			log_warn("a client's rows could not be removed: %s", buf_text(&why));
+	}
+	buf_deinit(&why);
+}
+
+/* At open: whoever is still in st_client was there when the host died. */
+void db_clients_sweep(struct database *db)
+{
+	struct store_table *table = store_table_by_id(db->store, ST_CLIENT);
+	uint64_t left = store_table_row_count(table);
+	for (; left > 0; left--) {
+		struct store_cursor cursor;
+		struct store_row row;
+		store_scan(table, &cursor);
+		if (!store_cursor_next(&cursor, &row))
+			break;
+		struct database_caller caller = { 0 };
+		memcpy(caller.identity.le, row.data, 32);
+		memcpy(caller.connection.le, row.data + 32, 16);
+		db_disconnect(db, &caller);
+	}
+	/* Credentials without a client would block their connection id for ever. */
+	uint64_t cleared;
+	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	store_tx_begin(db->store);
+	(void)store_clear(db->store, table, &cleared);
+	(void)store_clear(db->store, store_table_by_id(db->store, ST_CONNECTION_CREDENTIALS), &cleared);
+	if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) != WL_OK)
+		log_warn("rows of clients that a crash left behind could not be removed: %s", buf_text(&why));
+	buf_deinit(&why);
+}
+
+/* ---- network clients ---- */
+
+struct database_client *database_client_create(struct database *db, const struct database_client_options *options)
+{
+	struct database_client *client = mem_zalloc(sizeof(*client));
+	if (client == NULL)
+		return NULL;
+	(void)db;
+	*client = (struct database_client){ .caller = options->caller, .conn = options->conn, .loop = options->loop,
+		.protocol = options->protocol, .compression = options->compression, .confirmed = options->confirmed };
+	client->jwt_payload = mem_strdup(options->caller.jwt_payload);
+	client->token = mem_strdup(options->token);
+	client->token_len = options->token.len;
+	if (client->jwt_payload == NULL || client->token == NULL) {
+		mem_free(client->jwt_payload);
+		mem_free(client->token);
+		mem_free(client);
+		return NULL;
+	}
+	client->caller.jwt_payload.data = client->jwt_payload;
+	return client;
+}
+
+static void client_free(struct database *db, struct database_client *client)
+{
+	subs_client_destroy(db->subs, client->subs);
+	mem_free(client->jwt_payload);
+	mem_free(client->token);
+	mem_free(client);
+}
+
+static bool client_enter(struct database *db, struct database_client *client)
+{
+	char name[128], identity[65], connection[33];
+	identity_to_hex(&client->caller.identity, identity);
+	connection_id_to_hex(&client->caller.connection, connection);
+	snprintf(name, sizeof(name), "(%s, %s)", identity, connection);
+	struct subs_client_options options = { .caller = { client->caller.identity,
+		db_is_owner(db, &client->caller.identity) }, .conn = client->conn, .loop = client->loop,
+		.format = client->compression, .confirmed = client->confirmed, .name = name };
+	client->subs = subs_client_create(db->subs, &options);
+	if (client->subs == NULL)
+		return false;
+	client->connected = true;
+	client->next = db->clients;
+	client->link = &db->clients;
+	if (client->next != NULL)
+		client->next->link = &client->next;
+	db->clients = client;
+	atomic_store_explicit(&db->clients_now, ++db->client_count, memory_order_relaxed);
+	return true;
+}
+
+static void drop(struct database *db, const struct database_client *client)
+{
+	(void)outbox_put(db->outbox, client->loop, DELIVERY_DROP, 0, client->conn, 0, 0);
+}
+
+void db_client_connect(struct database *db, struct database_client *client)
+{
+	uint8_t flags = client->confirmed ? DELIVERY_CONFIRMED : 0;
+	if (database_closed(db)) {
+		drop(db, client);
+		return;
+	}
+	buf_clear(&db->scratch);
+	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	if (db_connect(db, &client->caller, &why) != WL_OK) {
+		log_info("Rejecting connection from client: %s", buf_text(&why));
+		buf_deinit(&why);
+		drop(db, client);
+		return;
+	}
+	buf_deinit(&why);
+	if (!client_enter(db, client)) {
+		db_disconnect(db, &client->caller);
+		drop(db, client);
+		return;
+	}
+	struct buf *out = outbox_begin(db->outbox, client->loop, DELIVERY_MESSAGE, flags, client->conn, 0, 0);
+	if (out != NULL)
+		protocol_initial_connection(out, &client->caller.identity, &client->caller.connection,
+			(struct str){ client->token, client->token_len });
+	if (out == NULL || !outbox_end(db->outbox, client->loop) ||
+		!outbox_put(db->outbox, client->loop, DELIVERY_RESUME, 0, client->conn, 0, 0))
+		drop(db, client);
+	mem_free(client->token);
+	mem_free(client->jwt_payload);
+	client->token = client->jwt_payload = NULL;
+	client->caller.jwt_payload = (struct str){ NULL, 0 };
+}
+
+void db_client_disconnect(struct database *db, struct database_client *client)
+{
+	if (client->connected) {
+		*client->link = client->next;
+		if (client->next != NULL)
+			client->next->link = client->link;
+		atomic_store_explicit(&db->clients_now, --db->client_count, memory_order_relaxed);
+		subs_client_destroy(db->subs, client->subs);
+		client->subs = NULL;
+		if (!database_closed(db))
+			db_disconnect(db, &client->caller);
+	}
+	client_free(db, client);
+}
+
+void db_clients_close(struct database *db, uint16_t code, struct str reason)
+{
+	for (struct database_client *client = db->clients; client != NULL; client = client->next) {
+		struct buf *out = outbox_begin(db->outbox, client->loop, DELIVERY_CLOSE, 0, client->conn, 0, code);
+		if (out != NULL)
+			buf_put_str(out, reason);
+		if (out == NULL || !outbox_end(db->outbox, client->loop))
+			drop(db, client);
+	}
+}
+
+static void close_client(struct database *db, const struct database_client *client, const char *reason)
+{
+	struct buf *out = outbox_begin(db->outbox, client->loop, DELIVERY_CLOSE,
+		client->confirmed ? DELIVERY_CONFIRMED : 0, client->conn, 0, 1011);
+	if (out != NULL)
+		buf_put_cstr(out, reason);
+	if (out == NULL || !outbox_end(db->outbox, client->loop))
+		drop(db, client);
+}
+
+void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len)
+{
+	struct reader r = reader_of(data, len);
+	struct protocol_client_message message;
+	struct error error;
+	if (!client->connected)
+		return; /* refused, and about to hear of it */
+	if (protocol_v2_decode(&r, &message, &error) != WL_OK) {
+		close_client(db, client, error.text);
+		return;
+	}
+	switch ((enum protocol_v2_kind)message.kind) {
+	case PROTOCOL_CALL_REDUCER:
+		db_client_call(db, client, &message);
+		break;
+	case PROTOCOL_SUBSCRIBE:
+		subs_subscribe(db->subs, client->subs, message.request_id, message.query_set_id, message.query_count,
+			message.queries);
+		break;
+	case PROTOCOL_UNSUBSCRIBE:
+		subs_unsubscribe(db->subs, client->subs, message.request_id, message.query_set_id, message.flags == 1);
+		break;
+	case PROTOCOL_ONE_OFF_QUERY:
+		subs_one_off(db->subs, client->subs, message.request_id, message.text);
+		break;
+	case PROTOCOL_CALL_PROCEDURE:
+		db_client_procedure(db, client, &message);
+		break;
+	case PROTOCOL_V2_KIND_COUNT:
+		break;
+	}
+}

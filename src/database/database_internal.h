@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DATABASE_INTERNAL_H
+#define DATABASE_INTERNAL_H
+/* What the files of the room share: the database itself, its mail, its clients. */
+#include "base/mem.h"
+#include "database/database.h"
+#include "protocol/protocol.h"
+#include "subs/subs.h"
+
+enum {
+	STEP_NANOS_MAX = 500000,      /* of one step, beyond the message that is running */
+	INBOX_BYTES_MAX = 64 << 20,   /* mail of one loop and round */
+	POOLED_BYTES_MAX = 1 << 20,   /* a larger inbox or block gives its memory back */
+	ERROR_TEXT_BYTES_MAX = 1 << 20,
+	REDUCER_NAME_UNKNOWN = UINT32_MAX,
+};
+#define DATABASE_ALL_DURABLE (UINT64_MAX - 1)
+
+/* ---- mail ---- */
+enum mail_kind { MAIL_INBOX, MAIL_TASK };
+struct mail {
+	struct mpsc_node node;
+	enum mail_kind kind;
+};
+/* Messages of one loop, back to back. Made by the loop, drained by the executor, given back to the loop. */
+struct database_inbox {
+	struct mail mail;
+	uint32_t loop;
+	size_t at; /* next message to process */
+	struct buf data;
+	struct database_inbox *next_free;
+};
+struct inbox_message {
+	uint32_t size; /* of the whole message, a multiple of 8 */
+	uint32_t len;
+	uint32_t kind; /* enum database_message_kind */
+	uint32_t unused;
+	struct database_client *client;
+	uint8_t data[];
+};
+struct task {
+	struct mail mail;
+	void (*fn)(struct database *db, void *arg);
+	void *arg;
+	struct monitor *monitor;
+	bool done;
+};
+
+/* ---- clients ---- */
+struct database_client {
+	struct database_caller caller;
+	char *jwt_payload, *token; /* owned; freed once connected */
+	size_t token_len;
+	uint64_t conn;
+	uint32_t loop;
+	uint8_t protocol, compression;
+	bool confirmed, connected;
+	struct subs_client *subs;
+	struct database_client *next, **link; /* in db->clients */
+};
+
+/* The running module. Replaced as a whole. */
+struct running_module {
+	struct runtime_program *program;
+	struct runtime_instance *instance; /* NULL: to be made before the next call */
+	struct module_def *def;
+	const struct module_info *info;
+	uint8_t hash[32];
+	enum runtime_kind kind;
+};
+
+struct loop_state {
+	_Atomic(struct database_inbox *) free_inboxes; /* executor pushes, loop takes all */
+	struct database_inbox *spare_inboxes;          /* loop only */
+	void *sink_slot;                               /* loop only */
+};
+
+struct database {
+	_Atomic uint32_t refs;
+	_Atomic bool closed;
+	_Atomic uint32_t token;          /* 1: somebody is the executor */
+	_Atomic uint64_t awaiting_loops; /* bit per loop that wants to hear of durable offsets */
+	struct mpsc mailbox;
+	_Atomic(struct delivery_block *) free_blocks; /* loops push, executor takes all */
+
+	/* executor only */
+	struct mail *work;               /* taken from the mailbox, oldest first */
+	struct mail **work_last;
+	struct delivery_block *spare_blocks;
+	struct store *store;
+	struct outbox *outbox;
+	struct subs *subs;
+	struct commitlog *commitlog;     /* NULL in memory */
+	struct running_module module;
+	struct runtime_env env;
+	struct database_client *clients;
+	uint64_t client_count;
+	int64_t last_micros;             /* timestamps never step back */
+	uint64_t offset;                 /* of the last commit; COMMITLOG_NONE before the first */
+	struct buf scratch;              /* error texts */
+	bool log_failed;                 /* a record was lost: nothing is committed any more */
+	struct store_table **created;    /* tables made in the open transaction: their schema is logged first */
+	uint32_t created_count;
+
+	/* fixed after open */
+	struct database_options options;
+	struct module_log *log;
+	char *dir;
+
+	/* shared, under the lock */
+	pthread_mutex_t lock;            /* guards module.def for readers beside the executor */
+	_Atomic uint64_t transactions, rolled_back, reducer_calls, clients_now, executor_nanos, rows, row_bytes,
+		index_bytes, guest_bytes;
+	struct loop_state loops[];
+};
+
+/* executor.c */
+struct database *db_allocate(const struct database_options *options, struct buf *error);
+void db_free(struct database *db);
+void db_assert_executor(const struct database *db);
+int64_t db_now(struct database *db); /* micros, never less than before */
+void db_on_durable(void *context, uint64_t offset, enum commitlog_state state);
+
+/* transaction.c */
+/* Commits the open transaction: log, then live queries. `reducer` REDUCER_NAME_UNKNOWN when none. On failure it has been
+ * rolled back and `error` says why. `update` (may be NULL) receives the caller's update. */
+enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, struct subs_client *caller,
+	bool broadcast, struct bytes *update, struct buf *error);
+void db_rollback(struct database *db);
+enum wl_err db_replay_record(void *context, uint64_t offset, struct bytes record, struct error *error);
+
+/* call.c */
+struct db_call {
+	const struct module_function *function;
+	uint32_t id;
+	struct database_caller caller;
+	struct bytes args; /* checked */
+	int64_t micros;
+};
+/* Runs a reducer in the open transaction; the caller commits or rolls back. A failure is written to the module log. */
+enum runtime_outcome db_run_reducer(struct database *db, const struct db_call *call, struct str *text,
+	uint64_t *nanos);
+/* Makes the instance if there is none. */
+enum wl_err db_instance_ready(struct database *db, struct buf *error);
+void db_instance_drop(struct database *db);
+/* Looks a reducer up for this caller: NULL with outcome and text in `why`. */
+const struct module_function *db_find_reducer(struct database *db, struct str name,
+	const struct identity *caller, uint32_t *id, enum database_outcome *outcome, struct buf *why);
+void db_client_call(struct database *db, struct database_client *client,
+	const struct protocol_client_message *message);
+void db_log_failure(struct database *db, int64_t micros, struct str function, struct str message);
+void db_log_host(struct database *db, uint8_t level, const char *format, ...) PRINTF_LIKE(3, 4);
+void db_log_bad_call(struct database *db, const char *kind, struct str name, bool arguments);
+
+/* client.c */
+/* st_client and credentials rows, client_connected: one transaction. `why` has the refusal's text. */
+enum wl_err db_connect(struct database *db, const struct database_caller *caller, struct buf *why);
+void db_disconnect(struct database *db, const struct database_caller *caller);
+void db_client_connect(struct database *db, struct database_client *client);
+void db_client_disconnect(struct database *db, struct database_client *client);
+void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len);
+void db_clients_close(struct database *db, uint16_t code, struct str reason);
+void db_clients_sweep(struct database *db); /* at open: disconnects what a crash left behind */
+bool db_is_owner(const struct database *db, const struct identity *identity);
+
+/* schema.c */
+enum wl_err db_schema_create(struct database *db, const struct module_info *info, struct buf *error);
+enum wl_err db_module_row_put(struct database *db, const uint8_t hash[32], enum runtime_kind kind, struct buf *error);
+enum wl_err db_module_row_get(struct database *db, uint8_t hash[32], enum runtime_kind *kind, struct buf *error);
+/* Do the tables of the two definitions agree? `error` names each difference. */
+bool db_schema_same(const struct module_info *old, const struct module_info *new, struct buf *error);
+
+/* procedure.c */
+void db_client_procedure(struct database *db, struct database_client *client,
+	const struct protocol_client_message *message);
+/* Runs on this thread, which is not the executor. True: `value` holds the returned BSATN; false: `text` says why. */
+bool db_procedure_run(struct database *db, const struct runtime_call *call, struct buf *value, struct buf *text,
+	uint64_t *nanos);
+#endif

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The executor: a mailbox and a token.
+ *
+ * Invariants
+ *  1. Only the holder of the token touches store, module, subscriptions, log
+ *     buffer and clients.
+ *  2. Mail is processed in the order in which it was pushed.
+ *  3. No mail is left without somebody who will look: whoever pushes tries the
+ *     token afterwards; whoever lets go of the token looks at the mailbox
+ *     afterwards. Both are sequentially consistent, so one of them sees the other.
+ *  4. Blocks leave at the end of a step, after the log has been given the step's
+ *     records; each carries the offset it depends on.
+ *
+ *     idle --push--> mail --token--> stepping --empty--> idle
+ *                      ^                |
+ *                      +----budget------+
+ */
+#include "base/clock.h"
+#include "database/database_internal.h"
+#include "database/module_log.h"
+
+/* ---- blocks ---- */
+
+static struct delivery_block *block_take(void *context, uint32_t loop)
+{
+	struct database *db = context;
+	if (db->spare_blocks == NULL)
+		db->spare_blocks = atomic_exchange_explicit(&db->free_blocks, NULL, memory_order_acquire);
+	struct delivery_block *block = db->spare_blocks;
+	if (block != NULL) {
+		db->spare_blocks = block->next;
+	} else {
+		block = mem_zalloc(sizeof(*block));
+		if (block == NULL)
+			return NULL;
+		buf_init(&block->data, DELIVERY_BODY_BYTES_MAX);
+		if (!buf_reserve(&block->data, 4096)) {
+			mem_free(block);
+			return NULL;
+		}
+	}
+	block->database = database_share(db);
+	block->loop = loop;
+	block->any_confirmed = false;
+	block->next = NULL;
+	return block;
+}
+
+void delivery_block_done(struct delivery_block *block)
+{
+	struct database *db = block->database;
+	if (block->data.cap > POOLED_BYTES_MAX)
+		buf_deinit(&block->data);
+	buf_clear(&block->data);
+	struct delivery_block *head = atomic_load_explicit(&db->free_blocks, memory_order_relaxed);
+	do {
+		block->next = head;
+	} while (!atomic_compare_exchange_weak_explicit(&db->free_blocks, &head, block, memory_order_release,
+		memory_order_relaxed));
+	database_release(db);
+}
+
+static void block_hand_over(void *context, struct delivery_block *block)
+{
+	struct database *db = context;
+	db->options.sink->deliver(db->options.sink->context, block);
+}
+
+static const struct outbox_ops block_ops = { block_take, block_hand_over };
+
+/* ---- life ---- */
+
+struct database *db_allocate(const struct database_options *options, struct buf *error)
+{
+	uint32_t loops = options->sink->loop_count;
+	ASSERT(loops <= 64);
+	struct database *db = mem_zalloc(sizeof(*db) + loops * sizeof(db->loops[0]));
+	if (db == NULL)
+		goto no_memory;
+	atomic_store(&db->refs, 1);
+	db->options = *options;
+	db->log = options->log;
+	db->work_last = &db->work;
+	db->offset = COMMITLOG_NONE;
+	pthread_mutex_init(&db->lock, NULL);
+	buf_init(&db->scratch, ERROR_TEXT_BYTES_MAX);
+	db->dir = options->dir == NULL ? NULL : mem_strdup(str_of(options->dir));
+	db->store = store_create();
+	db->outbox = outbox_create(loops, &block_ops, db);
+	if (db->store == NULL || db->outbox == NULL || (options->dir != NULL && db->dir == NULL))
+		goto no_memory;
+	db->subs = subs_create(db->store, db->outbox);
+	if (db->subs == NULL)
+		goto no_memory;
+	return db;
+no_memory:
+	buf_put_cstr(error, "not enough memory to open the database");
+	if (db != NULL)
+		db_free(db);
+	return NULL;
+}
+
+static void free_blocks(struct delivery_block *block)
+{
+	while (block != NULL) {
+		struct delivery_block *next = block->next;
+		buf_deinit(&block->data);
+		mem_free(block);
+		block = next;
+	}
+}
+
+static void free_inboxes(struct database_inbox *inbox)
+{
+	while (inbox != NULL) {
+		struct database_inbox *next = inbox->next_free;
+		buf_deinit(&inbox->data);
+		mem_free(inbox);
+		inbox = next;
+	}
+}
+
+/* The last share is gone: nobody else can touch it any more. */
+void db_free(struct database *db)
+{
+	if (db->commitlog != NULL)
+		commitlog_close(db->commitlog);
+	db_instance_drop(db);
+	if (db->module.program != NULL)
+		runtime_program_release(db->module.program);
+	module_def_release(db->module.def);
+	subs_destroy(db->subs);
+	outbox_destroy(db->outbox);
+	store_destroy(db->store);
+	free_blocks(db->spare_blocks);
+	free_blocks(atomic_load(&db->free_blocks));
+	for (uint32_t i = 0; i < db->options.sink->loop_count; i++) {
+		free_inboxes(db->loops[i].spare_inboxes);
+		free_inboxes(atomic_load(&db->loops[i].free_inboxes));
+	}
+	if (db->log != NULL)
+		module_log_close(db->log);
+	buf_deinit(&db->scratch);
+	pthread_mutex_destroy(&db->lock);
+	mem_free(db->dir);
+	mem_free(db);
+}
+
+struct database *database_share(struct database *db)
+{
+	atomic_fetch_add_explicit(&db->refs, 1, memory_order_relaxed);
+	return db;
+}
+
+void database_release(struct database *db)
+{
+	if (db != NULL && atomic_fetch_sub_explicit(&db->refs, 1, memory_order_acq_rel) == 1)
+		db_free(db);
+}
+
+void db_assert_executor(const struct database *db)
+{
+	DEBUG_ASSERT(atomic_load_explicit(&db->token, memory_order_relaxed) == 1);
+	(void)db;
+}
+
+int64_t db_now(struct database *db)
+{
+	int64_t now = clock_wall_micros();
+	if (now < db->last_micros)
+		now = db->last_micros;
+	db->last_micros = now;
+	return now;
+}
+
+/* ---- durability ---- */
+
+void db_on_durable(void *context, uint64_t offset, enum commitlog_state state)
+{
+	struct database *db = context;
+	(void)offset;
+	(void)state; /* whoever waits looks at the log's state itself */
+	uint64_t loops = atomic_exchange(&db->awaiting_loops, 0);
+	while (loops != 0) {
+		uint32_t loop = (uint32_t)__builtin_ctzll(loops);
+		loops &= loops - 1;
+		db->options.sink->durable(db->options.sink->context, db, loop);
+	}
+}
+
+uint64_t database_durable(const struct database *db)
+{
+	return db->commitlog == NULL ? DATABASE_ALL_DURABLE : commitlog_durable(db->commitlog);
+}
+
+uint64_t database_await_durable(struct database *db, uint32_t loop)
+{
+	atomic_fetch_or(&db->awaiting_loops, (uint64_t)1 << loop);
+	return database_durable(db);
+}
+
+bool database_wait_durable(struct database *db, uint64_t offset, uint32_t timeout_ms)
+{
+	if (db->commitlog == NULL || offset == COMMITLOG_NONE)
+		return true;
+	return commitlog_wait(db->commitlog, offset, timeout_ms);
+}
+
+/* ---- mail in ---- */
+
+struct database_inbox *database_inbox_open(struct database *db, uint32_t loop)
+{
+	struct loop_state *state = &db->loops[loop];
+	if (state->spare_inboxes == NULL)
+		state->spare_inboxes = atomic_exchange_explicit(&state->free_inboxes, NULL, memory_order_acquire);
+	struct database_inbox *inbox = state->spare_inboxes;
+	if (inbox != NULL) {
+		state->spare_inboxes = inbox->next_free;
+		return inbox;
+	}
+	inbox = mem_zalloc(sizeof(*inbox));
+	if (inbox == NULL)
+		return NULL;
+	inbox->mail.kind = MAIL_INBOX;
+	inbox->loop = loop;
+	buf_init(&inbox->data, INBOX_BYTES_MAX);
+	return inbox;
+}
+
+bool database_inbox_put(struct database_inbox *inbox, enum database_message_kind kind, struct database_client *client,
+	const void *data, size_t len)
+{
+	size_t size = align_up(sizeof(struct inbox_message) + len, 8);
+	struct inbox_message *message = (void *)buf_extend(&inbox->data, size);
+	if (message == NULL) {
+		inbox->data.failed = false;
+		return false;
+	}
+	*message = (struct inbox_message){ .size = (uint32_t)size, .len = (uint32_t)len, .kind = kind, .client = client };
+	if (len > 0)
+		memcpy(message->data, data, len);
+	return true;
+}
+
+void database_inbox_post(struct database *db, struct database_inbox *inbox)
+{
+	(void)mpsc_push(&db->mailbox, &inbox->mail.node);
+}
+
+static void inbox_done(struct database *db, struct database_inbox *inbox)
+{
+	if (inbox->data.cap > POOLED_BYTES_MAX)
+		buf_deinit(&inbox->data);
+	buf_clear(&inbox->data);
+	inbox->at = 0;
+	_Atomic(struct database_inbox *) *list = &db->loops[inbox->loop].free_inboxes;
+	struct database_inbox *head = atomic_load_explicit(list, memory_order_relaxed);
+	do {
+		inbox->next_free = head;
+	} while (!atomic_compare_exchange_weak_explicit(list, &head, inbox, memory_order_release, memory_order_relaxed));
+}
+
+/* ---- stepping ---- */
+
+static void take_mail(struct database *db)
+{
+	struct mpsc_node *node = mpsc_take_all(&db->mailbox);
+	while (node != NULL) {
+		struct mail *mail = (struct mail *)node;
+		node = node->next;
+		mail->node.next = NULL;
+		*db->work_last = mail;
+		db->work_last = (struct mail **)(void *)&mail->node.next;
+	}
+}
+
+static void drop_first(struct database *db)
+{
+	struct mail *mail = db->work;
+	db->work = (struct mail *)mail->node.next;
+	if (db->work == NULL)
+		db->work_last = &db->work;
+}
+
+static void process_message(struct database *db, struct inbox_message *message)
+{
+	switch ((enum database_message_kind)message->kind) {
+	case DATABASE_CONNECT:
+		db_client_connect(db, message->client);
+		break;
+	case DATABASE_PROTOCOL:
+		db_client_message(db, message->client, message->data, message->len);
+		break;
+	case DATABASE_DISCONNECT:
+		db_client_disconnect(db, message->client);
+		break;
+	}
+}
+
+static void process_task(struct database *db, struct task *task)
+{
+	task->fn(db, task->arg);
+	/* The waiter may free the task as soon as it sees `done`. */
+	struct monitor *monitor = task->monitor;
+	monitor_lock(monitor);
+	task->done = true;
+	monitor_wake_all(monitor);
+	monitor_unlock(monitor);
+}
+
+/* Large blocks leave early, so that a batch's output is bounded. The log gets the records first. */
+static void flush_large(struct database *db)
+{
+	for (uint32_t loop = 0; loop < db->options.sink->loop_count; loop++)
+		if (outbox_pending(db->outbox, loop) > DELIVERY_BLOCK_BYTES) {
+			if (db->commitlog != NULL)
+				commitlog_submit(db->commitlog);
+			outbox_flush_loop(db->outbox, loop, db->offset);
+		}
+}
+
+/* One message or task. False when there is none. */
+static bool process_one(struct database *db)
+{
+	if (db->work == NULL) {
+		take_mail(db);
+		if (db->work == NULL)
+			return false;
+	}
+	struct mail *mail = db->work;
+	if (mail->kind == MAIL_TASK) {
+		drop_first(db);
+		process_task(db, (struct task *)mail);
+		return true;
+	}
+	struct database_inbox *inbox = (struct database_inbox *)mail;
+	if (inbox->at < inbox->data.len) {
+		struct inbox_message *message = (void *)(inbox->data.data + inbox->at);
+		inbox->at += message->size;
+		process_message(db, message);
+	}
+	if (inbox->at >= inbox->data.len) {
+		drop_first(db);
+		inbox_done(db, inbox);
+	}
+	return true;
+}
+
+static void publish_stats(struct database *db)
+{
+	struct store_memory memory = store_memory(db->store);
+	atomic_store_explicit(&db->row_bytes, memory.row_bytes, memory_order_relaxed);
+	atomic_store_explicit(&db->index_bytes, memory.index_bytes, memory_order_relaxed);
+	if (db->module.instance != NULL)
+		atomic_store_explicit(&db->guest_bytes, runtime_instance_memory(db->module.instance), memory_order_relaxed);
+}
+
+/* Drains at most `budget` messages; true when mail is left. Owns no thread. */
+static bool database_step(struct database *db, uint32_t budget)
+{
+	uint64_t begin = clock_mono_nanos(), now = begin;
+	uint32_t done = 0;
+	while (done < budget && process_one(db)) {
+		done++;
+		if ((done & 15) == 0) {
+			flush_large(db);
+			now = clock_mono_nanos();
+			if (now - begin > STEP_NANOS_MAX)
+				break;
+		}
+	}
+	if (db->commitlog != NULL)
+		commitlog_submit(db->commitlog);
+	outbox_flush(db->outbox, db->offset);
+	atomic_fetch_add_explicit(&db->executor_nanos, clock_mono_nanos() - begin, memory_order_relaxed);
+	publish_stats(db);
+	return db->work != NULL || atomic_load(&db->mailbox.head) != NULL;
+}
+
+bool database_run_pending(struct database *db, uint32_t budget)
+{
+	while (atomic_load(&db->mailbox.head) != NULL || atomic_load_explicit(&db->token, memory_order_relaxed) == 0) {
+		uint32_t free_token = 0;
+		if (!atomic_compare_exchange_strong(&db->token, &free_token, 1))
+			return false; /* the holder looks at the mailbox after it has let go */
+		bool left = database_step(db, budget);
+		atomic_store(&db->token, 0);
+		if (left)
+			return true;
+		if (atomic_load(&db->mailbox.head) == NULL)
+			return false;
+	}
+	return false;
+}
+
+enum wl_err database_run(struct database *db, void (*fn)(struct database *db, void *arg), void *arg)
+{
+	struct monitor monitor;
+	monitor_init(&monitor);
+	struct task task = { .mail = { .kind = MAIL_TASK }, .fn = fn, .arg = arg, .monitor = &monitor };
+	(void)mpsc_push(&db->mailbox, &task.mail.node);
+	while (database_run_pending(db, UINT32_MAX))
+		;
+	monitor_lock(&monitor);
+	while (!task.done)
+		monitor_wait(&monitor);
+	monitor_unlock(&monitor);
+	monitor_deinit(&monitor);
+	return database_closed(db) ? WL_ERR_UNAVAILABLE : WL_OK;
+}
+
+/* ---- what others may know ---- */
+
+bool database_closed(const struct database *db)
+{
+	return atomic_load_explicit(&db->closed, memory_order_acquire);
+}
+
+const struct identity *database_identity(const struct database *db)
+{
+	return &db->options.identity;
+}
+
+const struct identity *database_owner(const struct database *db)
+{
+	return &db->options.owner;
+}
+
+struct module_def *database_module(struct database *db)
+{
+	pthread_mutex_lock(&db->lock);
+	struct module_def *def = module_def_share(db->module.def);
+	pthread_mutex_unlock(&db->lock);
+	return def;
+}
+
+struct module_log *database_log(struct database *db)
+{
+	return db->log;
+}
+
+void **database_loop_slot(struct database *db, uint32_t loop)
+{
+	return &db->loops[loop].sink_slot;
+}
+
+void database_stats(struct database *db, struct database_stats *out)
+{
+#define LOAD(field) atomic_load_explicit(&db->field, memory_order_relaxed)
+	*out = (struct database_stats){
+		.transactions = LOAD(transactions), .rolled_back = LOAD(rolled_back), .reducer_calls = LOAD(reducer_calls),
+		.clients = LOAD(clients_now), .rows = LOAD(rows), .row_bytes = LOAD(row_bytes),
+		.index_bytes = LOAD(index_bytes), .guest_bytes = LOAD(guest_bytes), .executor_nanos = LOAD(executor_nanos),
+		.log_bytes = db->commitlog == NULL ? 0 : commitlog_size_bytes(db->commitlog),
+	};
+#undef LOAD
+}

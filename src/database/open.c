@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A database's life: create, open, update, close. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "database/database_internal.h"
+#include "database/module_log.h"
+#include "native.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096, CREATE_WAIT_MS = 60000 };
+
+/* ---- what the guest sees of us ---- */
+
+static void guest_log(void *context, uint8_t level, struct str target, struct str filename, uint32_t line,
+	struct str function, struct str message, int64_t micros)
+{
+	struct database *db = context;
+	if (db->log == NULL)
+		return;
+	struct module_log_record record = { .level = level, .ts_micros = micros, .target = target, .filename = filename,
+		.line = line, .function = function, .message = message };
+	module_log_append(db->log, &record);
+}
+
+static void ignore_log(void *context, uint8_t level, struct str target, struct str filename, uint32_t line,
+	struct str function, struct str message, int64_t micros)
+{
+	(void)context, (void)level, (void)target, (void)filename, (void)line, (void)function, (void)message, (void)micros;
+}
+
+/* ---- programs ---- */
+
+/* Compiles a program and asks it what it is, in a world of its own. */
+enum wl_err database_describe(struct runtime *runtime, enum runtime_kind kind, struct bytes code,
+	const uint8_t hash[32], struct runtime_program **program, struct module_def **def, struct buf *error)
+{
+	*program = NULL;
+	*def = NULL;
+	enum wl_err err = runtime_compile(runtime, kind, code, hash, program, error);
+	if (err != WL_OK)
+		return err;
+	struct runtime_env env = { .store = store_create(), .log = ignore_log };
+	struct runtime_instance *instance = NULL;
+	struct buf description = BUF_INIT(MODULE_DEF_BYTES_MAX);
+	err = env.store == NULL ? WL_ERR_MEMORY
+		: runtime_instance_create(*program, &env, &description, &instance, error);
+	if (err == WL_OK)
+		err = module_def_create(description.data, description.len, def, error);
+	if (err == WL_OK && module_def_info(*def)->unsupported.len > 0) {
+		struct str what = module_def_info(*def)->unsupported;
+		buf_printf(error, "%.*s is not supported by this version yet", STR_FMT(what));
+		module_def_release(*def);
+		*def = NULL;
+		err = WL_ERR_UNSUPPORTED;
+	}
+	runtime_instance_destroy(instance);
+	store_destroy(env.store);
+	buf_deinit(&description);
+	if (err != WL_OK) {
+		runtime_program_release(*program);
+		*program = NULL;
+	}
+	return err;
+}
+
+/* Takes program and def. Executor. */
+static void install(struct database *db, struct runtime_program *program, struct module_def *def,
+	const uint8_t hash[32], enum runtime_kind kind)
+{
+	struct running_module old = db->module;
+	pthread_mutex_lock(&db->lock);
+	db->module = (struct running_module){ .program = program, .def = def, .info = module_def_info(def), .kind = kind };
+	memcpy(db->module.hash, hash, 32);
+	pthread_mutex_unlock(&db->lock);
+	runtime_instance_destroy(old.instance);
+	if (old.program != NULL)
+		runtime_program_release(old.program);
+	module_def_release(old.def);
+}
+
+/* ---- storage ---- */
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
+{
+	(void)info, (void)kind, (void)walk;
+	return remove(path);
+}
+
+static enum wl_err open_log(struct database *db, struct buf *error)
+{
+	if (db->options.in_memory)
+		return WL_OK;
+	char path[PATH_BYTES];
+	struct error why;
+	snprintf(path, sizeof(path), "%s/log", db->dir);
+	struct commitlog_options options = { .storage = commitlog_storage_local(), .writers = db->options.writers,
+		.dir = path, .on_durable = db_on_durable, .context = db };
+	enum wl_err err = commitlog_open(&options, db_replay_record, db, &db->commitlog, &why);
+	if (err != WL_OK)
+		buf_put_cstr(error, why.text);
+	return err;
+}
+
+static struct database *prepare(const struct database_options *options, struct buf *error)
+{
+	struct database *db = db_allocate(options, error);
+	if (db == NULL)
+		return NULL;
+	db->env = (struct runtime_env){ .store = db->store, .database_identity = options->identity, .context = db,
+		.log = guest_log };
+	atomic_store(&db->token, 1); /* nobody else knows it yet */
+	return db;
+}
+
+/* Hands it to the world: from here on the token decides. */
+static struct database *ready(struct database *db)
+{
+	if (db->commitlog != NULL)
+		commitlog_submit(db->commitlog);
+	outbox_flush(db->outbox, db->offset);
+	atomic_store(&db->token, 0);
+	return db;
+}
+
+/* ---- create ---- */
+
+static enum wl_err run_init(struct database *db, int64_t micros, struct buf *error)
+{
+	uint32_t id = db->module.info->lifecycle[MODULE_INIT];
+	if (id == MODULE_NO_INDEX)
+		return WL_OK;
+	struct db_call call = { .function = &db->module.info->reducers[id], .id = id,
+		.caller = { .identity = db->options.owner }, .micros = micros };
+	struct str text;
+	uint64_t nanos;
+	db_log_host(db, 2, "Invoking `init` reducer");
+	switch (db_run_reducer(db, &call, &text, &nanos)) {
+	case RUNTIME_OK:
+		return WL_OK;
+	case RUNTIME_USER_ERROR:
+	case RUNTIME_TIMEOUT:
+		buf_put_str(error, text);
+		return WL_ERR_DENIED;
+	case RUNTIME_FAILED:
+	case RUNTIME_TRAP:
+		break;
+	}
+	buf_put_cstr(error, RUNTIME_FATAL_TEXT);
+	return WL_ERR_DENIED;
+}
+
+static enum wl_err first_transaction(struct database *db, struct buf *error)
+{
+	int64_t micros = db_now(db);
+	store_tx_begin(db->store);
+	enum wl_err err = db_schema_create(db, db->module.info, error);
+	if (err == WL_OK)
+		err = db_module_row_put(db, db->module.hash, db->module.kind, error);
+	if (err == WL_OK)
+		err = run_init(db, micros, error);
+	if (err != WL_OK) {
+		db_rollback(db);
+		return err;
+	}
+	err = db_commit(db, micros, db->module.info->lifecycle[MODULE_INIT], NULL, false, NULL, error);
+	if (err == WL_OK)
+		db_log_host(db, 2, "Database initialized");
+	return err;
+}
+
+enum wl_err database_create(const struct database_options *options, enum runtime_kind kind, struct bytes code,
+	struct database **out, struct buf *error)
+{
+	uint8_t hash[32];
+	struct runtime_program *program;
+	struct module_def *def;
+	native_keccak256(code.data, code.len, hash);
+	enum wl_err err = database_describe(options->runtime, kind, code, hash, &program, &def, error);
+	if (err != WL_OK) {
+		module_log_close(options->log);
+		return err;
+	}
+	struct database *db = prepare(options, error);
+	if (db == NULL) {
+		runtime_program_release(program);
+		module_def_release(def);
+		return WL_ERR_MEMORY;
+	}
+	install(db, program, def, hash, kind);
+	err = open_log(db, error);
+	if (err == WL_OK)
+		err = first_transaction(db, error);
+	if (err == WL_OK) {
+		(void)ready(db);
+		if (!database_wait_durable(db, db->offset, CREATE_WAIT_MS)) {
+			buf_put_cstr(error, "the new database could not be made durable");
+			err = WL_ERR_IO;
+		}
+	}
+	if (err != WL_OK) {
+		char *dir = db->options.in_memory || db->dir == NULL ? NULL : mem_strdup(str_of(db->dir));
+		database_release(db);
+		if (dir != NULL)
+			(void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+		mem_free(dir);
+		return err;
+	}
+	*out = db;
+	return WL_OK;
+}
+
+/* ---- open ---- */
+
+static enum wl_err load_module(struct database *db, struct buf *error)
+{
+	uint8_t hash[32];
+	enum runtime_kind kind;
+	struct runtime_program *program;
+	struct module_def *def;
+	enum wl_err err = db_module_row_get(db, hash, &kind, error);
+	if (err != WL_OK)
+		return err;
+	struct buf code = BUF_INIT(RUNTIME_PROGRAM_BYTES_MAX);
+	struct error why;
+	err = db->options.program(db->options.program_context, hash, &code, &why);
+	if (err != WL_OK)
+		buf_printf(error, "the database's program cannot be read: %s", why.text);
+	else
+		err = database_describe(db->options.runtime, kind, buf_bytes(&code), hash, &program, &def, error);
+	buf_deinit(&code);
+	if (err == WL_OK)
+		install(db, program, def, hash, kind);
+	return err;
+}
+
+enum wl_err database_open(const struct database_options *options, struct database **out, struct buf *error)
+{
+	struct error why;
+	struct database *db = prepare(options, error);
+	if (db == NULL)
+		return WL_ERR_MEMORY;
+	enum wl_err err = open_log(db, error);
+	if (err == WL_OK) {
+		err = store_replay_done(db->store, &why);
+		if (err != WL_OK)
+			buf_put_cstr(error, why.text);
+	}
+	if (err == WL_OK)
+		err = load_module(db, error);
+	if (err != WL_OK) {
+		database_release(db);
+		return err;
+	}
+	db_clients_sweep(db);
+	*out = ready(db);
+	return WL_OK;
+}
+
+/* ---- update ---- */
+
+struct update {
+	struct runtime_program *program;
+	struct module_def *def;
+	uint8_t hash[32];
+	enum runtime_kind kind;
+	enum wl_err err;
+	uint64_t offset;
+	struct buf *error;
+};
+
+static void update_on_executor(struct database *db, void *arg)
+{
+	struct update *u = arg;
+	struct runtime_instance *instance = NULL;
+	if (!db_schema_same(db->module.info, module_def_info(u->def), u->error)) {
+		u->err = WL_ERR_UNSUPPORTED;
+		return;
+	}
+	u->err = runtime_instance_create(u->program, &db->env, NULL, &instance, u->error);
+	if (u->err != WL_OK)
+		return;
+	store_tx_begin(db->store);
+	u->err = db_module_row_put(db, u->hash, u->kind, u->error);
+	if (u->err != WL_OK)
+		db_rollback(db);
+	else
+		u->err = db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, u->error);
+	if (u->err != WL_OK) {
+		runtime_instance_destroy(instance);
+		return;
+	}
+	install(db, u->program, u->def, u->hash, u->kind);
+	db->module.instance = instance;
+	u->program = NULL;
+	u->def = NULL;
+	u->offset = db->offset;
+	char hex[65];
+	hex_encode(u->hash, 32, hex);
+	db_log_host(db, 2, "Updated program to %s", hex);
+	db_log_host(db, 2, "Database updated");
+}
+
+enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes code, struct buf *error)
+{
+	struct update u = { .kind = kind, .error = error, .offset = COMMITLOG_NONE };
+	native_keccak256(code.data, code.len, u.hash);
+	pthread_mutex_lock(&db->lock);
+	bool same = memcmp(db->module.hash, u.hash, 32) == 0 && db->module.kind == kind;
+	pthread_mutex_unlock(&db->lock);
+	if (same)
+		return WL_OK;
+	u.err = database_describe(db->options.runtime, kind, code, u.hash, &u.program, &u.def, error);
+	if (u.err != WL_OK)
+		return u.err;
+	enum wl_err err = database_run(db, update_on_executor, &u);
+	if (u.program != NULL)
+		runtime_program_release(u.program);
+	module_def_release(u.def);
+	if (err == WL_OK && u.err == WL_OK && !database_wait_durable(db, u.offset, CREATE_WAIT_MS)) {
+		buf_put_cstr(error, "the update could not be made durable in time");
+		return WL_ERR_IO;
+	}
+	return err != WL_OK ? err : u.err;
+}
+
+/* ---- close ---- */
+
+struct closing {
+	struct str reason;
+	uint64_t offset;
+};
+
+static void close_on_executor(struct database *db, void *arg)
+{
+	struct closing *closing = arg;
+	closing->offset = db->offset;
+	if (atomic_exchange(&db->closed, true))
+		return;
+	db_clients_close(db, 1001, closing->reason);
+	if (db->commitlog != NULL)
+		commitlog_submit(db->commitlog);
+}
+
+void database_close(struct database *db, struct str reason)
+{
+	struct closing closing = { .reason = reason };
+	(void)database_run(db, close_on_executor, &closing);
+	(void)database_wait_durable(db, closing.offset, CREATE_WAIT_MS);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests that wait for their answer: HTTP calls and SQL. Each connects as a
+ * client of its own, does its work, and disconnects. JSON is read and written
+ * on the waiting thread wherever the executor is not needed for it.
+ */
+#include "base/clock.h"
+#include "database/database_internal.h"
+
+enum { JSON_BYTES_MAX = 256 << 20, ARGUMENT_BYTES_MAX = 64 << 20, DURABLE_WAIT_MS = 60000 };
+
+void database_result_deinit(struct database_result *result)
+{
+	buf_deinit(&result->text);
+}
+
+/* ---- calls ---- */
+
+struct json_call {
+	const struct database_caller *caller;
+	struct str function;
+	struct module_def *def;   /* against which the arguments were read */
+	struct buf args;
+	enum wl_err args_err;
+	struct error args_error;
+	bool is_procedure;        /* connect only; the procedure runs on the waiting thread */
+	struct database_result *result;
+};
+
+static void call_reducer(struct database *db, struct json_call *job)
+{
+	struct database_result *result = job->result;
+	struct db_call call = { .caller = *job->caller, .args = buf_bytes(&job->args) };
+	call.function = db_find_reducer(db, job->function, &job->caller->identity, &call.id, &result->outcome,
+		&result->text);
+	if (call.function == NULL)
+		return;
+	size_t used;
+	if (job->args_err == WL_OK)
+		job->args_err = sats_validate(call.function->params_layout, call.args.data, call.args.len, &used,
+			&job->args_error);
+	if (job->args_err != WL_OK) {
+		result->outcome = DATABASE_BAD_ARGUMENTS;
+		buf_printf(&result->text, "invalid arguments for reducer %.*s: %s", STR_FMT(job->function),
+			job->args_error.text);
+		db_log_bad_call(db, "reducer", job->function, true);
+		return;
+	}
+	struct str text;
+	uint64_t nanos = 0;
+	call.micros = db_now(db);
+	result->started = true;
+	store_tx_begin(db->store);
+	enum runtime_outcome outcome = db_run_reducer(db, &call, &text, &nanos);
+	result->micros = nanos / 1000;
+	if (outcome == RUNTIME_OK) {
+		enum wl_err err = db_commit(db, call.micros, call.id, NULL, true, NULL, &result->text);
+		result->outcome = err == WL_OK ? DATABASE_COMMITTED : DATABASE_FATAL;
+		return;
+	}
+	result->outcome = outcome == RUNTIME_USER_ERROR ? DATABASE_USER_ERROR : DATABASE_FATAL;
+	buf_put_str(&result->text, outcome == RUNTIME_USER_ERROR || outcome == RUNTIME_TIMEOUT ? text
+		: STR(RUNTIME_FATAL_TEXT));
+	db_rollback(db);
+}
+
+static void connect_and_call(struct database *db, void *arg)
+{
+	struct json_call *job = arg;
+	struct database_result *result = job->result;
+	if (database_closed(db)) {
+		result->outcome = DATABASE_CLOSED;
+		return;
+	}
+	if (db_connect(db, job->caller, &result->text) != WL_OK) {
+		result->outcome = DATABASE_CONNECT_REFUSED;
+		return;
+	}
+	if (!job->is_procedure) {
+		call_reducer(db, job);
+		db_disconnect(db, job->caller);
+	}
+	result->offset = db->offset;
+}
+
+static void disconnect(struct database *db, void *arg)
+{
+	const struct json_call *job = arg;
+	if (database_closed(db))
+		return;
+	if (job->result->outcome == DATABASE_NO_SUCH)
+		db_log_bad_call(db, "procedure", job->function, false);
+	db_disconnect(db, job->caller);
+	job->result->offset = db->offset;
+}
+
+/* The returned value as untyped JSON. */
+static void put_returned(struct json_call *job, const struct module_function *function, struct bytes value)
+{
+	struct database_result *result = job->result;
+	size_t used;
+	struct error why;
+	if (sats_validate(function->returns_layout, value.data, value.len, &used, &why) != WL_OK) {
+		result->outcome = DATABASE_PROCEDURE_FATAL;
+		buf_printf(&result->text, "The module instance encountered a fatal error: the returned value is not of the "
+			"declared type: %s", why.text);
+		return;
+	}
+	result->outcome = DATABASE_RETURNED;
+	sats_json_write(&result->text, function->returns, function->space, value.data, SATS_JSON_UNTYPED);
+}
+
+static void call_procedure(struct database *db, struct json_call *job)
+{
+	struct database_result *result = job->result;
+	uint32_t id;
+	const struct module_function *function = module_procedure(job->def, job->function, &id);
+	if (function == NULL || (function->is_private && !db_is_owner(db, &job->caller->identity))) {
+		result->outcome = DATABASE_NO_SUCH;
+		buf_put_cstr(&result->text, "No such procedure");
+		return;
+	}
+	if (job->args_err != WL_OK) {
+		result->outcome = DATABASE_BAD_ARGUMENTS;
+		buf_printf(&result->text, "invalid arguments for procedure %.*s: %s", STR_FMT(job->function),
+			job->args_error.text);
+		return;
+	}
+	struct runtime_call call = { .id = id, .name = function->name, .sender = job->caller->identity,
+		.connection = job->caller->connection, .timestamp = clock_wall_micros(), .args = buf_bytes(&job->args) };
+	struct buf value = BUF_INIT(JSON_BYTES_MAX), text = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	uint64_t nanos = 0;
+	if (db_procedure_run(db, &call, &value, &text, &nanos)) {
+		result->started = true;
+		put_returned(job, function, buf_bytes(&value));
+	} else {
+		result->outcome = DATABASE_PROCEDURE_FATAL;
+		buf_printf(&result->text, "The module instance encountered a fatal error: %.*s", (int)text.len, text.data);
+	}
+	result->micros = nanos / 1000;
+	buf_deinit(&value);
+	buf_deinit(&text);
+}
+
+void database_call_json(struct database *db, const struct database_caller *caller, struct str function,
+	struct str json, struct database_result *result)
+{
+	*result = (struct database_result){ .text = BUF_INIT(JSON_BYTES_MAX), .offset = COMMITLOG_NONE };
+	struct json_call job = { .caller = caller, .function = function, .result = result,
+		.args = BUF_INIT(ARGUMENT_BYTES_MAX), .def = database_module(db) };
+	uint32_t id;
+	const struct module_function *found = module_reducer(job.def, function, &id);
+	job.is_procedure = found == NULL || (found->is_private && !db_is_owner(db, &caller->identity));
+	if (job.is_procedure)
+		found = module_procedure(job.def, function, &id);
+	if (found != NULL)
+		job.args_err = sats_json_read_args(&job.args, job.is_procedure ? "procedure" : "reducer", function,
+			found->params, found->space, json.data, json.len, &job.args_error);
+	if (database_run(db, connect_and_call, &job) != WL_OK && result->outcome != DATABASE_CLOSED && !result->started)
+		result->outcome = DATABASE_CLOSED;
+	else if (job.is_procedure && result->outcome != DATABASE_CONNECT_REFUSED && result->outcome != DATABASE_CLOSED) {
+		call_procedure(db, &job);
+		(void)database_run(db, disconnect, &job);
+	}
+	if (!database_wait_durable(db, result->offset, DURABLE_WAIT_MS) && result->outcome == DATABASE_COMMITTED) {
+		buf_clear(&result->text);
+		buf_put_cstr(&result->text, "the transaction could not be made durable");
+		result->outcome = DATABASE_FATAL;
+	}
+	module_def_release(job.def);
+	buf_deinit(&job.args);
+}
+
+/* ---- SQL ---- */
+
+struct sql_job {
+	const struct database_caller *caller;
+	struct str sql;
+	struct buf *json, *error;
+	uint64_t micros, offset;
+	enum wl_err err;
+};
+
+struct sql_rows {
+	struct buf *json;
+	const struct query_column *columns;
+	uint32_t column_count;
+	uint64_t count;
+};
+
+static bool put_row(void *context, const uint8_t *row, size_t len)
+{
+	struct sql_rows *rows = context;
+	(void)len;
+	buf_put_cstr(rows->json, rows->count++ == 0 ? "[" : ",[");
+	for (uint32_t i = 0; i < rows->column_count; i++) {
+		if (i > 0)
+			buf_put_u8(rows->json, ',');
+		row = sats_json_write(rows->json, rows->columns[i].type, NULL, row, SATS_JSON_UNTYPED);
+	}
+	buf_put_u8(rows->json, ']');
+	return !rows->json->failed;
+}
+
+static void put_schema(struct buf *json, const struct sql_rows *rows)
+{
+	buf_put_cstr(json, "[{\"schema\":{\"elements\":[");
+	for (uint32_t i = 0; i < rows->column_count; i++) {
+		const struct query_column *column = &rows->columns[i];
+		buf_put_cstr(json, i == 0 ? "{\"name\":" : ",{\"name\":");
+		if (column->name.data == NULL) {
+			buf_put_cstr(json, "{\"none\":[]}");
+		} else {
+			buf_put_cstr(json, "{\"some\":");
+			buf_put_json_str(json, column->name);
+			buf_put_u8(json, '}');
+		}
+		buf_put_cstr(json, ",\"algebraic_type\":");
+		sats_type_json(json, column->type);
+		buf_put_u8(json, '}');
+	}
+	buf_put_cstr(json, "]},\"rows\":[");
+}
+
+/* In a transaction of its own, which the caller of this function commits or rolls back. */
+static void run_query(struct database *db, struct sql_job *job, struct query *query, uint64_t begin)
+{
+	struct query_effects effects = { 0 };
+	struct sql_rows rows = { .json = job->json };
+	bool reads = query_kind(query) == QUERY_SELECT || query_kind(query) == QUERY_COUNT ||
+		query_kind(query) == QUERY_SHOW;
+	if (reads)
+		rows.column_count = query_columns(query, &rows.columns);
+	put_schema(job->json, &rows);
+	if (reads)
+		job->err = query_select(query, db->store, put_row, &rows, job->error);
+	else
+		job->err = query_execute(query, db->store, &effects, job->error);
+	job->micros = (clock_mono_nanos() - begin) / 1000;
+	buf_printf(job->json, "],\"total_duration_micros\":%llu,\"stats\":{\"rows_inserted\":%llu,\"rows_deleted\":%llu,"
+		"\"rows_updated\":%llu}}]", (unsigned long long)job->micros, (unsigned long long)effects.inserted,
+		(unsigned long long)effects.deleted, (unsigned long long)effects.updated);
+	if (job->err == WL_OK && job->json->failed) {
+		buf_printf(job->error, "the result exceeds %d bytes; add a LIMIT or a condition", JSON_BYTES_MAX);
+		job->err = WL_ERR_INVALID;
+	}
+}
+
+static void run_statement(struct database *db, struct sql_job *job)
+{
+	uint64_t begin = clock_mono_nanos();
+	struct query_caller caller = { .identity = job->caller->identity,
+		.is_owner = db_is_owner(db, &job->caller->identity) };
+	struct query *query = NULL;
+	job->err = query_compile(db->store, QUERY_DIALECT_SQL, job->sql, &caller, &query, job->error);
+	if (job->err != WL_OK)
+		return;
+	store_tx_begin(db->store);
+	run_query(db, job, query, begin);
+	if (job->err != WL_OK)
+		db_rollback(db);
+	else
+		job->err = db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, job->error);
+	query_destroy(query);
+}
+
+static void sql_on_executor(struct database *db, void *arg)
+{
+	struct sql_job *job = arg;
+	if (database_closed(db)) {
+		job->err = WL_ERR_UNAVAILABLE;
+		return;
+	}
+	if (db_connect(db, job->caller, job->error) != WL_OK) {
+		job->err = WL_ERR_DENIED;
+		return;
+	}
+	run_statement(db, job);
+	db_disconnect(db, job->caller);
+	job->offset = db->offset;
+}
+
+enum wl_err database_sql(struct database *db, const struct database_caller *caller, struct str sql, bool confirmed,
+	struct buf *json, uint64_t *micros, struct buf *error)
+{
+	struct sql_job job = { .caller = caller, .sql = sql, .json = json, .error = error, .offset = COMMITLOG_NONE };
+	(void)database_run(db, sql_on_executor, &job);
+	if (job.err == WL_ERR_UNAVAILABLE && error->len == 0)
+		buf_put_cstr(error, "the database is closed");
+	if (job.err == WL_OK && confirmed && !database_wait_durable(db, job.offset, DURABLE_WAIT_MS)) {
+		buf_put_cstr(error, "the transaction could not be made durable");
+		job.err = WL_ERR_IO;
+	}
+	*micros = job.micros;
+	return job.err;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a module's definition to tables, views and system rows; and whether two definitions have the same tables. */
+#include "database/database_internal.h"
+
+enum { HASH_COLUMN_BYTES = 32 };
+
+/* ---- definitions ---- */
+
+static bool index_def(struct arena *arena, const struct module_index *from, struct store_index_def *to)
+{
+	static const enum store_index_kind kinds[] = { STORE_BTREE, STORE_HASH, STORE_DIRECT };
+	(void)arena;
+	*to = (struct store_index_def){ .name = from->name, .accessor = from->source, .kind = kinds[from->algorithm],
+		.unique = from->unique, .column_count = from->columns.count, .columns = from->columns.at };
+	return true;
+}
+
+static bool table_def(struct arena *arena, const struct module_table *from, struct store_table_def *to)
+{
+	struct store_column *columns = arena_array(arena, from->column_count, sizeof(*columns));
+	struct store_index_def *indexes = arena_array(arena, from->index_count, sizeof(*indexes));
+	struct store_constraint_def *constraints = arena_array(arena, from->constraint_count, sizeof(*constraints));
+	struct store_sequence_def *sequences = arena_array(arena, from->sequence_count, sizeof(*sequences));
+	if (columns == NULL || indexes == NULL || constraints == NULL || sequences == NULL)
+		return false;
+	for (uint32_t i = 0; i < from->column_count; i++)
+		columns[i] = (struct store_column){ from->columns[i].name, from->columns[i].accessor, from->columns[i].type };
+	for (uint32_t i = 0; i < from->index_count; i++)
+		if (!index_def(arena, &from->indexes[i], &indexes[i]))
+			return false;
+	for (uint32_t i = 0; i < from->constraint_count; i++)
+		constraints[i] = (struct store_constraint_def){ .name = from->constraints[i].name,
+			.column_count = from->constraints[i].columns.count, .columns = from->constraints[i].columns.at };
+	for (uint32_t i = 0; i < from->sequence_count; i++) {
+		const struct module_sequence *s = &from->sequences[i];
+		sequences[i] = (struct store_sequence_def){ .name = s->name, .column = s->column, .start = s->start,
+			.min = s->min, .max = s->max, .increment = s->increment, .allocated = s->start };
+	}
+	*to = (struct store_table_def){ .name = from->name, .accessor = from->accessor, .row_type = from->row_type,
+		.column_count = from->column_count, .columns = columns, .index_count = from->index_count,
+		.indexes = indexes, .constraint_count = from->constraint_count, .constraints = constraints,
+		.sequence_count = from->sequence_count, .sequences = sequences, .primary_key = from->primary_key,
+		.schedule_at = from->schedule == NULL ? -1 : from->schedule->at_column,
+		.is_public = from->is_public, .is_event = from->is_event, .is_system = from->is_system };
+	if (from->schedule != NULL) {
+		to->schedule_name = from->schedule->name;
+		to->schedule_function = from->schedule->function;
+	}
+	return true;
+}
+
+/* A view's backing table: a hidden U256 column in front, indexed (with the primary key too, if there is one). */
+static bool view_def(struct arena *arena, const struct module_view *view, struct store_table_def *to)
+{
+	const struct sats_type *row = view->row_type;
+	uint32_t count = row->count + 1;
+	struct store_column *columns = arena_array(arena, count, sizeof(*columns));
+	struct sats_element *elements = arena_array(arena, count, sizeof(*elements));
+	struct store_index_def *indexes = arena_array(arena, 2, sizeof(*indexes));
+	struct store_constraint_def *constraint = arena_array(arena, 1, sizeof(*constraint));
+	uint16_t *at = arena_array(arena, 3, sizeof(*at)); /* {0}, and {0, key} */
+	if (columns == NULL || elements == NULL || indexes == NULL || constraint == NULL || at == NULL)
+		return false;
+	elements[0] = (struct sats_element){ STR("arg_hash"), &sats_primitive[SATS_U256] };
+	memcpy(elements + 1, row->elements, row->count * sizeof(*elements));
+	for (uint32_t i = 0; i < count; i++)
+		columns[i] = (struct store_column){ elements[i].name, elements[i].name, elements[i].type };
+	const struct sats_type *type = sats_product_of(arena, elements, count);
+	struct str name = arena_printf(arena, "%.*s_arg_hash_idx_btree", STR_FMT(view->name));
+	indexes[0] = (struct store_index_def){ .name = name, .accessor = name, .column_count = 1, .columns = at };
+	*to = (struct store_table_def){ .name = view->name, .accessor = view->accessor, .row_type = type,
+		.column_count = count, .columns = columns, .index_count = 1, .indexes = indexes, .primary_key = -1,
+		.schedule_at = -1, .is_public = view->is_public, .is_ephemeral = true };
+	if (view->primary_key >= 0) {
+		struct str key = row->elements[view->primary_key].name;
+		at[2] = (uint16_t)(view->primary_key + 1);
+		name = arena_printf(arena, "%.*s_arg_hash_%.*s_idx_btree", STR_FMT(view->name), STR_FMT(key));
+		indexes[1] = (struct store_index_def){ .name = name, .accessor = name, .unique = true, .column_count = 2,
+			.columns = at + 1 };
+		constraint->name = arena_printf(arena, "%.*s_arg_hash_%.*s_key", STR_FMT(view->name), STR_FMT(key));
+		constraint->column_count = 2;
+		constraint->columns = at + 1;
+		to->index_count = 2;
+		to->constraint_count = 1;
+		to->constraints = constraint;
+	}
+	return type != NULL && name.data != NULL;
+}
+
+/* ---- system rows ---- */
+
+static enum wl_err insert_system(struct database *db, uint32_t table_id, struct buf *row, struct store_row *stored,
+	struct buf *error)
+{
+	size_t len = row->len;
+	if (row->failed) {
+		buf_put_cstr(error, "not enough memory");
+		return WL_ERR_MEMORY;
+	}
+	if (store_insert(db->store, store_table_by_id(db->store, table_id), row->data, &len, stored) == STORE_OK)
+		return WL_OK;
+	buf_put_str(error, store_error_text(db->store));
+	return WL_ERR_INVALID;
+}
+
+static enum wl_err insert_type_row(struct database *db, uint32_t table_id, uint32_t view_id, uint16_t position,
+	const struct sats_element *element, struct buf *error)
+{
+	struct buf row = BUF_INIT(1 << 20), type = BUF_INIT(1 << 20);
+	sats_type_encode(&type, element->type);
+	buf_put_u32(&row, view_id);
+	buf_put_u16(&row, position);
+	buf_put_bsatn_str(&row, element->name);
+	buf_put_bsatn_bytes(&row, type.data, type.len);
+	row.failed |= type.failed;
+	enum wl_err err = insert_system(db, table_id, &row, NULL, error);
+	buf_deinit(&type);
+	buf_deinit(&row);
+	return err;
+}
+
+static enum wl_err insert_view_rows(struct database *db, const struct module_view *view, uint32_t table_id,
+	struct buf *error)
+{
+	struct buf row = BUF_INIT(1 << 20);
+	struct store_row stored = { 0 };
+	buf_put_u32(&row, 0); /* generated */
+	buf_put_bsatn_str(&row, view->name);
+	buf_put_u8(&row, 0);
+	buf_put_u32(&row, table_id);
+	buf_put_u8(&row, 1);
+	buf_put_u8(&row, view->is_anonymous);
+	enum wl_err err = insert_system(db, ST_VIEW, &row, &stored, error);
+	buf_deinit(&row);
+	uint32_t id = err == WL_OK ? load_u32(stored.data) : 0;
+	for (uint32_t i = 0; err == WL_OK && i < view->row_type->count; i++)
+		err = insert_type_row(db, ST_VIEW_COLUMN, id, (uint16_t)i, &view->row_type->elements[i], error);
+	for (uint32_t i = 0; err == WL_OK && i < view->params->count; i++)
+		err = insert_type_row(db, ST_VIEW_PARAM, id, (uint16_t)i, &view->params->elements[i], error);
+	return err;
+}
+
+static enum wl_err create_table(struct database *db, const struct store_table_def *def, struct store_table **out,
+	struct buf *error)
+{
+	struct store_table **grown = mem_realloc(db->created, (db->created_count + 1) * sizeof(*grown));
+	if (grown == NULL) {
+		buf_put_cstr(error, "not enough memory");
+		return WL_ERR_MEMORY;
+	}
+	db->created = grown;
+	if (store_table_create(db->store, def, out) != STORE_OK) {
+		buf_put_str(error, store_error_text(db->store));
+		return WL_ERR_INVALID;
+	}
+	db->created[db->created_count++] = *out;
+	return WL_OK;
+}
+
+static enum wl_err create_rule(struct database *db, struct str sql, struct buf *error)
+{
+	struct query_caller owner = { .identity = db->options.owner, .is_owner = true };
+	struct store_table *table;
+	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX), row = BUF_INIT(1 << 20);
+	enum wl_err err = query_check_rule(db->store, sql, &owner, &table, &why);
+	if (err != WL_OK) {
+		buf_printf(error, "failed to create row-level security: %s", buf_text(&why));
+	} else {
+		db_log_host(db, 2, "Creating row level security `%.*s`", STR_FMT(sql));
+		buf_put_u32(&row, store_table_def(table)->id);
+		buf_put_bsatn_str(&row, sql);
+		err = insert_system(db, ST_ROW_LEVEL_SECURITY, &row, NULL, error);
+	}
+	buf_deinit(&why);
+	buf_deinit(&row);
+	return err;
+}
+
+enum wl_err db_schema_create(struct database *db, const struct module_info *info, struct buf *error)
+{
+	struct arena arena;
+	arena_init(&arena, 64 << 20);
+	enum wl_err err = WL_OK;
+	struct store_table_def def;
+	struct store_table *table;
+	for (uint32_t i = 0; err == WL_OK && i < info->table_count; i++) {
+		db_log_host(db, 2, "Creating table `%.*s`", STR_FMT(info->tables[i].name));
+		err = table_def(&arena, &info->tables[i], &def) ? create_table(db, &def, &table, error) : WL_ERR_MEMORY;
+	}
+	for (uint32_t i = 0; err == WL_OK && i < info->view_count; i++) {
+		db_log_host(db, 2, "Creating table for view `%.*s`", STR_FMT(info->views[i].name));
+		err = view_def(&arena, &info->views[i], &def) ? create_table(db, &def, &table, error) : WL_ERR_MEMORY;
+		if (err == WL_OK)
+			err = insert_view_rows(db, &info->views[i], store_table_def(table)->id, error);
+	}
+	for (uint32_t i = 0; err == WL_OK && i < info->rls_count; i++)
+		err = create_rule(db, info->rls[i], error);
+	arena_deinit(&arena);
+	return err;
+}
+
+/* ---- st_module ---- */
+
+/* The program itself lies beside the log, under its hash: its column here is empty. */
+enum wl_err db_module_row_put(struct database *db, const uint8_t hash[32], enum runtime_kind kind, struct buf *error)
+{
+	struct buf row = BUF_INIT(4096);
+	uint64_t cleared;
+	if (store_clear(db->store, store_table_by_id(db->store, ST_MODULE), &cleared) != STORE_OK) {
+		buf_put_str(error, store_error_text(db->store));
+		return WL_ERR_MEMORY;
+	}
+	buf_put(&row, db->options.identity.le, 32);
+	buf_put(&row, db->options.owner.le, 32);
+	buf_put_u8(&row, (uint8_t)kind);
+	buf_put(&row, hash, HASH_COLUMN_BYTES);
+	buf_put_u32(&row, 0);
+	buf_put_bsatn_str(&row, STR("0.0.1"));
+	enum wl_err err = insert_system(db, ST_MODULE, &row, NULL, error);
+	buf_deinit(&row);
+	return err;
+}
+
+enum wl_err db_module_row_get(struct database *db, uint8_t hash[32], enum runtime_kind *kind, struct buf *error)
+{
+	struct store_cursor cursor;
+	struct store_row row;
+	store_scan(store_table_by_id(db->store, ST_MODULE), &cursor);
+	if (!store_cursor_next(&cursor, &row) || row.len < 32 + 32 + 1 + 32) {
+		buf_put_cstr(error, "the log holds no module: the database was never completely created");
+		return WL_ERR_CORRUPT;
+	}
+	if (memcmp(row.data, db->options.identity.le, 32) != 0) {
+		buf_put_cstr(error, "mismatched database identity: the folder belongs to another database");
+		return WL_ERR_CORRUPT;
+	}
+	*kind = row.data[64] == RUNTIME_JS ? RUNTIME_JS : RUNTIME_WASM;
+	memcpy(hash, row.data + 65, 32);
+	return WL_OK;
+}
+
+/* ---- the same tables? ---- */
+
+static bool columns_same(const struct module_columns *a, const struct module_columns *b)
+{
+	return a->count == b->count && memcmp(a->at, b->at, a->count * sizeof(*a->at)) == 0;
+}
+
+static const char *table_difference(const struct module_table *a, const struct module_table *b)
+{
+	if (!sats_type_eq(a->row_type, b->row_type))
+		return "columns";
+	if (a->primary_key != b->primary_key)
+		return "the primary key";
+	if (a->is_public != b->is_public)
+		return "the access";
+	if (a->is_event != b->is_event)
+		return "the event flag";
+	if (a->index_count != b->index_count || a->constraint_count != b->constraint_count)
+		return "indexes or constraints";
+	for (uint32_t i = 0; i < a->index_count; i++)
+		if (!str_eq(a->indexes[i].name, b->indexes[i].name) || a->indexes[i].algorithm != b->indexes[i].algorithm ||
+			a->indexes[i].unique != b->indexes[i].unique ||
+			!columns_same(&a->indexes[i].columns, &b->indexes[i].columns))
+			return "indexes";
+	for (uint32_t i = 0; i < a->constraint_count; i++)
+		if (!str_eq(a->constraints[i].name, b->constraints[i].name) ||
+			!columns_same(&a->constraints[i].columns, &b->constraints[i].columns))
+			return "constraints";
+	if (a->sequence_count != b->sequence_count)
+		return "auto-increment columns";
+	for (uint32_t i = 0; i < a->sequence_count; i++) {
+		const struct module_sequence *s = &a->sequences[i], *t = &b->sequences[i];
+		if (!str_eq(s->name, t->name) || s->column != t->column || s->start != t->start || s->min != t->min ||
+			s->max != t->max || s->increment != t->increment)
+			return "auto-increment columns";
+	}
+	if ((a->schedule == NULL) != (b->schedule == NULL) || (a->schedule != NULL &&
+		(!str_eq(a->schedule->function, b->schedule->function) || a->schedule->at_column != b->schedule->at_column)))
+		return "the schedule";
+	return NULL;
+}
+
+static const struct module_view *find_view(const struct module_info *info, struct str name)
+{
+	for (uint32_t i = 0; i < info->view_count; i++)
+		if (str_eq(info->views[i].name, name))
+			return &info->views[i];
+	return NULL;
+}
+
+static bool views_same(const struct module_info *old, const struct module_info *new, struct buf *error)
+{
+	bool same = old->view_count == new->view_count;
+	for (uint32_t i = 0; same && i < new->view_count; i++) {
+		const struct module_view *b = &new->views[i], *a = find_view(old, b->name);
+		same = a != NULL && a->is_public == b->is_public && a->is_anonymous == b->is_anonymous &&
+			a->primary_key == b->primary_key && sats_type_eq(a->row_type, b->row_type);
+	}
+	if (!same)
+		buf_put_cstr(error, "Changing views is not supported by this version yet\n\n");
+	return same;
+}
+
+static bool rules_same(const struct module_info *old, const struct module_info *new, struct buf *error)
+{
+	bool same = old->rls_count == new->rls_count;
+	for (uint32_t i = 0; same && i < new->rls_count; i++) {
+		bool found = false;
+		for (uint32_t j = 0; j < old->rls_count; j++)
+			found = found || str_eq(old->rls[j], new->rls[i]);
+		same = found;
+	}
+	if (!same)
+		buf_put_cstr(error, "Changing row-level security is not supported by this version yet\n\n");
+	return same;
+}
+
+bool db_schema_same(const struct module_info *old, const struct module_info *new, struct buf *error)
+{
+	bool same = true;
+	uint32_t i = 0, j = 0; /* both sorted by name */
+	while (i < old->table_count || j < new->table_count) {
+		const struct module_table *a = i < old->table_count ? &old->tables[i] : NULL;
+		const struct module_table *b = j < new->table_count ? &new->tables[j] : NULL;
+		int order = a == NULL ? 1 : b == NULL ? -1 : 0;
+		if (order == 0) {
+			order = memcmp(a->name.data, b->name.data, size_min(a->name.len, b->name.len));
+			if (order == 0)
+				order = (a->name.len > b->name.len) - (a->name.len < b->name.len);
+		}
+		const char *what = order < 0 ? "Removing" : order > 0 ? "Adding" : table_difference(a, b);
+		if (order != 0)
+			buf_printf(error, "%s table %.*s is not supported by this version yet\n\n", what,
+				STR_FMT((order < 0 ? a : b)->name));
+		else if (what != NULL)
+			buf_printf(error, "Changing %s of table %.*s is not supported by this version yet\n\n", what,
+				STR_FMT(a->name));
+		same = same && order == 0 && what == NULL;
+		i += order <= 0;
+		j += order >= 0;
+	}
+	bool views = views_same(old, new, error), rules = rules_same(old, new, error);
+	return same && views && rules;
+}
