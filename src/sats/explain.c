@@ -60,7 +60,7 @@ static enum wl_err explain_array(struct explainer *e, const struct sats_type *ty
 
 static enum wl_err explain(struct explainer *e, const struct sats_type *type, uint32_t depth)
 {
-	if (depth > SATS_DEPTH_MAX)
+	if (depth > SATS_VALUE_DEPTH_MAX)
 		return fail(e->error, WL_ERR_LIMIT, "recursion limit exceeded");
 	switch (type->tag) {
 	case SATS_REF:

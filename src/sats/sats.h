@@ -7,14 +7,15 @@
  * A value is never a tree here: it is its BSATN bytes beside a type. Untrusted
  * bytes are validated once (sats_validate); after that the walking functions
  * trust them. Types and layouts are immutable after they are made: any thread.
- * Everything lives in the arena it was made in. Recursion is bounded by
- * SATS_DEPTH_MAX everywhere. Source: data-model.md sections 1-6.
+ * Everything lives in the arena it was made in. Recursion is bounded
+ * everywhere by SATS_DEPTH_MAX and SATS_VALUE_DEPTH_MAX. Source: data-model.md sections 1-6.
  */
 #include "base/arena.h"
 #include "base/buf.h"
 
 enum {
-	SATS_DEPTH_MAX = 128,      /* nesting of types and of values */
+	SATS_DEPTH_MAX = 128,      /* nesting of types */
+	SATS_VALUE_DEPTH_MAX = 384, /* of values of recursive types: each of 128 JSON levels can be three of ours */
 	SATS_TYPE_NODES_MAX = 1 << 20,
 	SATS_ZERO_SIZE_ELEMENTS_MAX = 1 << 20, /* array elements without bytes in one value */
 };
@@ -168,15 +169,27 @@ enum sats_json_shape {
 	SATS_JSON_UNTYPED, /* arrays and [tag,payload]: SQL rows, procedure results */
 	SATS_JSON_ROW,     /* stored rows: objects, [tag,payload], untyped inside arrays */
 };
-/* Writes one valid value; returns the byte after it. */
+/* Writes one valid value; returns the byte after it. An unnamed member that the shape must name marks `out` failed. */
 const uint8_t *sats_json_write(struct buf *out, const struct sats_type *type, const struct sats_typespace *space,
 	const uint8_t *valid, enum sats_json_shape shape);
-/* Reads one value of `type` from the document's node `*node` (advanced past it) and appends its BSATN.
- * The error text is the cause alone; `path` (may be NULL) receives the JSON path, e.g. "[0].name", "." at the root. */
+/*
+ * Reads one value of `type` from a JSON text (the whole of it) and appends its BSATN; on failure nothing is appended.
+ * The error text is the cause alone, e.g. "missing field `b` at line 1 column 9"; `path` (may be NULL) receives the
+ * JSON path, e.g. "[0].name", "." at the root, nothing for trailing bytes. The accepted language and all texts are
+ * those of the reference. WL_ERR_LIMIT and WL_ERR_MEMORY are not the sender's fault.
+ */
+enum wl_err sats_json_parse(struct buf *out, const struct sats_type *type, const struct sats_typespace *space,
+	const char *json, size_t json_len, struct buf *path, struct error *error);
+/* The same from node `*node` (advanced past it) of a parsed document; the cause then has no line and column.
+ * Costs a copy of the text: for messages, not for rows. */
 struct native_json;
 enum wl_err sats_json_read(struct buf *out, const struct sats_type *type, const struct sats_typespace *space,
 	const struct native_json *doc, uint32_t *node, struct buf *path, struct error *error);
-/* The arguments of a function: an array in order or an object by name. `kind` "reducer" or "procedure". */
+/* The arguments of a function: an array in order or an object by name. `kind` "reducer" or "procedure".
+ * The error text is the whole chain: "invalid arguments for reducer f: [0]: invalid arguments for function f: [0]: …" */
 enum wl_err sats_json_read_args(struct buf *out, const char *kind, struct str function, const struct sats_type *params,
 	const struct sats_typespace *space, const char *json, size_t json_len, struct error *error);
+/* That text for a cause found elsewhere (arguments in BSATN: no path). Returns WL_ERR_INVALID. */
+enum wl_err sats_args_refused(struct error *error, const char *kind, struct str function, struct str path,
+	struct str cause);
 #endif

@@ -9,7 +9,7 @@
  * 2. Each element of an array consumes bytes or fails (layout.c), and elements
  *    without bytes are limited per value, so the time of every later walk is
  *    bounded by the length of the data, whatever counts it declares.
- * 3. Nesting is bounded by SATS_DEPTH_MAX.
+ * 3. Nesting is bounded by SATS_VALUE_DEPTH_MAX.
  * 4. The fast check says only yes or no; the words come from a second, slow
  *    walk by type, so that the common path carries no texts.
  */
@@ -48,7 +48,7 @@ static bool check_value(struct check *check, const struct sats_layout *layout, c
 static bool check_array(struct check *check, const struct sats_op *op, uint32_t count, const uint8_t **cursor,
 	uint32_t depth)
 {
-	if (depth + op->levels > SATS_DEPTH_MAX)
+	if (depth + op->levels > SATS_VALUE_DEPTH_MAX)
 		return false;
 	for (uint32_t i = 0; i < count; i++)
 		if (!check_value(check, op->sub, cursor, depth + op->levels))
@@ -68,7 +68,7 @@ static bool check_value(struct check *check, const struct sats_layout *layout, c
 			continue;
 		}
 		if (op->code == OP_SUM) {
-			if (left < 1 || *at >= op->count || depth + op->levels > SATS_DEPTH_MAX)
+			if (left < 1 || *at >= op->count || depth + op->levels > SATS_VALUE_DEPTH_MAX)
 				return false;
 			const struct sats_layout *variant = op->variants[*at++];
 			if (variant->op_count > 0 && !check_value(check, variant, &at, depth + op->levels))
@@ -76,7 +76,7 @@ static bool check_value(struct check *check, const struct sats_layout *layout, c
 			continue;
 		}
 		if (op->code == OP_CALL) {
-			if (depth + op->levels > SATS_DEPTH_MAX || !check_value(check, op->sub, &at, depth + op->levels))
+			if (depth + op->levels > SATS_VALUE_DEPTH_MAX || !check_value(check, op->sub, &at, depth + op->levels))
 				return false;
 			continue;
 		}
