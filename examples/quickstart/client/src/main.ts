@@ -7,11 +7,14 @@
  *
  * WORLDLINE_URL, WORLDLINE_DB and WORLDLINE_TOKEN stand in for what is not given.
  */
+import { setGlobalLogLevel } from "spacetimedb";
 import WebSocket from "ws";
 import { DbConnection, type Person } from "./module_bindings";
 
 // Node has no WebSocket of its own before version 22.
 globalThis.WebSocket ??= WebSocket as unknown as typeof globalThis.WebSocket;
+
+setGlobalLogLevel("warn");
 
 const watch = process.argv.includes("--watch");
 const words = process.argv.slice(2).filter(word => !word.startsWith("--"));
