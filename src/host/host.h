@@ -12,10 +12,11 @@
  */
 #include "auth/auth.h"
 #include "database/database.h"
+#include "host/datadir.h"
 
 struct host;
 struct host_options {
-	const char *data_dir;
+	struct datadir *dir;         /* held by the caller for as long as the host lives */
 	bool in_memory;      /* databases write nothing; keys, programs, code cache and control data may */
 	struct auth *auth;
 	const struct database_sink *sink;
@@ -23,9 +24,9 @@ struct host_options {
 	uint64_t guest_memory_max;
 	uint64_t module_log_bytes_max;
 };
-/* Locks the folder (spacetime.pid), checks its version (metadata.toml) both ways, reads control data. */
+/* Reads control data; removes what a crash left half made. Databases open at their first use. */
 enum wl_err host_open(const struct host_options *options, struct host **out, struct error *error);
-/* Closes all databases (1001), flushes, unlocks. */
+/* Closes all databases (1001) and flushes them. */
 void host_close(struct host *host);
 
 struct host_record {
@@ -39,11 +40,11 @@ bool host_resolve(struct host *host, struct str name, struct identity *out);
 bool host_record(struct host *host, const struct identity *id, struct host_record *out);
 /* A share of the open database; opens it if needed. WL_ERR_NOT_FOUND: no such database. */
 enum wl_err host_database(struct host *host, const struct identity *id, struct database **out, struct buf *error);
-/* Calls fn for each open database. */
+/* Calls fn for each open database; no lock is held meanwhile. */
 void host_each_open(struct host *host, void (*fn)(void *context, struct database *db), void *context);
 
 /* ---- names ---- */
-bool host_name_valid(struct str name, const char **reason); /* [a-z0-9]+(-[a-z0-9]+)* */
+bool host_name_valid(struct str name, const char **reason); /* [a-z0-9]+(-[a-z0-9]+)*, and no identity */
 void host_names(struct host *host, const struct identity *id, void (*fn)(void *context, struct str name), void *context);
 enum host_name_result { HOST_NAME_OK, HOST_NAME_TAKEN, HOST_NAME_DENIED /* its domain belongs to another user */, HOST_NAME_IO };
 enum host_name_result host_name_add(struct host *host, struct str name, const struct identity *database,
@@ -67,12 +68,18 @@ enum host_op { HOST_CREATED, HOST_UPDATED };
 /* Errors as database_create and database_update; WL_ERR_DENIED with `owner_denied` when the caller is not the owner. */
 enum wl_err host_publish(struct host *host, const struct host_publish *publish, enum host_op *op, bool *owner_denied,
 	struct buf *error);
+/* Drops all data and starts again with a program; NULL data: the stored initial one. On failure the old one goes on. */
 enum wl_err host_reset(struct host *host, const struct identity *id, enum runtime_kind kind, struct bytes program,
 	struct buf *error);
 enum wl_err host_delete(struct host *host, const struct identity *id, struct error *error);
 enum wl_err host_lock(struct host *host, const struct identity *id, bool locked, struct error *error);
-/* Compiles and validates a program without publishing it (pre_publish, reset). */
+/* Compiles and validates a program without publishing it (pre_publish). */
 enum wl_err host_check_program(struct host *host, enum runtime_kind kind, struct bytes program,
 	struct module_def **out, struct buf *error);
 struct str host_data_dir(const struct host *host);
+
+/* ---- energy: a balance that nothing is charged to ---- */
+i128 host_energy(struct host *host, const struct identity *id);
+/* Adds (saturating) and returns the new balance. */
+enum wl_err host_energy_add(struct host *host, const struct identity *id, u128 amount, i128 *balance, struct error *error);
 #endif
