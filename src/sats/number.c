@@ -95,6 +95,7 @@ static void finish(struct decimal *d, int64_t exponent)
 {
 	/* A text in memory has fewer digits than would overflow here. */
 	d->exponent += exponent;
+	d->fraction = d->exponent < 0;
 	while (d->count > 0 && d->digits[d->count - 1] == '0' && !d->more) {
 		d->count--;
 		d->exponent++;
@@ -203,8 +204,8 @@ bool decimal_to_integer(const struct decimal *d, enum sats_tag tag, uint8_t out[
 	int bits = (int)sats_primitive[tag].plain_size * 8;
 	bool is_signed = tag == SATS_I8 || tag == SATS_I16 || tag == SATS_I32 || tag == SATS_I64 || tag == SATS_I128 ||
 		tag == SATS_I256;
-	/* 2^256 has 78 digits. */
-	if (d->exponent < 0 || d->more || d->count + d->exponent > 78)
+	/* The reference reads 256-bit integers from their plain text, so 1.0 is none there. 2^256 has 78 digits. */
+	if (d->exponent < 0 || (bits == 256 && d->fraction) || d->more || d->count + d->exponent > 78)
 		return false;
 	struct wide w = { 0 };
 	for (int32_t i = 0; i < d->count + d->exponent; i++)

@@ -14,6 +14,7 @@ enum { DECIMAL_DIGITS_MAX = 780 };
 struct decimal {
 	bool negative;
 	bool more;       /* nonzero digits were dropped after the stored ones */
+	bool fraction;   /* digits were written behind the (moved) point, if only zeros */
 	int32_t count;   /* of digits */
 	int64_t exponent;
 	char digits[DECIMAL_DIGITS_MAX];
