@@ -1,0 +1,752 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Statements from tokens, by recursive descent. Depth is bounded: parentheses
+ * by QUERY_PARENS_MAX, AND/OR trees by QUERY_DEPTH_MAX.
+ */
+#include "query/query_internal.h"
+
+#include <strings.h>
+
+struct parser {
+	struct lexer lexer;
+	struct arena *arena;
+	struct str sql;
+	uint32_t parens;
+};
+
+static bool unsupported(struct parser *p, const char *what)
+{
+	if (!p->lexer.failed)
+		buf_printf(p->lexer.error, "%s: %.*s", what, (int)size_min(p->sql.len, 1024), p->sql.data);
+	p->lexer.failed = true;
+	return false;
+}
+
+static bool next(struct parser *p)
+{
+	return lexer_next(&p->lexer);
+}
+
+static bool is(const struct parser *p, const char *symbol)
+{
+	return lexer_is(&p->lexer, symbol);
+}
+
+static bool keyword(const struct parser *p, const char *word)
+{
+	return lexer_is_keyword(&p->lexer, word);
+}
+
+static bool expect(struct parser *p, const char *symbol)
+{
+	return is(p, symbol) ? next(p) : lexer_expected(&p->lexer, symbol);
+}
+
+static bool expect_keyword(struct parser *p, const char *word)
+{
+	return keyword(p, word) ? next(p) : lexer_expected(&p->lexer, word);
+}
+
+static bool is_name(const struct parser *p)
+{
+	return p->lexer.token.kind == TOKEN_NAME || p->lexer.token.kind == TOKEN_QUOTED_NAME;
+}
+
+static bool in_list(struct str word, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (word.len == strlen(list[i]) && strncasecmp(word.data, list[i], word.len) == 0)
+			return true;
+	return false;
+}
+
+/* Words that end a table reference rather than name it anew (section 2). */
+static bool is_reserved_alias(const struct parser *p)
+{
+	static const char *const words[] = { "WITH", "EXPLAIN", "ANALYZE", "SELECT", "WHERE", "GROUP", "SORT", "HAVING",
+		"ORDER", "TOP", "LATERAL", "VIEW", "LIMIT", "OFFSET", "FETCH", "UNION", "EXCEPT", "INTERSECT", "CLUSTER",
+		"DISTRIBUTE", "END", "PIVOT", "ON", "JOIN", "INNER", "CROSS", "FULL", "LEFT", "RIGHT", "NATURAL", "USING",
+		"OUTER", "SET", "QUALIFY", "WINDOW", "PARTITION", "FROM", "INTO" };
+	return p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, words, ARRAY_COUNT(words));
+}
+
+/* A name of one or more parts, joined by dots. `last` (may be NULL) receives the last part apart from the rest. A
+ * trailing ".*" is left to the caller through `star`. */
+static bool dotted_name(struct parser *p, struct str *whole, struct str *rest, struct str *last, bool *star)
+{
+	if (!is_name(p))
+		return lexer_expected(&p->lexer, "identifier");
+	struct buf text = BUF_INIT(QUERY_TEXT_MAX);
+	size_t last_at = 0;
+	uint32_t parts = 0;
+	bool ok = true;
+	if (star != NULL)
+		*star = false;
+	for (;;) {
+		last_at = text.len;
+		buf_put_str(&text, p->lexer.token.text);
+		parts++;
+		if (!next(p) || !is(p, ".")) {
+			ok = !p->lexer.failed;
+			break;
+		}
+		if (!next(p)) {
+			ok = false;
+			break;
+		}
+		if (star != NULL && is(p, "*")) {
+			*star = true;
+			ok = next(p);
+			break;
+		}
+		if (!is_name(p)) {
+			ok = lexer_expected(&p->lexer, "identifier");
+			break;
+		}
+		buf_put_u8(&text, '.');
+	}
+	struct str copy = arena_str(p->arena, buf_str(&text));
+	buf_deinit(&text);
+	if (copy.data == NULL)
+		return lexer_expected(&p->lexer, "less text (out of memory)");
+	*whole = copy;
+	if (last != NULL) {
+		*last = (struct str){ copy.data + last_at, copy.len - last_at };
+		*rest = parts > 1 ? (struct str){ copy.data, last_at - 1 } : (struct str){ NULL, 0 };
+	}
+	return ok;
+}
+
+/* ---- expressions ---- */
+
+static struct expr *make(struct parser *p, enum expr_kind kind, struct expr *left, struct expr *right)
+{
+	struct expr *e = arena_zalloc(p->arena, sizeof(*e));
+	if (e == NULL) {
+		(void)lexer_expected(&p->lexer, "less text (out of memory)");
+		return NULL;
+	}
+	e->kind = kind;
+	e->left = left;
+	e->right = right;
+	uint32_t l = left == NULL ? 0 : left->depth, r = right == NULL ? 0 : right->depth;
+	e->depth = 1 + (l > r ? l : r);
+	if (e->depth > QUERY_DEPTH_MAX + 1) {
+		if (!p->lexer.failed)
+			buf_put_cstr(p->lexer.error, "Recursion limit exceeded, `sql-parser::parse_expr`");
+		p->lexer.failed = true;
+		return NULL;
+	}
+	return e;
+}
+
+static struct expr *literal(struct parser *p, enum literal_kind kind, struct str text)
+{
+	struct expr *e = make(p, EXPR_LITERAL, NULL, NULL);
+	if (e == NULL)
+		return NULL;
+	e->literal = kind;
+	e->name = text;
+	return next(p) ? e : NULL;
+}
+
+static struct expr *parse_or(struct parser *p);
+
+static struct expr *parenthesised(struct parser *p)
+{
+	if (++p->parens > QUERY_PARENS_MAX) {
+		if (!p->lexer.failed)
+			buf_put_cstr(p->lexer.error, "sql parser error: recursion limit exceeded");
+		p->lexer.failed = true;
+		return NULL;
+	}
+	struct expr *e = next(p) ? parse_or(p) : NULL;
+	p->parens--;
+	return e != NULL && expect(p, ")") ? e : NULL;
+}
+
+static struct expr *signed_number(struct parser *p)
+{
+	char sign = p->lexer.token.text.data[0];
+	if (!next(p))
+		return NULL;
+	if (p->lexer.token.kind != TOKEN_NUMBER) {
+		(void)unsupported(p, "Unsupported expression");
+		return NULL;
+	}
+	struct str text = arena_printf(p->arena, "%c%.*s", sign, STR_FMT(p->lexer.token.text));
+	return text.data == NULL ? NULL : literal(p, LITERAL_NUMBER, text);
+}
+
+static struct expr *parameter(struct parser *p)
+{
+	if (!next(p))
+		return NULL;
+	if (!is_name(p) || !str_eq(p->lexer.token.text, STR("sender"))) {
+		(void)unsupported(p, "Unsupported literal expression");
+		return NULL;
+	}
+	struct expr *e = make(p, EXPR_SENDER, NULL, NULL);
+	return e != NULL && next(p) ? e : NULL;
+}
+
+static struct expr *column(struct parser *p)
+{
+	static const char *const functions[] = { "user", "current_user", "session_user", "current_catalog", "current_date",
+		"current_time", "current_timestamp", "localtime", "localtimestamp" };
+	static const char *const constructs[] = { "case", "cast", "try_cast", "safe_cast", "exists", "extract",
+		"ceil", "floor", "position", "substring", "overlay", "trim", "interval", "listagg", "array_agg" };
+	bool bare = p->lexer.token.kind == TOKEN_NAME;
+	struct str word = p->lexer.token.text;
+	if (bare && in_list(word, constructs, ARRAY_COUNT(constructs))) {
+		(void)lexer_expected(&p->lexer, "an expression");
+		return NULL;
+	}
+	struct expr *e = make(p, EXPR_COLUMN, NULL, NULL);
+	struct str whole;
+	if (e == NULL || !dotted_name(p, &whole, &e->table, &e->name, NULL))
+		return NULL;
+	bool function = e->table.data == NULL && bare && in_list(word, functions, ARRAY_COUNT(functions));
+	if (function || is(p, "(") || p->lexer.token.kind == TOKEN_STRING) {
+		(void)unsupported(p, "Unsupported expression");
+		return NULL;
+	}
+	return e;
+}
+
+static struct expr *operand(struct parser *p)
+{
+	const struct token *t = &p->lexer.token;
+	switch (t->kind) {
+	case TOKEN_NUMBER:
+		return literal(p, LITERAL_NUMBER, t->text);
+	case TOKEN_STRING:
+		return literal(p, LITERAL_STRING, t->text);
+	case TOKEN_HEX:
+		return literal(p, LITERAL_HEX, t->text);
+	case TOKEN_QUOTED_NAME:
+		return column(p);
+	case TOKEN_NAME:
+		if (keyword(p, "true"))
+			return literal(p, LITERAL_TRUE, STR("true"));
+		if (keyword(p, "false"))
+			return literal(p, LITERAL_FALSE, STR("false"));
+		if (keyword(p, "null")) {
+			(void)unsupported(p, "Unsupported literal expression");
+			return NULL;
+		}
+		return column(p);
+	case TOKEN_SYMBOL:
+		if (is(p, "("))
+			return parenthesised(p);
+		if (is(p, "+") || is(p, "-"))
+			return signed_number(p);
+		if (is(p, ":"))
+			return parameter(p);
+		if (is(p, "?") || is(p, "$")) {
+			(void)unsupported(p, "Unsupported literal expression");
+			return NULL;
+		}
+		break;
+	case TOKEN_OTHER_STRING:
+		(void)unsupported(p, "Unsupported literal expression");
+		return NULL;
+	case TOKEN_END:
+		break;
+	}
+	(void)lexer_expected(&p->lexer, "an expression:");
+	return NULL;
+}
+
+static bool compare_op(const struct parser *p, enum compare_op *op)
+{
+	static const struct { const char *text; enum compare_op op; } ops[] = { { "=", OP_EQ }, { "==", OP_EQ },
+		{ "!=", OP_NE }, { "<>", OP_NE }, { "<", OP_LT }, { "<=", OP_LE }, { ">", OP_GT }, { ">=", OP_GE } };
+	for (size_t i = 0; i < ARRAY_COUNT(ops); i++)
+		if (is(p, ops[i].text)) {
+			*op = ops[i].op;
+			return true;
+		}
+	return false;
+}
+
+static struct expr *parse_compare(struct parser *p)
+{
+	enum compare_op op;
+	struct expr *left = operand(p);
+	while (left != NULL && compare_op(p, &op)) {
+		struct expr *right = next(p) ? operand(p) : NULL;
+		left = right == NULL ? NULL : make(p, EXPR_COMPARE, left, right);
+		if (left != NULL)
+			left->op = op;
+	}
+	static const char *const later[] = { "IN", "BETWEEN", "LIKE", "ILIKE", "IS", "NOT" };
+	if (left != NULL && (is(p, "+") || is(p, "-") || is(p, "*") || is(p, "/") || is(p, "%") ||
+		(p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, later, ARRAY_COUNT(later))))) {
+		(void)unsupported(p, "Unsupported expression");
+		return NULL;
+	}
+	return left;
+}
+
+/* NOT is what every query builder writes; it binds looser than a comparison. */
+static struct expr *parse_not(struct parser *p)
+{
+	uint32_t nots = 0;
+	while (keyword(p, "not")) {
+		if (++nots > QUERY_DEPTH_MAX)
+			break;
+		if (!next(p))
+			return NULL;
+	}
+	struct expr *e = parse_compare(p);
+	while (e != NULL && nots-- > 0)
+		e = make(p, EXPR_NOT, e, NULL);
+	return e;
+}
+
+static struct expr *parse_and(struct parser *p)
+{
+	struct expr *left = parse_not(p);
+	while (left != NULL && keyword(p, "and")) {
+		struct expr *right = next(p) ? parse_not(p) : NULL;
+		left = right == NULL ? NULL : make(p, EXPR_AND, left, right);
+	}
+	return left;
+}
+
+static struct expr *parse_or(struct parser *p)
+{
+	struct expr *left = parse_and(p);
+	while (left != NULL && keyword(p, "or")) {
+		struct expr *right = next(p) ? parse_and(p) : NULL;
+		left = right == NULL ? NULL : make(p, EXPR_OR, left, right);
+	}
+	return left;
+}
+
+/* ---- FROM ---- */
+
+static bool parse_relvar(struct parser *p, struct relvar *out)
+{
+	struct str rest, last;
+	if (keyword(p, "table") || keyword(p, "lateral") || is(p, "("))
+		return unsupported(p, "Unsupported FROM expression");
+	if (!dotted_name(p, &out->table, &rest, &last, NULL))
+		return false;
+	if (is(p, "("))
+		return unsupported(p, "Unsupported FROM expression");
+	out->alias = out->table;
+	if (keyword(p, "as")) {
+		if (!next(p))
+			return false;
+	} else if (!is_name(p) || is_reserved_alias(p)) {
+		return true;
+	}
+	if (!is_name(p))
+		return lexer_expected(&p->lexer, "an identifier after AS");
+	out->alias = p->lexer.token.text;
+	return next(p);
+}
+
+static bool parse_join(struct parser *p, struct join *join, bool *found)
+{
+	static const char *const outer[] = { "LEFT", "RIGHT", "FULL", "NATURAL", "OUTER" };
+	*found = true;
+	if (is(p, ","))
+		return unsupported(p, "Implicit joins are not supported");
+	if (p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, outer, ARRAY_COUNT(outer)))
+		return unsupported(p, "Non-inner joins are not supported");
+	bool cross = keyword(p, "cross");
+	if (!cross && !keyword(p, "inner") && !keyword(p, "join")) {
+		*found = false;
+		return true;
+	}
+	if ((cross || keyword(p, "inner")) && !next(p))
+		return false;
+	if (!expect_keyword(p, "JOIN") || !parse_relvar(p, &join->relvar))
+		return false;
+	if (keyword(p, "using"))
+		return unsupported(p, "Non-inner joins are not supported");
+	if (cross || !keyword(p, "on"))
+		return true;
+	struct expr *on = next(p) ? parse_or(p) : NULL;
+	if (on == NULL)
+		return false;
+	if (on->kind != EXPR_COMPARE || on->op != OP_EQ || on->left->kind != EXPR_COLUMN || on->right->kind != EXPR_COLUMN)
+		return unsupported(p, "Non-inner joins are not supported");
+	join->on_left = on->left;
+	join->on_right = on->right;
+	return true;
+}
+
+static bool parse_from(struct parser *p, struct statement *s)
+{
+	uint32_t cap = 0;
+	if (!parse_relvar(p, &s->from))
+		return false;
+	for (;;) {
+		struct join join = { 0 };
+		bool found;
+		if (!parse_join(p, &join, &found))
+			return false;
+		if (!found)
+			return true;
+		if (s->join_count == cap) {
+			uint32_t grown = cap == 0 ? 4 : cap * 2;
+			struct join *joins = arena_array(p->arena, grown, sizeof(*joins));
+			if (joins == NULL)
+				return lexer_expected(&p->lexer, "less text (out of memory)");
+			if (cap > 0)
+				memcpy(joins, s->joins, cap * sizeof(*joins));
+			s->joins = joins;
+			cap = grown;
+		}
+		s->joins[s->join_count++] = join;
+	}
+}
+
+/* ---- SELECT ---- */
+
+static bool parse_alias(struct parser *p, struct str *alias)
+{
+	if (keyword(p, "as")) {
+		if (!next(p))
+			return false;
+	} else if (!is_name(p) || is_reserved_alias(p)) {
+		return true;
+	}
+	if (!is_name(p))
+		return lexer_expected(&p->lexer, "an identifier after AS");
+	*alias = p->lexer.token.text;
+	return next(p);
+}
+
+static bool parse_count(struct parser *p, struct statement *s)
+{
+	if (!expect(p, "("))
+		return false;
+	if (!is(p, "*"))
+		return unsupported(p, "Unsupported aggregate function");
+	if (!next(p) || !expect(p, ")") || !parse_alias(p, &s->count_alias))
+		return false;
+	if (s->count_alias.data == NULL)
+		return unsupported(p, "Aggregate expressions must have column aliases");
+	s->projection = PROJECT_COUNT;
+	s->kind = QUERY_COUNT;
+	return is(p, ",") ? unsupported(p, "Unsupported projection expression") : true;
+}
+
+static bool add_item(struct parser *p, struct statement *s, uint32_t *cap, struct projection item)
+{
+	if (s->item_count == *cap) {
+		uint32_t grown = *cap == 0 ? 8 : *cap * 2;
+		struct projection *items = arena_array(p->arena, grown, sizeof(*items));
+		if (items == NULL)
+			return lexer_expected(&p->lexer, "less text (out of memory)");
+		if (*cap > 0)
+			memcpy(items, s->items, *cap * sizeof(*items));
+		s->items = items;
+		*cap = grown;
+	}
+	s->items[s->item_count++] = item;
+	return true;
+}
+
+static bool parse_item(struct parser *p, struct statement *s, uint32_t *cap)
+{
+	bool star, bare_count = keyword(p, "count");
+	struct str whole;
+	struct projection item = { .column = make(p, EXPR_COLUMN, NULL, NULL) };
+	if (!is_name(p))
+		return unsupported(p, "Unsupported projection expression");
+	if (item.column == NULL || !dotted_name(p, &whole, &item.column->table, &item.column->name, &star))
+		return false;
+	if (star) {
+		if (s->item_count > 0 || is(p, ","))
+			return unsupported(p, "Mixed wildcard projections are not supported");
+		s->projection = PROJECT_TABLE;
+		s->projected_table = whole;
+		return true;
+	}
+	if (is(p, "(")) {
+		if (s->item_count > 0)
+			return unsupported(p, "Unsupported projection expression");
+		return bare_count ? parse_count(p, s) : unsupported(p, "Unsupported aggregate function");
+	}
+	if (!parse_alias(p, &item.alias))
+		return false;
+	s->projection = PROJECT_COLUMNS;
+	return add_item(p, s, cap, item);
+}
+
+static bool parse_projection(struct parser *p, struct statement *s)
+{
+	uint32_t cap = 0;
+	if (is(p, "*")) {
+		s->projection = PROJECT_ALL;
+		if (!next(p))
+			return false;
+		return is(p, ",") ? unsupported(p, "Mixed wildcard projections are not supported") : true;
+	}
+	for (;;) {
+		if (is(p, "*"))
+			return unsupported(p, "Mixed wildcard projections are not supported");
+		if (!parse_item(p, s, &cap))
+			return false;
+		if (!is(p, ","))
+			return true;
+		if (!next(p))
+			return false;
+	}
+}
+
+static bool parse_limit(struct parser *p, struct statement *s, enum query_dialect dialect)
+{
+	if (!keyword(p, "limit"))
+		return true;
+	if (!next(p))
+		return false;
+	if (keyword(p, "all"))
+		return next(p);
+	if (dialect == QUERY_DIALECT_SUBSCRIBE || p->lexer.token.kind != TOKEN_NUMBER)
+		return unsupported(p, "Unsupported");
+	s->has_limit = true;
+	s->limit = p->lexer.token.text;
+	return next(p);
+}
+
+static bool parse_select(struct parser *p, struct statement *s, enum query_dialect dialect)
+{
+	static const char *const clauses[] = { "GROUP", "HAVING", "ORDER", "OFFSET", "FETCH", "UNION", "EXCEPT", "INTERSECT",
+		"FOR", "WINDOW", "QUALIFY" };
+	s->kind = QUERY_SELECT;
+	if (!next(p) || (keyword(p, "all") && !next(p)))
+		return false;
+	if (keyword(p, "distinct"))
+		return unsupported(p, "Unsupported");
+	if (!parse_projection(p, s))
+		return false;
+	if (!keyword(p, "from"))
+		return p->lexer.token.kind == TOKEN_END ? unsupported(p, "Unsupported") : lexer_expected(&p->lexer, "FROM");
+	if (!next(p) || !parse_from(p, s))
+		return false;
+	if (keyword(p, "where")) {
+		s->where = next(p) ? parse_or(p) : NULL;
+		if (s->where == NULL)
+			return false;
+	}
+	if (!parse_limit(p, s, dialect))
+		return false;
+	if (p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, clauses, ARRAY_COUNT(clauses)))
+		return unsupported(p, "Unsupported");
+	return true;
+}
+
+/* ---- DML ---- */
+
+static bool literal_value(struct parser *p, struct expr **out)
+{
+	struct expr *e = operand(p);
+	if (e == NULL)
+		return false;
+	if (e->kind != EXPR_LITERAL)
+		return unsupported(p, "Unsupported literal expression");
+	*out = e;
+	return true;
+}
+
+static bool add_value(struct parser *p, struct statement *s, uint32_t *cap, struct expr *value)
+{
+	if (s->row_count * s->value_count > UINT32_MAX - 1)
+		return false;
+	if (s->column_count == *cap) { /* column_count counts values while parsing */
+		uint32_t grown = *cap == 0 ? 16 : *cap * 2;
+		struct expr **values = arena_array(p->arena, grown, sizeof(struct expr *));
+		if (values == NULL)
+			return lexer_expected(&p->lexer, "less text (out of memory)");
+		if (*cap > 0)
+			memcpy(values, s->values, *cap * sizeof(*values));
+		s->values = values;
+		*cap = grown;
+	}
+	s->values[s->column_count++] = value;
+	return true;
+}
+
+static bool parse_value_rows(struct parser *p, struct statement *s)
+{
+	uint32_t cap = 0;
+	for (;;) {
+		uint32_t count = 0;
+		if (!expect(p, "("))
+			return false;
+		for (;;) {
+			struct expr *value;
+			if (!literal_value(p, &value) || !add_value(p, s, &cap, value))
+				return false;
+			count++;
+			if (!is(p, ","))
+				break;
+			if (!next(p))
+				return false;
+		}
+		if (!expect(p, ")"))
+			return false;
+		if (s->row_count > 0 && count != s->value_count)
+			return unsupported(p, "Inserting rows of different lengths");
+		s->value_count = count;
+		s->row_count++;
+		if (!is(p, ","))
+			return true;
+		if (!next(p))
+			return false;
+	}
+}
+
+static bool parse_insert(struct parser *p, struct statement *s)
+{
+	struct str rest, last;
+	uint32_t columns = 0;
+	s->kind = QUERY_INSERT;
+	if (!next(p) || (keyword(p, "into") && !next(p)) || !dotted_name(p, &s->table, &rest, &last, NULL))
+		return false;
+	if (!is(p, "("))
+		return unsupported(p, "Unsupported INSERT");
+	do {
+		if (!next(p))
+			return false;
+		if (!is_name(p))
+			return lexer_expected(&p->lexer, "identifier");
+		columns++;
+		if (!next(p))
+			return false;
+	} while (is(p, ","));
+	if (!expect(p, ")"))
+		return false;
+	if (!keyword(p, "values"))
+		return unsupported(p, "Unsupported INSERT");
+	if (!next(p) || !parse_value_rows(p, s))
+		return false;
+	s->column_count = columns; /* the list is counted, nothing else */
+	return true;
+}
+
+static bool parse_where(struct parser *p, struct statement *s)
+{
+	if (!keyword(p, "where"))
+		return true;
+	s->where = next(p) ? parse_or(p) : NULL;
+	return s->where != NULL;
+}
+
+static bool parse_update(struct parser *p, struct statement *s)
+{
+	struct str rest, last, whole;
+	uint32_t cap = 0;
+	s->kind = QUERY_UPDATE;
+	if (!next(p) || !dotted_name(p, &s->table, &rest, &last, NULL) || !expect_keyword(p, "SET"))
+		return false;
+	for (;;) {
+		struct assignment set;
+		if (!dotted_name(p, &whole, &rest, &set.column, NULL) || !expect(p, "=") || !literal_value(p, &set.value))
+			return false;
+		if (s->assignment_count == cap) {
+			uint32_t grown = cap == 0 ? 8 : cap * 2;
+			struct assignment *sets = arena_array(p->arena, grown, sizeof(*sets));
+			if (sets == NULL)
+				return lexer_expected(&p->lexer, "less text (out of memory)");
+			if (cap > 0)
+				memcpy(sets, s->assignments, cap * sizeof(*sets));
+			s->assignments = sets;
+			cap = grown;
+		}
+		s->assignments[s->assignment_count++] = set;
+		if (!is(p, ","))
+			return parse_where(p, s);
+		if (!next(p))
+			return false;
+	}
+}
+
+static bool parse_delete(struct parser *p, struct statement *s)
+{
+	struct str rest, last;
+	s->kind = QUERY_DELETE;
+	return next(p) && expect_keyword(p, "FROM") && dotted_name(p, &s->table, &rest, &last, NULL) && parse_where(p, s);
+}
+
+static bool parse_set_show(struct parser *p, struct statement *s, enum query_kind kind)
+{
+	s->kind = kind;
+	if (!next(p) || (kind == QUERY_SET && keyword(p, "session") && !next(p)))
+		return false;
+	if (!is_name(p))
+		return lexer_expected(&p->lexer, "identifier");
+	s->variable = p->lexer.token.text;
+	if (!next(p) || kind == QUERY_SHOW)
+		return !p->lexer.failed;
+	if (!is(p, "=") && !keyword(p, "to"))
+		return lexer_expected(&p->lexer, "equals sign or TO");
+	return next(p) && literal_value(p, &s->variable_value);
+}
+
+static bool parse_statement(struct parser *p, struct statement *s, enum query_dialect dialect)
+{
+	if (keyword(p, "select"))
+		return parse_select(p, s, dialect);
+	if (dialect == QUERY_DIALECT_SUBSCRIBE) {
+		static const char *const others[] = { "INSERT", "UPDATE", "DELETE", "SET", "SHOW", "CREATE", "DROP", "ALTER" };
+		if (p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, others, ARRAY_COUNT(others)))
+			return unsupported(p, "Unsupported");
+		return lexer_expected(&p->lexer, "an SQL statement");
+	}
+	if (keyword(p, "insert"))
+		return parse_insert(p, s);
+	if (keyword(p, "update"))
+		return parse_update(p, s);
+	if (keyword(p, "delete"))
+		return parse_delete(p, s);
+	if (keyword(p, "set"))
+		return parse_set_show(p, s, QUERY_SET);
+	if (keyword(p, "show"))
+		return parse_set_show(p, s, QUERY_SHOW);
+	static const char *const ddl[] = { "CREATE", "DROP", "ALTER", "TRUNCATE", "EXPLAIN", "WITH", "VALUES", "BEGIN",
+		"COMMIT", "ROLLBACK", "GRANT" };
+	if (p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, ddl, ARRAY_COUNT(ddl)))
+		return unsupported(p, "Unsupported");
+	return lexer_expected(&p->lexer, "an SQL statement");
+}
+
+bool statement_parse(struct arena *arena, enum query_dialect dialect, struct str sql, struct statement **out,
+	struct buf *error)
+{
+	struct parser p = { .arena = arena, .sql = sql };
+	struct statement *s = arena_zalloc(arena, sizeof(*s));
+	if (s == NULL) {
+		buf_put_cstr(error, "not enough memory");
+		return false;
+	}
+	if (!lexer_init(&p.lexer, arena, sql, error))
+		return false;
+	while (is(&p, ";"))
+		if (!next(&p))
+			return false;
+	if (p.lexer.token.kind == TOKEN_END) {
+		buf_put_cstr(error, "Empty SQL query");
+		return false;
+	}
+	if (!parse_statement(&p, s, dialect))
+		return false;
+	if (p.lexer.token.kind != TOKEN_END && !is(&p, ";"))
+		return lexer_expected(&p.lexer, "end of statement");
+	while (is(&p, ";"))
+		if (!next(&p))
+			return false;
+	if (p.lexer.token.kind != TOKEN_END) {
+		buf_put_cstr(error, "Multiple SQL statements are not supported");
+		return false;
+	}
+	*out = s;
+	return true;
+}
