@@ -250,12 +250,15 @@ uint64_t commitlog_trim(struct commitlog *log, uint64_t offset)
 	monitor_lock(&log->monitor);
 	bool alone = !log->trimming;
 	log->trimming = true;
-	/* Oldest first, so that whatever a crash leaves is a log without holes. Only the trimmer takes from the front. */
+	/* Oldest first and each one synced, so that whatever a crash leaves is a log without holes. Only the trimmer takes
+	 * from the front. */
 	while (alone && oldest_is_below(log, offset)) {
 		struct segment_info oldest = log->segments[0];
 		char path[SEGMENT_PATH_MAX];
 		monitor_unlock(&log->monitor);
-		bool gone = segment_path(log, oldest.number, path) && log->storage->ops->remove(log->storage, path);
+		const struct storage_ops *ops = log->storage->ops;
+		bool gone = segment_path(log, oldest.number, path) &&
+			(ops->remove(log->storage, path) || errno == ENOENT) && ops->sync_dir(log->storage, log->dir);
 		if (!gone)
 			log_warn("%s: cannot remove segment %llu: %s", log->dir, (unsigned long long)oldest.number, strerror(errno));
 		monitor_lock(&log->monitor);

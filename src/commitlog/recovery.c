@@ -375,7 +375,9 @@ static enum wl_err rest_take(struct recovery *r, size_t index, uint64_t damage_a
 	}
 	/* Newest first: what a crash leaves has no hole. Only after all of them were looked at. */
 	for (size_t i = r->count; i-- > index + 1 && err == WL_OK; ) {
-		if (!segment_path(r->log, r->numbers[i], r->path) || !r->log->storage->ops->remove(r->log->storage, r->path))
+		const struct storage_ops *ops = r->log->storage->ops;
+		if (!segment_path(r->log, r->numbers[i], r->path) || !ops->remove(r->log->storage, r->path) ||
+			!ops->sync_dir(r->log->storage, r->log->dir))
 			err = fail_errno(r->error, WL_ERR_IO, "cannot remove %s", r->path);
 	}
 	return err;
