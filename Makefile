@@ -2,8 +2,13 @@
 # One build for everything. `make help` lists the targets.
 #
 #   make            the host and command line, build/dev/worldline
-#   make run        installs, builds, starts a host with a sample module, runs a real client
+#   make run        installs what is needed, builds, starts a host with a sample module, runs a real client
 #   make test       everything that must hold before a commit lands
+#   make unit       unit tests only;  make kit: the conformance kit against a fresh host
+#   make fuzz       every fuzz target for FUZZ_SECONDS (default 10)
+#   make bench      the load generator's table, floor beside it
+#   make tidy       rooms, arrows, banned calls, lengths
+#   make release    the program that is shipped, build/release/worldline
 #
 # FLAVOR: dev (default: -O2, assertions on), release (LTO, stripped), asan, tsan, fuzz (clang).
 
@@ -30,6 +35,11 @@ LDFLAGS_fuzz := -fsanitize=fuzzer,address,undefined
 ifeq ($(FLAVOR),fuzz)
 CC := clang
 endif
+AR_dev := ar
+AR_release := gcc-ar
+AR_asan := ar
+AR_tsan := ar
+AR_fuzz := ar
 
 CFLAGS := $(CFLAGS_COMMON) $(CFLAGS_$(FLAVOR)) $(EXTRA_CFLAGS)
 LIBS := $(NATIVE)/lib/libworldline_native.a -lssl -lcrypto -lz -lzstd -lbrotlienc -lbrotlidec -lxxhash -lcurl -lpthread -ldl -lm
@@ -44,11 +54,15 @@ FUZZ := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_BIN := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 BENCH := $(sort $(wildcard bench/*.c))
 
-.PHONY: all help native unit fuzz clean
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+SAY = $(if $(filter 1,$(V)),,@echo '  $(1) $(2)';)
+
+.PHONY: all help native unit fuzz clean run test kit bench tidy release setup modules unit-bin fuzz-bin all-bin
 all: $(BUILD)/worldline
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 10
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 14
 
 # ---- the Rust crates behind C functions ----
 $(NATIVE)/lib/libworldline_native.a: $(wildcard native/*.toml native/*.lock native/*.h native/src/*.rs native/*.sh)
@@ -58,26 +72,50 @@ native: $(NATIVE)/lib/libworldline_native.a
 # ---- objects ----
 $(BUILD)/%.o: %.c | $(NATIVE)/lib/libworldline_native.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call SAY,CC,$<)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 -include $(OBJ:.o=.d)
 
 $(BUILD)/libworldline.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $(LIB_OBJ)
+	$(call SAY,AR,$@)$(AR_$(FLAVOR)) rcs $@ $(LIB_OBJ)
 
 $(BUILD)/worldline: $(BUILD)/src/cli/main.o $(BUILD)/libworldline.a $(NATIVE)/lib/libworldline_native.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(BUILD)/src/cli/main.o $(BUILD)/libworldline.a $(LIBS)
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(BUILD)/src/cli/main.o $(BUILD)/libworldline.a $(LIBS)
 
 # ---- tests ----
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS) $(shell pkg-config --libs check)
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS) $(shell pkg-config --libs check)
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS)
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS)
 
 unit: $(UNIT_BIN)
 	@for t in $(UNIT_BIN); do $$t || exit 1; done
+unit-bin: $(UNIT_BIN)
+fuzz-bin: $(FUZZ_BIN)
+all-bin: $(BUILD)/worldline $(UNIT_BIN)
+
+# ---- whole jobs ----
+setup:
+	@tools/setup.sh
+modules:
+	@tests/modules/build.sh quickstart transfer types283 types214
+run: setup
+	@tools/run-quickstart.sh
+test: setup
+	@python3 tests/run.py $(SUITES)
+kit:
+	@python3 tests/run.py kit
+bench:
+	@bench/run.sh
+tidy:
+	@python3 tools/tidy.py
+release:
+	@$(MAKE) --no-print-directory FLAVOR=release build/release/worldline
+FUZZ_SECONDS ?= 10
+fuzz:
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) python3 tests/run.py fuzz
 
 clean:
 	rm -rf build

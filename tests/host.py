@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real host process for tests: starts it on a free port and an empty folder, stops, kills and restarts it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+START_LINE = b"Starting SpacetimeDB listening on"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Host:
+    """`flavor` names the build; use as a context manager."""
+
+    def __init__(self, flavor="dev", args=(), env=None, data_dir=None, start_seconds=60):
+        self.binary = os.path.join(ROOT, "build", flavor, "worldline")
+        self.args = list(args)
+        self.env = dict(os.environ, **(env or {}))
+        self.own_dir = data_dir is None
+        self.data_dir = data_dir or tempfile.mkdtemp(prefix="worldline-test-")
+        self.port = free_port()
+        self.start_seconds = start_seconds
+        self.log_path = os.path.join(self.data_dir + "-log.txt")
+        self.process = None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def key_file(self):
+        return os.path.join(self.data_dir, "keys", "id_ecdsa")
+
+    def start(self):
+        keys = os.path.join(self.data_dir, "keys")
+        os.makedirs(keys, exist_ok=True)
+        command = [self.binary, "start", "--data-dir", self.data_dir, "--jwt-key-dir", keys,
+                   "--listen-addr", f"127.0.0.1:{self.port}", "--non-interactive", *self.args]
+        log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
+                                        env=self.env)
+        started = threading.Event()
+
+        def pump(stream):
+            for line in stream:
+                log.write(line)
+                log.flush()
+                if START_LINE in line:
+                    started.set()
+            started.set()
+
+        threading.Thread(target=pump, args=(self.process.stdout,), daemon=True).start()
+        if not started.wait(self.start_seconds) or self.process.poll() is not None:
+            self.kill()
+            raise RuntimeError(f"the host did not start; its output:\n{self.log()}")
+        return self
+
+    def log(self):
+        with open(self.log_path, "rb") as f:
+            return f.read().decode(errors="replace")
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, sig=signal.SIGTERM, seconds=60):
+        """Ends it; the exit status, negative for a signal."""
+        if self.process is None:
+            return None
+        if self.alive():
+            self.process.send_signal(sig)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise RuntimeError("the host did not stop in time")
+        return self.process.returncode
+
+    def kill(self):
+        return self.stop(signal.SIGKILL)
+
+    def restart(self, sig=signal.SIGTERM):
+        self.stop(sig)
+        return self.start()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        if self.alive():
+            self.stop()
+        if self.own_dir and exc[0] is None:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+            try:
+                os.remove(self.log_path)
+            except FileNotFoundError:
+                pass
+
+    # ---- a few requests ----
+
+    def request(self, method, path, body=None, token=None, content_type=None):
+        """(status, body bytes); HTTP errors are answers here."""
+        request = urllib.request.Request(self.url + path, data=body, method=method)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        if content_type:
+            request.add_header("Content-Type", content_type)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def wait_ready(self, seconds=30):
+        deadline = time.time() + seconds
+        while time.time() < deadline:
+            try:
+                if self.request("GET", "/v1/ping")[0] == 200:
+                    return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError("the host does not answer")

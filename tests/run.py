@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the test suites and adds up what they say.
+
+    python3 tests/run.py                 all of them
+    python3 tests/run.py unit kit        some of them
+    python3 tests/run.py --list
+
+The last line is always `N passed, N failed`; the exit status is 1 if anything failed. Each suite prints what it
+does as it goes; a failing part prints its output whole.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from host import ROOT, Host  # noqa: E402
+
+JOBS = str(os.cpu_count() or 2)
+CONFORMANCE = os.path.normpath(os.path.join(ROOT, "..", "shared", "conformance"))
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allow_user_segv_handler=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": f"halt_on_error=0:exitcode=98:second_deadlock_stack=1:suppressions={ROOT}/tests/tsan.supp",
+    "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lsan.supp",
+}
+
+
+class Tally:
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.failures = []
+
+    def add(self, what, passed, failed, output=""):
+        self.passed += passed
+        self.failed += failed
+        mark = "ok  " if failed == 0 else "FAIL"
+        print(f"  {mark} {what}: {passed} passed, {failed} failed", flush=True)
+        if failed:
+            self.failures.append(what)
+            print(output, flush=True)
+
+
+def run(command, env=None, timeout=1800, cwd=ROOT):
+    """(exit status, output); a command over its time is a failure with status 124."""
+    try:
+        done = subprocess.run(command, cwd=cwd, env=dict(os.environ, **(env or {})), timeout=timeout,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as late:
+        return 124, (late.stdout or b"").decode(errors="replace") + f"\ntimed out after {timeout} s"
+
+
+def build(tally, *targets, flavor="dev"):
+    print(f"  building {flavor}: {' '.join(targets)}", flush=True)
+    status, output = run(["make", "-j", JOBS, f"FLAVOR={flavor}", "--no-print-directory", *targets])
+    if status:
+        tally.add(f"build {flavor} {' '.join(targets)}", 0, 1, output[-20000:])
+    return status == 0
+
+
+def check_counts(status, output):
+    """What Check's summary lines say; a crash of the runner itself counts as a failure."""
+    total = passed = 0
+    for checks, failures, errors in re.findall(r"Checks: (\d+), Failures: (\d+), Errors: (\d+)", output):
+        total += int(checks)
+        passed += int(checks) - int(failures) - int(errors)
+    failed = total - passed
+    if total == 0 or (status != 0 and failed == 0):
+        failed += 1
+    return passed, failed
+
+
+def unit_tests(tally, flavor, skip=()):
+    if not build(tally, "unit-bin", flavor=flavor):
+        return
+    folder = os.path.join(ROOT, "build", flavor, "unit")
+    wanted = sorted(f[:-2] for f in os.listdir(os.path.join(ROOT, "tests", "unit")) if f.endswith("_test.c"))
+    for name in wanted:
+        if name in skip:
+            continue
+        status, output = run([os.path.join(folder, name)], env=SANITIZERS)
+        tally.add(f"unit/{flavor}/{name}", *check_counts(status, output), output[-20000:])
+
+
+def suite_tidy(tally):
+    """rooms, arrows, banned calls, lengths"""
+    status, output = run([sys.executable, "tools/tidy.py"])
+    tally.add("tidy", int(status == 0), int(status != 0), output)
+
+
+def suite_unit(tally):
+    """unit tests, optimised"""
+    unit_tests(tally, "dev")
+
+
+def suite_asan(tally):
+    """unit tests under ASan and UBSan"""
+    unit_tests(tally, "asan")
+
+
+def suite_tsan(tally):
+    """unit tests under TSan"""
+    unit_tests(tally, "tsan")
+
+
+def modules(tally, *names):
+    status, output = run(["tests/modules/build.sh", *names])
+    if status:
+        tally.add("build modules", 0, 1, output[-20000:])
+    return status == 0
+
+
+def node_package(tally, folder):
+    """npm ci, once for each lock file."""
+    stamp = os.path.join(folder, "node_modules", ".package-lock.json")
+    lock = os.path.join(folder, "package-lock.json")
+    if os.path.exists(stamp) and os.path.getmtime(stamp) >= os.path.getmtime(lock):
+        return True
+    status, output = run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder)
+    if status:
+        tally.add(f"npm ci in {os.path.relpath(folder, ROOT)}", 0, 1, output[-5000:])
+    return status == 0
+
+
+def e2e(tally, flavor):
+    folder = os.path.join(ROOT, "tests", "e2e", "ts")
+    if not (build(tally, f"build/{flavor}/worldline", flavor=flavor) and modules(tally, "types283", "types214")
+            and node_package(tally, folder)):
+        return
+    for module in ("types283", "types214"):
+        with Host(flavor, env=SANITIZERS) as host:
+            restart = f"{sys.executable} {ROOT}/tests/e2e/restart.py {host.process.pid} {host.port} {host.data_dir} {flavor}"
+            env = {"WORLDLINE_URL": host.url, "WORLDLINE_MODULE": f"{ROOT}/build/modules/{module}.wasm",
+                   "WORLDLINE_RESTART": restart, "WORLDLINE_DB": f"e2e-{module}"}
+            status, output = run(["node", "--test", "--test-reporter=tap"], env=env, cwd=folder)
+            passed = re.findall(r"^# pass (\d+)", output, re.M)
+            failed = re.findall(r"^# fail (\d+)", output, re.M)
+            lost = 0 if passed and failed else 1
+            tally.add(f"e2e/{flavor}/typescript/{module}", int(passed[-1]) if passed else 0,
+                      (int(failed[-1]) if failed else 0) + lost, output[-20000:])
+            sanitizer_report(tally, f"e2e/{flavor}/typescript/{module}", host)
+            run([sys.executable, f"{ROOT}/tests/e2e/restart.py", "--stop", host.data_dir])
+
+
+def sanitizer_report(tally, what, host):
+    """A report of a sanitizer in the host's output is a failure whatever the tests say."""
+    found = [line for line in host.log().splitlines()
+             if "ERROR: AddressSanitizer" in line or "WARNING: ThreadSanitizer" in line or "runtime error:" in line
+             or "ERROR: LeakSanitizer" in line]
+    if found:
+        tally.add(f"{what}: sanitizers", 0, 1, host.log()[-20000:])
+
+
+def suite_e2e(tally):
+    """official clients against a real host"""
+    e2e(tally, "dev")
+
+
+KIT = [
+    "abi/names,pointers,wrong-ids,insert,update,delete,iterators,index-scan,index-order,key-types,malformed-keys,"
+    "auto-inc,return-codes,traps,console,timers,identity,bytes,early",
+    "http/tokens,auth,cors,call,call-args,call-types,names,logs",
+]
+KIT_WEBSOCKET = "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed," \
+    "lifecycle,subscribe,unsubscribe,update,one_off"
+
+
+def kit(tally, flavor):
+    if not os.path.isdir(CONFORMANCE):
+        print("  the conformance kit is not beside this checkout: skipped", flush=True)
+        return
+    if not build(tally, f"build/{flavor}/worldline", flavor=flavor):
+        return
+    for name, selection in (("abi", KIT[:1]), ("http", KIT[1:]), ("websocket", [KIT_WEBSOCKET, "--proto", "v2,v3"])):
+        with Host(flavor, env=SANITIZERS) as host:
+            command = [sys.executable, os.path.join(CONFORMANCE, "run.py"), "--host", host.url, *selection,
+                       "--key", host.key_file]
+            for listed in ("not-yet.txt", "different.txt"):
+                path = os.path.join(ROOT, "tests", "kit", f"{name}-{listed}")
+                if os.path.exists(path):
+                    command += ["--not-yet", path]
+            status, output = run(command)
+            counts = re.findall(r"^conformance: (\d+) passed, (\d+) differ in text only, (\d+) failed", output, re.M)
+            passed, text, failed = map(int, counts[-1]) if counts else (0, 0, 1)
+            listed_only = status == 0
+            tally.add(f"kit/{flavor}/{name}", passed + text, 0 if listed_only else max(failed, 1), output[-20000:])
+            sanitizer_report(tally, f"kit/{flavor}/{name}", host)
+
+
+def suite_kit(tally):
+    """the conformance kit"""
+    kit(tally, "dev")
+
+
+def suite_kit_asan(tally):
+    """the conformance kit against a host under ASan and UBSan"""
+    kit(tally, "asan")
+
+
+def suite_fuzz(tally):
+    """every fuzz target for a short while"""
+    seconds = os.environ.get("FUZZ_SECONDS", "5")
+    if not build(tally, "fuzz-bin", flavor="fuzz"):
+        return
+    for source in sorted(os.listdir(os.path.join(ROOT, "tests", "fuzz"))):
+        if not source.endswith("_fuzz.c"):
+            continue
+        name = source[:-2]
+        corpus = os.path.join(ROOT, "tests", "fuzz", "corpus", name[:-5])
+        found = os.path.join(ROOT, "build", "fuzz", "corpus", name)
+        os.makedirs(found, exist_ok=True)
+        command = [os.path.join(ROOT, "build", "fuzz", "fuzz", name), f"-max_total_time={seconds}", "-timeout=20",
+                   "-rss_limit_mb=4096", f"-artifact_prefix={found}-", found]
+        if os.path.isdir(corpus):
+            command.append(corpus)
+        status, output = run(command, env=SANITIZERS)
+        tally.add(f"fuzz/{name}", int(status == 0), int(status != 0), output[-20000:])
+
+
+SUITES = {name[len("suite_"):].replace("_", "-"): fn for name, fn in list(globals().items())
+          if name.startswith("suite_")}
+
+
+def main(arguments):
+    if "--list" in arguments:
+        for name, fn in SUITES.items():
+            print(f"{name:12} {fn.__doc__}")
+        return 0
+    unknown = [a for a in arguments if a not in SUITES]
+    if unknown:
+        print(f"no such suite: {' '.join(unknown)}; there are: {' '.join(SUITES)}", file=sys.stderr)
+        return 2
+    tally = Tally()
+    for name in arguments or SUITES:
+        begin = time.time()
+        print(f"{name}: {SUITES[name].__doc__}", flush=True)
+        SUITES[name](tally)
+        print(f"  {name} took {time.time() - begin:.0f} s", flush=True)
+    if tally.failures:
+        print("failed: " + ", ".join(tally.failures), flush=True)
+    print(f"{tally.passed} passed, {tally.failed} failed", flush=True)
+    return 1 if tally.failed or tally.passed == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
