@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -109,6 +110,28 @@ class Host:
             except FileNotFoundError:
                 pass
 
+    def restart_command(self):
+        """A shell command that restarts this host on its data and returns when it runs; an argument of KILL or TERM
+        says how it ends."""
+        path = self.data_dir + "-restart.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(4)
+
+        def serve():
+            while True:
+                peer, _ = listener.accept()
+                with peer:
+                    how = peer.recv(16).decode().strip()
+                    try:
+                        self.restart(signal.SIGKILL if how == "KILL" else signal.SIGTERM)
+                        peer.sendall(b"ok")
+                    except Exception as error:  # whoever asked shall hear of it
+                        peer.sendall(str(error).encode())
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"{sys.executable} {os.path.abspath(__file__)} {path}"
+
     # ---- a few requests ----
 
     def request(self, method, path, body=None, token=None, content_type=None):
@@ -133,3 +156,16 @@ class Host:
             except OSError:
                 time.sleep(0.02)
         raise RuntimeError("the host does not answer")
+
+
+def main():
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(sys.argv[1])
+        s.sendall((sys.argv[2] if len(sys.argv) > 2 else "TERM").encode())
+        answer = s.recv(1 << 16).decode()
+    if answer != "ok":
+        sys.exit(answer)
+
+
+if __name__ == "__main__":
+    main()

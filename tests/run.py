@@ -133,9 +133,8 @@ def e2e(tally, flavor):
         return
     for module in ("types283", "types214"):
         with Host(flavor, env=SANITIZERS) as host:
-            restart = f"{sys.executable} {ROOT}/tests/e2e/restart.py {host.process.pid} {host.port} {host.data_dir} {flavor}"
             env = {"WORLDLINE_URL": host.url, "WORLDLINE_MODULE": f"{ROOT}/build/modules/{module}.wasm",
-                   "WORLDLINE_RESTART": restart, "WORLDLINE_DB": f"e2e-{module}"}
+                   "WORLDLINE_RESTART": host.restart_command(), "WORLDLINE_DB": f"e2e-{module}"}
             status, output = run(["node", "--test", "--test-reporter=tap"], env=env, cwd=folder)
             passed = re.findall(r"^# pass (\d+)", output, re.M)
             failed = re.findall(r"^# fail (\d+)", output, re.M)
@@ -143,7 +142,6 @@ def e2e(tally, flavor):
             tally.add(f"e2e/{flavor}/typescript/{module}", int(passed[-1]) if passed else 0,
                       (int(failed[-1]) if failed else 0) + lost, output[-20000:])
             sanitizer_report(tally, f"e2e/{flavor}/typescript/{module}", host)
-            run([sys.executable, f"{ROOT}/tests/e2e/restart.py", "--stop", host.data_dir])
 
 
 def sanitizer_report(tally, what, host):
@@ -178,7 +176,7 @@ def kit(tally, flavor):
     for name, selection in (("abi", KIT[:1]), ("http", KIT[1:]), ("websocket", [KIT_WEBSOCKET, "--proto", "v2,v3"])):
         with Host(flavor, env=SANITIZERS) as host:
             command = [sys.executable, os.path.join(CONFORMANCE, "run.py"), "--host", host.url, *selection,
-                       "--key", host.key_file]
+                       "--key", host.key_file, "--restart", host.restart_command()]
             for listed in ("not-yet.txt", "different.txt"):
                 path = os.path.join(ROOT, "tests", "kit", f"{name}-{listed}")
                 if os.path.exists(path):
