@@ -330,15 +330,21 @@ static bool sort_members(struct reading *r, size_t start, const struct span *spa
 	return true;
 }
 
+/* Valid until the stack grows; NULL for a type without members. */
+static struct span *spans_at(struct reading *r, size_t offset)
+{
+	return r->spans.data == NULL ? NULL : (struct span *)(r->spans.data + offset);
+}
+
 static bool read_member(struct reading *r, const struct json_step *at, const struct product *p, size_t start,
-	size_t spans_at, bool *first)
+	size_t spans_offset, bool *first)
 {
 	const struct sats_type *type = p->type;
 	struct str key;
 	bool more;
 	if (!json_next_key(&r->json, at, first, &more, &key))
 		return false;
-	struct span *spans = (struct span *)(r->spans.data + spans_at);
+	struct span *spans = spans_at(r, spans_offset);
 	if (!more) {
 		uint32_t missing = 0;
 		while (spans[missing].present)
@@ -359,7 +365,7 @@ static bool read_member(struct reading *r, const struct json_step *at, const str
 	if (r->out->len - start > UINT32_MAX)
 		return json_fail_code(&r->json, WL_ERR_LIMIT, "value is too large");
 	/* Reading the value may have moved the stack. */
-	spans = (struct span *)(r->spans.data + spans_at);
+	spans = spans_at(r, spans_offset);
 	spans[index] = (struct span){ (uint32_t)(begin - start), (uint32_t)(r->out->len - start), true };
 	return true;
 }
@@ -369,7 +375,7 @@ static bool read_members(struct reading *r, const struct json_step *at, struct p
 	if (!json_open(&r->json, at))
 		return false;
 	uint32_t count = p->type->count;
-	size_t start = r->out->len, spans_at = r->spans.len, spans_size;
+	size_t start = r->out->len, spans_offset = r->spans.len, spans_size;
 	bool ok = size_mul(count, sizeof(struct span), &spans_size);
 	uint8_t *spans = ok && spans_size > 0 ? buf_extend(&r->spans, spans_size) : NULL;
 	if (!ok || (spans == NULL && count > 0) || !index_members(p))
@@ -378,10 +384,10 @@ static bool read_members(struct reading *r, const struct json_step *at, struct p
 		memset(spans, 0, spans_size);
 	bool first = true;
 	for (uint32_t turn = 0; ok && turn < count; turn++)
-		ok = read_member(r, at, p, start, spans_at, &first);
+		ok = read_member(r, at, p, start, spans_offset, &first);
 	if (ok)
-		ok = sort_members(r, start, (struct span *)(r->spans.data + spans_at), count);
-	r->spans.len = spans_at;
+		ok = sort_members(r, start, spans_at(r, spans_offset), count);
+	r->spans.len = spans_offset;
 	map_deinit(&p->by_name);
 	return json_end(&r->json, json_close_object(&r->json, at, ok));
 }
