@@ -479,22 +479,21 @@ static void section_submodules(struct decoder *d, struct raw_module *m, uint32_t
 		item_submodule(d, &m->submodules[i], depth);
 }
 
+/*
+ * The older layout is tried first: 64 digits behind their length do not come
+ * about by chance, while 32 of those bytes would pass for a hash.
+ */
 static void section_outboxes(struct decoder *d, struct raw_module *m)
 {
 	uint32_t count;
 	struct reader start = d->r;
-	DECODE_LIST(d, m->outboxes, 47, item_outbox);
-	m->outbox_count = count;
-	if (decode_ok(d) || d->c->faults->err != WL_OK)
-		return;
-	/* The older layout, if it fits; else the first failure stands. */
-	struct error first = *d->error;
-	d->error->code = WL_OK;
-	d->r = start;
 	DECODE_LIST(d, m->outboxes, 19, item_outbox_text_hash);
+	if (!decode_ok(d) && d->c->faults->err == WL_OK) {
+		d->error->code = WL_OK;
+		d->r = start;
+		DECODE_LIST(d, m->outboxes, 47, item_outbox);
+	}
 	m->outbox_count = count;
-	if (!decode_ok(d))
-		*d->error = first;
 }
 
 #define SECTION(list, counter, bytes_min, item) \
