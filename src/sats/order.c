@@ -54,11 +54,12 @@ static int compare_bytes(const uint8_t *a, size_t a_len, const uint8_t *b, size_
 
 static inline size_t scalar_size(enum sats_tag tag)
 {
-	switch (tag) {
-	case SATS_F32: return 4;
-	case SATS_F64: return 8;
-	default: return sats_primitive[tag].plain_size;
-	}
+	static const uint8_t sizes[SATS_TAG_COUNT] = {
+		[SATS_BOOL] = 1, [SATS_I8] = 1, [SATS_U8] = 1, [SATS_I16] = 2, [SATS_U16] = 2, [SATS_I32] = 4, [SATS_U32] = 4,
+		[SATS_I64] = 8, [SATS_U64] = 8, [SATS_I128] = 16, [SATS_U128] = 16, [SATS_I256] = 32, [SATS_U256] = 32,
+		[SATS_F32] = 4, [SATS_F64] = 8,
+	};
+	return sizes[tag];
 }
 
 static int compare_scalar(enum sats_tag tag, const uint8_t *a, const uint8_t *b)
@@ -103,8 +104,16 @@ static int compare_step(const struct sats_type *type, const struct sats_typespac
 	case SATS_REF:
 		return compare_step(space->types[type->ref], space, a, b);
 	case SATS_PRODUCT:
-		for (uint32_t i = 0; order == 0 && i < type->count; i++)
-			order = compare_step(type->elements[i].type, space, a, b);
+		for (uint32_t i = 0; order == 0 && i < type->count; i++) {
+			const struct sats_type *part = type->elements[i].type;
+			if (part->tag < SATS_BOOL) {
+				order = compare_step(part, space, a, b);
+				continue;
+			}
+			order = compare_scalar(part->tag, *a, *b);
+			*a += scalar_size(part->tag);
+			*b += scalar_size(part->tag);
+		}
 		return order;
 	case SATS_SUM: {
 		uint8_t tag_a = *(*a)++, tag_b = *(*b)++;
@@ -228,8 +237,11 @@ static void prefix_put(struct prefix *p, uint64_t value, uint32_t size)
 static void prefix_bytes(struct prefix *p, const uint8_t *data, uint32_t len)
 {
 	/* The rest stays zero: "a" and "a\0" get the same prefix, which decides nothing. */
-	for (uint32_t i = 0; i < len && !p->full; i++)
-		prefix_put(p, data[i], 1);
+	if (p->used == 0 && len >= 8)
+		p->value = __builtin_bswap64(load_u64(data));
+	else
+		for (uint32_t i = 0; i < len && !p->full; i++)
+			prefix_put(p, data[i], 1);
 	p->full = true;
 }
 
@@ -305,6 +317,32 @@ static uint64_t mix(uint64_t hash, uint64_t part)
 }
 
 static uint64_t hash_step(uint64_t hash, const struct sats_type *type, const struct sats_typespace *space,
+	const uint8_t **at);
+
+/* Neighbours whose bytes say it all are hashed as one run; which ones depends on the type alone. */
+static uint64_t hash_product(uint64_t hash, const struct sats_type *type, const struct sats_typespace *space,
+	const uint8_t **at)
+{
+	size_t run = 0;
+	for (uint32_t i = 0; i < type->count; i++) {
+		const struct sats_type *part = type->elements[i].type;
+		if (part->plain_size > 0) {
+			run += part->plain_size;
+			continue;
+		}
+		if (run > 0)
+			hash = mix(hash, hash_bytes(*at, run));
+		*at += run;
+		run = 0;
+		hash = hash_step(hash, part, space, at);
+	}
+	if (run > 0)
+		hash = mix(hash, hash_bytes(*at, run));
+	*at += run;
+	return hash;
+}
+
+static uint64_t hash_step(uint64_t hash, const struct sats_type *type, const struct sats_typespace *space,
 	const uint8_t **at)
 {
 	if (type->plain_size > 0) {
@@ -316,9 +354,7 @@ static uint64_t hash_step(uint64_t hash, const struct sats_type *type, const str
 	case SATS_REF:
 		return hash_step(hash, space->types[type->ref], space, at);
 	case SATS_PRODUCT:
-		for (uint32_t i = 0; i < type->count; i++)
-			hash = hash_step(hash, type->elements[i].type, space, at);
-		return hash;
+		return hash_product(hash, type, space, at);
 	case SATS_SUM: {
 		uint8_t tag = *(*at)++;
 		return hash_step(mix(hash, tag), type->elements[tag].type, space, at);

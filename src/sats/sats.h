@@ -118,10 +118,22 @@ enum wl_err sats_layout_create(struct arena *arena, const struct sats_typespace 
 /* Checks one value at data[0..len). Trailing bytes are left alone. On success *consumed is its size.
  * On failure the text is the reference's: "data too short for u32: Expected 4, given 3", "invalid utf8",
  * "unknown tag 0x5 for sum type <unknown>", "byte 2 not valid as `bool` (must be 0 or 1)" … */
-enum wl_err sats_validate(const struct sats_layout *layout, const uint8_t *data, size_t len, size_t *consumed,
+enum wl_err sats_validate_slow(const struct sats_layout *layout, const uint8_t *data, size_t len, size_t *consumed,
 	struct error *error);
+static inline enum wl_err sats_validate(const struct sats_layout *layout, const uint8_t *data, size_t len,
+	size_t *consumed, struct error *error)
+{
+	if (!layout->any_bytes || UNLIKELY(len < layout->min_size))
+		return sats_validate_slow(layout, data, len, consumed, error);
+	*consumed = layout->min_size;
+	return WL_OK;
+}
 /* Size of a valid value. */
-size_t sats_size(const struct sats_layout *layout, const uint8_t *valid);
+size_t sats_size_slow(const struct sats_layout *layout, const uint8_t *valid);
+static inline size_t sats_size(const struct sats_layout *layout, const uint8_t *valid)
+{
+	return layout->fixed_size >= 0 ? (size_t)layout->fixed_size : sats_size_slow(layout, valid);
+}
 
 /* A row type: where each column begins. Columns after the first variable one are found by walking. */
 struct sats_row_layout {
