@@ -52,7 +52,6 @@ UNIT := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
 FUZZ := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_BIN := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
-BENCH := $(sort $(wildcard bench/*.c))
 
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
@@ -95,6 +94,8 @@ unit: $(UNIT_BIN)
 unit-bin: $(UNIT_BIN)
 fuzz-bin: $(FUZZ_BIN)
 all-bin: $(BUILD)/worldline $(UNIT_BIN)
+
+include bench/bench.mk
 
 # ---- whole jobs ----
 setup:
