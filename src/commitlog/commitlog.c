@@ -108,7 +108,7 @@ void commitlog_cancel(struct commitlog *log)
 	ASSERT(log->recording);
 	struct buf *bytes = &open_batch(log)->bytes;
 	bytes->failed = false;
-	bytes->len = log->record_at == BATCH_HEADER_BYTES ? 0 : log->record_at;
+	bytes->len = log->record_at;
 	log->recording = false;
 }
 

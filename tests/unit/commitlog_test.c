@@ -507,6 +507,30 @@ START_TEST(cut_at_every_byte)
 }
 END_TEST
 
+/* Goal: what a torn batch left is gone after opening, so that it can never be taken for something later. */
+START_TEST(torn_tail_is_zeroed)
+{
+	struct world w = world_new(21);
+	struct buf file = small_log(&w, false);
+	uint64_t end = file.len;
+	while (file.data[end - 1] == 0)
+		end--;
+	file.data[end - 3] ^= 1; /* in the last batch's payload */
+	memset(file.data + end + 100, 0xee, 200);
+	ck_assert(storage_faulty_set(w.disk, FIRST_SEGMENT, file.data, file.len));
+	ck_assert_msg(world_open_with(&w, 1024, 0) == WL_OK, "%s", w.error.text);
+	ck_assert_uint_eq(w.replayed, 6);
+	end = w.log->active.end;
+	buf_clear(&file);
+	ck_assert(storage_faulty_get(w.disk, FIRST_SEGMENT, &file));
+	for (size_t i = end; i < file.len; i++)
+		ck_assert_uint_eq(file.data[i], 0);
+	commitlog_close(w.log);
+	buf_deinit(&file);
+	world_end(&w);
+}
+END_TEST
+
 /* Goal: a flipped bit anywhere is a cut tail or a named corruption, never wrong data. A closed log names all of it. */
 START_TEST(flip_every_byte)
 {
@@ -1028,6 +1052,7 @@ int main(void)
 	tcase_add_test(tests, replay_from);
 	tcase_add_test(tests, trim);
 	tcase_add_test(tests, cut_at_every_byte);
+	tcase_add_test(tests, torn_tail_is_zeroed);
 	tcase_add_test(tests, flip_every_byte);
 	tcase_add_test(tests, larger_damage);
 	tcase_add_test(tests, own_bytes_as_record);
