@@ -57,13 +57,18 @@ void ws_client_destroy(struct ws_client *client)
 	mem_free(client);
 }
 
+static uint64_t clock_ms(void)
+{
+	return clock_mono_nanos() / 1000000u;
+}
+
 /* ---- connecting ---- */
 static bool ready(int fd, short events, uint32_t timeout_ms)
 {
 	struct pollfd poller = { .fd = fd, .events = events };
-	uint64_t until = clock_mono_nanos() / 1000000u + timeout_ms;
+	uint64_t until = clock_ms() + timeout_ms;
 	for (;;) {
-		uint64_t now = clock_mono_nanos() / 1000000u;
+		uint64_t now = clock_ms();
 		int wait = timeout_ms == UINT32_MAX ? -1 : until > now ? (int)size_min(until - now, INT32_MAX) : 0;
 		int n = poll(&poller, 1, wait);
 		if (n >= 0 || errno != EINTR)
@@ -331,6 +336,7 @@ enum wl_err ws_client_receive(struct ws_client *client, uint32_t timeout_ms, str
 	struct error *error)
 {
 	*out = (struct ws_client_message){ .closed = client->over, .reason = { "", 0 } };
+	uint64_t until = clock_ms() + timeout_ms;
 	while (!out->closed) {
 		size_t used;
 		struct ws_frame frame;
@@ -351,7 +357,9 @@ enum wl_err ws_client_receive(struct ws_client *client, uint32_t timeout_ms, str
 				return err;
 			continue;
 		}
-		int read = fill(client, timeout_ms);
+		uint64_t now = clock_ms();
+		uint32_t wait = timeout_ms == UINT32_MAX ? UINT32_MAX : until > now ? (uint32_t)(until - now) : 0;
+		int read = fill(client, wait); /* pings may have come and been answered meanwhile: the limit is for all of it */
 		if (read == 0)
 			return fail(error, WL_ERR_UNAVAILABLE, "nothing came in time");
 		if (read < 0)
