@@ -116,7 +116,10 @@ struct store_index *store_table_index_on(struct store_table *table, const uint16
 /* ---- transactions ---- */
 void store_tx_begin(struct store *store);
 bool store_tx_active(const struct store *store);
-struct arena *store_tx_arena(struct store *store); /* reset at the end of the transaction */
+struct arena *store_tx_arena(struct store *store); /* reset by the next store_tx_begin */
+/* The timestamp of the function that runs: from now on, until the transaction ends, rows of schedule tables are checked
+ * for STORE_SCHEDULE_TOO_LONG. Without it they are not (SQL, replay). */
+void store_set_call_time(struct store *store, int64_t micros);
 
 /* Net effect of a commit by value, rows as BSATN back to back. Borrowed until the next store_tx_begin. */
 struct store_delta_rows {
@@ -148,7 +151,8 @@ static inline struct bytes store_delta_row(const struct store_delta_rows *rows, 
 /* STORE_MEMORY when the delta cannot be built: the transaction is then still open; roll it back. */
 enum store_status store_tx_commit(struct store *store, struct store_delta *delta);
 void store_tx_rollback(struct store *store);
-/* Text of the last failed call, as datastore section 17 has it. */
+/* Text of the last failed call, as datastore section 17 has it, prefix ("IndexError: ") included. Borrowed until the
+ * next call. Before the transaction ends. */
 struct str store_error_text(struct store *store);
 
 /* ---- rows: all need an open transaction ---- */
@@ -160,7 +164,9 @@ struct store_row {
 /*
  * Inserts the row in data[0..*len). Set semantics: an equal row already there is success.
  * On success generated columns (sequences, value 0) are written back to the start of `data` as BSATN, *len = their
- * size (0 when none). `row` (may be NULL) receives the stored row. Trailing bytes: STORE_BAD_ROW.
+ * size (0 when none). `row` (may be NULL) receives the stored row. Trailing bytes: STORE_BAD_ROW where all rows have one
+ * size, ignored elsewhere. On failure `data` and `len` are untouched. STORE_SCHEDULE_TOO_LONG: the row is stored all
+ * the same.
  */
 enum store_status store_insert(struct store *store, struct store_table *table, uint8_t *data, size_t *len,
 	struct store_row *row);
