@@ -12,4 +12,5 @@ $(BUILD)/bench/inproc: $(BUILD)/bench/inproc.o $(BUILD)/libworldline.a $(NATIVE)
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(BUILD)/bench/inproc.o $(BUILD)/libworldline.a $(LIBS)
 $(BUILD)/bench/floor: $(FLOOR)
 	@mkdir -p $(@D)
-	$(call SAY,CC,$@)$(CC) -O2 -o $@ $<  -lcrypto
+	$(call SAY,CC,$@)$(CC) -O2 -o $@ $< -lcrypto
+-include $(LOAD:%.c=$(BUILD)/%.d) $(BUILD)/bench/inproc.d

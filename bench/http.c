@@ -135,7 +135,8 @@ int http_send(const struct target *target, const struct http_request *request, s
 	}
 done:
 	if (status < 0)
-		fprintf(stderr, "load: %s %s: %s\n", request->method, request->path, fd < 0 ? strerror(errno) : "no whole answer");
+		fprintf(stderr, "load: %s %s: %s\n", request->method, request->path,
+			fd < 0 ? strerror(errno) : "no whole answer");
 	if (fd >= 0)
 		close(fd);
 	buf_deinit(&head);
