@@ -4,7 +4,7 @@
  * ("at line 1 column 45"), and claims that are passed on must stay as they were written. The text has been parsed
  * before, so this only has to find ends, never to judge; every step is bounded by the text all the same.
  */
-#include "auth/auth_internal.h"
+#include "auth/json_walk.h"
 
 #include <stdlib.h>
 

@@ -113,7 +113,7 @@ enum wl_err host_open(const struct host_options *options, struct host **out, str
 	return WL_OK;
 }
 
-void host_close(struct host *host)
+void host_stop(struct host *host)
 {
 	if (host == NULL)
 		return;
@@ -122,7 +122,7 @@ void host_close(struct host *host)
 	monitor_lock(&host->monitor);
 	host->closing = true;
 	while ((slot = map_next(&host->entries, &cursor)) != NULL) {
-		struct entry *entry = (struct entry *)(uintptr_t)slot->value;
+		const struct entry *entry = (const struct entry *)(uintptr_t)slot->value;
 		while (entry->opening || entry->changing)
 			monitor_wait(&host->monitor);
 	}
@@ -130,10 +130,23 @@ void host_close(struct host *host)
 	cursor = 0;
 	while ((slot = map_next(&host->entries, &cursor)) != NULL) {
 		struct entry *entry = (struct entry *)(uintptr_t)slot->value;
-		if (entry->db != NULL) {
-			database_close(entry->db, STR("host is shutting down"));
-			database_release(entry->db);
-		}
+		if (entry->db == NULL)
+			continue;
+		database_close(entry->db, STR("host is shutting down"));
+		database_release(entry->db);
+		entry->db = NULL;
+	}
+}
+
+void host_close(struct host *host)
+{
+	if (host == NULL)
+		return;
+	host_stop(host);
+	uint32_t cursor = 0;
+	const struct map_entry *slot;
+	while ((slot = map_next(&host->entries, &cursor)) != NULL) {
+		struct entry *entry = (struct entry *)(uintptr_t)slot->value;
 		mem_free(entry->error);
 		mem_free(entry);
 	}
@@ -637,5 +650,17 @@ enum wl_err host_lock(struct host *host, const struct identity *id, bool locked,
 	}
 	monitor_unlock(&host->monitor);
 	buf_deinit(&change);
+	return err;
+}
+
+enum wl_err host_check_program(struct host *host, enum runtime_kind kind, struct bytes program, struct module_def **out,
+	struct buf *error)
+{
+	uint8_t hash[32];
+	struct runtime_program *compiled;
+	native_keccak256(program.data, program.len, hash);
+	enum wl_err err = database_describe(host->runtime, kind, program, hash, &compiled, out, error);
+	if (err == WL_OK)
+		runtime_program_release(compiled);
 	return err;
 }

@@ -26,7 +26,9 @@ struct host_options {
 };
 /* Reads control data; removes what a crash left half made. Databases open at their first use. */
 enum wl_err host_open(const struct host_options *options, struct host **out, struct error *error);
-/* Closes all databases (1001) and flushes them. */
+/* Closes all databases (1001) and flushes them; nothing opens any more. Shares that others hold stay valid. */
+void host_stop(struct host *host);
+/* Frees the rest, when no share of a database is left anywhere. Both: NULL is fine. */
 void host_close(struct host *host);
 
 struct host_record {

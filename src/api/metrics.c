@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* GET /v1/metrics: Prometheus text. Every metric is one line of one of the two tables below. */
+#include "api/api_internal.h"
+#include "base/mem.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+struct host_values {
+	struct net_stats net;
+	struct mem_stats mem;
+	uint64_t requests, responses_4xx, responses_5xx, databases;
+};
+struct host_metric {
+	const char *name, *type, *help;
+	size_t offset;
+};
+#define HOST(field) offsetof(struct host_values, field)
+static const struct host_metric host_metrics[] = {
+	{ "worldline_connections", "gauge", "Open connections of any kind.", HOST(net.connections) },
+	{ "worldline_received_bytes_total", "counter", "Bytes read from sockets.", HOST(net.bytes_in) },
+	{ "worldline_sent_bytes_total", "counter", "Bytes written to sockets.", HOST(net.bytes_out) },
+	{ "worldline_received_messages_total", "counter", "WebSocket messages received.", HOST(net.messages_in) },
+	{ "worldline_sent_messages_total", "counter", "WebSocket messages sent.", HOST(net.messages_out) },
+	{ "spacetime_client_outgoing_queue_disconnects_total", "counter", "Connections cut off because they did not read.",
+		HOST(net.cut_off) },
+	{ "worldline_http_requests_total", "counter", "HTTP requests.", HOST(requests) },
+	{ "worldline_http_client_errors_total", "counter", "HTTP answers with a status of 400 to 499.", HOST(responses_4xx) },
+	{ "worldline_http_server_errors_total", "counter", "HTTP answers with a status of 500 and above.", HOST(responses_5xx) },
+	{ "worldline_open_databases", "gauge", "Databases in memory.", HOST(databases) },
+	{ "worldline_allocated_bytes", "gauge", "Memory in use by the host itself.", HOST(mem.live_bytes) },
+	{ "worldline_allocations_total", "counter", "Allocations ever made by the host itself.", HOST(mem.allocations) },
+};
+
+struct database_metric {
+	const char *name, *type, *label, *help;
+	size_t offset;
+};
+#define OF(field) offsetof(struct database_stats, field)
+static const struct database_metric database_metrics[] = {
+	{ "spacetime_num_txns_total", "counter", "db", "Committed transactions.", OF(transactions) },
+	{ "worldline_rolled_back_transactions_total", "counter", "db", "Transactions rolled back.", OF(rolled_back) },
+	{ "worldline_reducer_calls_total", "counter", "db", "Reducers started.", OF(reducer_calls) },
+	{ "spacetime_worker_connected_clients", "gauge", "database_identity", "Connected WebSocket clients.", OF(clients) },
+	{ "spacetime_data_size_table_num_rows", "gauge", "db", "Rows in all tables.", OF(rows) },
+	{ "spacetime_data_size_bytes_used_by_rows", "gauge", "db", "Bytes used by rows.", OF(row_bytes) },
+	{ "spacetime_data_size_table_bytes_used_by_index_keys", "gauge", "db", "Bytes used by indexes.", OF(index_bytes) },
+	{ "spacetime_message_log_size_bytes", "gauge", "db", "Bytes of the commit log on disk.", OF(log_bytes) },
+	{ "spacetime_worker_wasm_memory_bytes", "gauge", "database_identity", "Memory of the module's main instance.",
+		OF(guest_bytes) },
+	{ "worldline_executor_nanoseconds_total", "counter", "db", "Time the executor has worked.", OF(executor_nanos) },
+};
+
+struct snapshot {
+	char identity[65];
+	struct database_stats stats;
+};
+
+static void add_snapshot(void *context, struct database *db)
+{
+	struct buf *list = context;
+	struct snapshot snapshot = { { 0 } };
+	identity_to_hex(database_identity(db), snapshot.identity);
+	database_stats(db, &snapshot.stats);
+	buf_put(list, &snapshot, sizeof(snapshot));
+}
+
+static uint64_t value_at(const void *values, size_t offset)
+{
+	return load_u64((const uint8_t *)values + offset);
+}
+
+void route_metrics(struct api_call *call)
+{
+	struct api *api = call->api;
+	struct buf text = BUF_INIT(64 << 20), list = BUF_INIT(64 << 20);
+	host_each_open(api->host, add_snapshot, &list);
+	struct host_values values = {
+		.net = net_stats(api->net), .mem = mem_stats(),
+		.requests = atomic_load(&api->requests), .responses_4xx = atomic_load(&api->responses_4xx),
+		.responses_5xx = atomic_load(&api->responses_5xx), .databases = list.len / sizeof(struct snapshot),
+	};
+	for (size_t i = 0; i < ARRAY_COUNT(host_metrics); i++) {
+		const struct host_metric *metric = &host_metrics[i];
+		buf_printf(&text, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", metric->name, metric->help, metric->name, metric->type,
+			metric->name, (unsigned long long)value_at(&values, metric->offset));
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(database_metrics) && list.len > 0; i++) {
+		const struct database_metric *metric = &database_metrics[i];
+		buf_printf(&text, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name, metric->type);
+		for (size_t at = 0; at < list.len; at += sizeof(struct snapshot)) {
+			struct snapshot snapshot;
+			memcpy(&snapshot, list.data + at, sizeof(snapshot));
+			buf_printf(&text, "%s{%s=\"%s\"} %llu\n", metric->name, metric->label, snapshot.identity,
+				(unsigned long long)value_at(&snapshot.stats, metric->offset));
+		}
+	}
+	reply_text(call, text.failed ? 500 : 200, text.failed ? STR("the answer is too large") : buf_str(&text));
+	buf_deinit(&text);
+	buf_deinit(&list);
+}
