@@ -15,7 +15,8 @@ struct explainer {
 static enum wl_err too_short(struct explainer *e)
 {
 	const struct reader *r = &e->r;
-	return fail(e->error, WL_ERR_INVALID, "data too short for %s: Expected %zu, given %zu", r->what, r->wanted, r->given);
+	return fail(e->error, WL_ERR_INVALID, "data too short for %s: Expected %zu, given %zu", r->what, r->wanted,
+		r->given);
 }
 
 static enum wl_err explain(struct explainer *e, const struct sats_type *type, uint32_t depth);
@@ -94,7 +95,8 @@ static enum wl_err explain(struct explainer *e, const struct sats_type *type, ui
 	}
 }
 
-enum wl_err sats_explain_failure(const struct sats_layout *layout, const uint8_t *data, size_t len, struct error *error)
+enum wl_err sats_explain_failure(const struct sats_layout *layout, const uint8_t *data, size_t len,
+	struct error *error)
 {
 	struct explainer e = { layout->space, reader_of(data, len), error, 0 };
 	return explain(&e, layout->type, 0);

@@ -41,7 +41,7 @@ static bool no_memory(struct reading *r)
 	return json_fail_code(&r->json, WL_ERR_MEMORY, "out of memory");
 }
 
-/* A put that failed is either a limit of the caller or memory; nothing more can be told. */
+/* A put that failed met either the caller's limit or the end of memory: the buffer does not tell which. */
 static bool written(struct reading *r)
 {
 	return !r->out->failed || json_fail_code(&r->json, WL_ERR_LIMIT, "value is too large");
@@ -210,7 +210,8 @@ static bool read_hex(struct reading *r, const struct json_step *at)
 	r->out->len = start;
 	struct buf what = BUF_INIT(SIZE_MAX);
 	json_describe_string(&what, text);
-	json_fail_data(&r->json, at, "invalid value: string %.*s, expected a byte array or hex string", STR_FMT(buf_str(&what)));
+	json_fail_data(&r->json, at, "invalid value: string %.*s, expected a byte array or hex string",
+		STR_FMT(buf_str(&what)));
 	buf_deinit(&what);
 	return json_end(&r->json, false);
 }
@@ -267,7 +268,8 @@ static bool unknown_member(struct reading *r, const struct json_step *at, const 
 	struct buf expected = BUF_INIT(1 << 20);
 	put_expected(&expected, p->type, true);
 	if (p->type->count > 0)
-		json_fail_data(&r->json, at, "unknown %s `%.*s`, expected %.*s", word, STR_FMT(key), STR_FMT(buf_str(&expected)));
+		json_fail_data(&r->json, at, "unknown %s `%.*s`, expected %.*s", word, STR_FMT(key),
+			STR_FMT(buf_str(&expected)));
 	else
 		json_fail_data(&r->json, at, "unknown %s `%.*s`, there are no %ss", word, STR_FMT(key), word);
 	buf_deinit(&expected);
@@ -430,7 +432,8 @@ static bool read_product(struct reading *r, const struct json_step *at, struct p
 
 /* ---- sums ---- */
 
-static bool pick_tag(struct reading *r, const struct json_step *at, const struct sats_type *type, uint64_t tag, uint8_t *out)
+static bool pick_tag(struct reading *r, const struct json_step *at, const struct sats_type *type, uint64_t tag,
+	uint8_t *out)
 {
 	if (tag >= type->count)
 		return json_fail_data(&r->json, at, "unknown tag 0x%x for sum type <unknown>", (unsigned)tag);
@@ -468,7 +471,8 @@ static bool pick_name(struct reading *r, const struct json_step *at, const struc
 	struct buf expected = BUF_INIT(1 << 20);
 	put_expected(&expected, type, false);
 	if (expected.len > 0)
-		json_fail_data(&r->json, at, "unknown variant `%.*s`, expected %.*s", STR_FMT(name), STR_FMT(buf_str(&expected)));
+		json_fail_data(&r->json, at, "unknown variant `%.*s`, expected %.*s", STR_FMT(name),
+			STR_FMT(buf_str(&expected)));
 	else
 		json_fail_data(&r->json, at, "unknown variant `%.*s`, there are no variants", STR_FMT(name));
 	buf_deinit(&expected);
@@ -516,7 +520,10 @@ static bool read_variant(struct reading *r, const struct json_step *at, const st
 static bool read_variant_pair(struct reading *r, const struct json_step *at, const struct sats_type *type)
 {
 	static const char not_two[] = "expected seq representing sum type to have exactly two fields";
-	const struct json_step steps[] = { { at, JSON_STEP_INDEX, 0, { NULL, 0 } }, { at, JSON_STEP_INDEX, 1, { NULL, 0 } } };
+	const struct json_step steps[] = {
+		{ at, JSON_STEP_INDEX, 0, { NULL, 0 } },
+		{ at, JSON_STEP_INDEX, 1, { NULL, 0 } },
+	};
 	bool first = true, more;
 	uint8_t tag;
 	if (!json_next_element(&r->json, at, &first, &more))
@@ -589,7 +596,8 @@ static bool read_value(struct reading *r, const struct json_step *at, const stru
 
 /* ---- the entries ---- */
 
-static void reading_init(struct reading *r, struct buf *out, const struct sats_typespace *space, const char *json, size_t len)
+static void reading_init(struct reading *r, struct buf *out, const struct sats_typespace *space, const char *json,
+	size_t len)
 {
 	*r = (struct reading){ .out = out, .space = space, .spans = BUF_INIT(SIZE_MAX) };
 	json_cursor_init(&r->json, json, len);
@@ -701,8 +709,9 @@ enum wl_err sats_args_refused(struct error *error, const char *kind, struct str 
 {
 	/* Each layer of the reference names the next; the innermost has the place, if there is one. */
 	struct str why = path.len > 0 ? path : cause;
-	return fail(error, WL_ERR_INVALID, "invalid arguments for %s %.*s: %.*s: invalid arguments for function %.*s: %.*s: %.*s%s%.*s",
-		kind, STR_FMT(function), STR_FMT(why), STR_FMT(function), STR_FMT(why), STR_FMT(path), path.len > 0 ? ": " : "",
+	return fail(error, WL_ERR_INVALID,
+		"invalid arguments for %s %.*s: %.*s: invalid arguments for function %.*s: %.*s: %.*s%s%.*s", kind,
+		STR_FMT(function), STR_FMT(why), STR_FMT(function), STR_FMT(why), STR_FMT(path), path.len > 0 ? ": " : "",
 		STR_FMT(cause));
 }
 

@@ -33,5 +33,6 @@ struct sats_op {
 };
 
 /* The slow walk that words a failure; WL_OK means that it found none (the caller says what to do). */
-enum wl_err sats_explain_failure(const struct sats_layout *layout, const uint8_t *data, size_t len, struct error *error);
+enum wl_err sats_explain_failure(const struct sats_layout *layout, const uint8_t *data, size_t len,
+	struct error *error);
 #endif

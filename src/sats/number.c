@@ -302,7 +302,8 @@ const char *integer256_from_hex(struct str text, bool is_signed, uint8_t le[32])
 		if (digit < 0)
 			return bad_digit;
 		bool fits = wide_multiply_add(&w, 16, (uint32_t)digit);
-		if (is_signed && w.limb[3] >> 63 && !(negative && w.limb[3] == 1ull << 63 && (w.limb[0] | w.limb[1] | w.limb[2]) == 0))
+		bool smallest = negative && w.limb[3] == 1ull << 63 && (w.limb[0] | w.limb[1] | w.limb[2]) == 0;
+		if (is_signed && w.limb[3] >> 63 && !smallest)
 			fits = false;
 		if (!fits)
 			return negative ? "number too small to fit in target type" : "number too large to fit in target type";

@@ -59,7 +59,7 @@ extern const struct sats_type sats_primitive[SATS_TAG_COUNT];
 extern const struct sats_type sats_unit;  /* product of nothing */
 extern const struct sats_type sats_bytes; /* Array<U8> */
 
-/* ---- making types ---- */
+/* ---- making types: elements are copied, the texts of names borrowed ---- */
 const struct sats_type *sats_array_of(struct arena *arena, const struct sats_type *element);
 const struct sats_type *sats_product_of(struct arena *arena, const struct sats_element *elements, uint32_t count);
 const struct sats_type *sats_sum_of(struct arena *arena, const struct sats_element *variants, uint32_t count);
@@ -82,9 +82,11 @@ enum wl_err sats_inline(struct arena *arena, const struct sats_typespace *space,
 /* ---- types as bytes and text ---- */
 /* Decodes the meta-encoding of a type (its own BSATN). On failure r->failed is set or `error` filled. */
 enum wl_err sats_type_decode(struct arena *arena, struct reader *r, const struct sats_type **out, struct error *error);
-enum wl_err sats_typespace_decode(struct arena *arena, struct reader *r, struct sats_typespace *out, struct error *error);
+enum wl_err sats_typespace_decode(struct arena *arena, struct reader *r, struct sats_typespace *out,
+	struct error *error);
 /* A bare ProductType (no tag): what function parameters are. */
-enum wl_err sats_product_decode(struct arena *arena, struct reader *r, const struct sats_type **out, struct error *error);
+enum wl_err sats_product_decode(struct arena *arena, struct reader *r, const struct sats_type **out,
+	struct error *error);
 void sats_type_encode(struct buf *out, const struct sats_type *type);
 void sats_product_encode(struct buf *out, const struct sats_type *product); /* without the tag */
 /* SATS-JSON of the type description: {"U64":[]}, {"Product":{"elements":[…]}} … */
@@ -181,7 +183,8 @@ enum sats_json_shape {
 	SATS_JSON_UNTYPED, /* arrays and [tag,payload]: SQL rows, procedure results */
 	SATS_JSON_ROW,     /* stored rows: objects, [tag,payload], untyped inside arrays */
 };
-/* Writes one valid value; returns the byte after it. An unnamed member that the shape must name marks `out` failed. */
+/* Writes one valid value; returns the byte after it. A member without the name that the shape needs marks `out`
+ * failed. */
 const uint8_t *sats_json_write(struct buf *out, const struct sats_type *type, const struct sats_typespace *space,
 	const uint8_t *valid, enum sats_json_shape shape);
 /*
@@ -198,7 +201,7 @@ struct native_json;
 enum wl_err sats_json_read(struct buf *out, const struct sats_type *type, const struct sats_typespace *space,
 	const struct native_json *doc, uint32_t *node, struct buf *path, struct error *error);
 /* The arguments of a function: an array in order or an object by name. `kind` "reducer" or "procedure".
- * The error text is the whole chain: "invalid arguments for reducer f: [0]: invalid arguments for function f: [0]: …" */
+ * The error text is the whole chain: "invalid arguments for reducer f: [0]: invalid arguments for function f: …" */
 enum wl_err sats_json_read_args(struct buf *out, const char *kind, struct str function, const struct sats_type *params,
 	const struct sats_typespace *space, const char *json, size_t json_len, struct error *error);
 /* That text for a cause found elsewhere (arguments in BSATN: no path). Returns WL_ERR_INVALID. */

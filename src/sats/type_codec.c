@@ -20,7 +20,8 @@ static enum wl_err too_short(struct type_decoder *d)
 	const struct reader *r = d->r;
 	if (strcmp(r->what, "utf8") == 0)
 		return fail(d->error, WL_ERR_INVALID, "invalid utf8");
-	return fail(d->error, WL_ERR_INVALID, "data too short for %s: Expected %zu, given %zu", r->what, r->wanted, r->given);
+	return fail(d->error, WL_ERR_INVALID, "data too short for %s: Expected %zu, given %zu", r->what, r->wanted,
+		r->given);
 }
 
 static enum wl_err no_memory(struct type_decoder *d)
@@ -47,7 +48,8 @@ static enum wl_err decode_name(struct type_decoder *d, struct str *name)
 	return name->data != NULL ? WL_OK : no_memory(d);
 }
 
-static enum wl_err decode_elements(struct type_decoder *d, uint32_t depth, enum sats_tag tag, const struct sats_type **out)
+static enum wl_err decode_elements(struct type_decoder *d, uint32_t depth, enum sats_tag tag,
+	const struct sats_type **out)
 {
 	uint32_t count = reader_u32(d->r);
 	if (d->r->failed)
@@ -117,7 +119,8 @@ enum wl_err sats_type_decode(struct arena *arena, struct reader *r, const struct
 	return err;
 }
 
-enum wl_err sats_product_decode(struct arena *arena, struct reader *r, const struct sats_type **out, struct error *error)
+enum wl_err sats_product_decode(struct arena *arena, struct reader *r, const struct sats_type **out,
+	struct error *error)
 {
 	struct type_decoder d = { arena, r, error, 0 };
 	const struct sats_type *type;
@@ -127,7 +130,8 @@ enum wl_err sats_product_decode(struct arena *arena, struct reader *r, const str
 	return err;
 }
 
-enum wl_err sats_typespace_decode(struct arena *arena, struct reader *r, struct sats_typespace *out, struct error *error)
+enum wl_err sats_typespace_decode(struct arena *arena, struct reader *r, struct sats_typespace *out,
+	struct error *error)
 {
 	struct type_decoder d = { arena, r, error, 0 };
 	uint32_t count = reader_u32(r);

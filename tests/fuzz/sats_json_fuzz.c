@@ -9,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_read(const struct sats_typespace *space, const struct sats_type *type, struct arena *arena, struct buf *value)
+static void check_read(
+	const struct sats_typespace *space, const struct sats_type *type, struct arena *arena, struct buf *value)
 {
 	const struct sats_layout *layout;
 	struct error error;

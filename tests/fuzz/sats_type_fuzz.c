@@ -39,8 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			uint32_t min = layout->min_size;
 			/* The depth may be too much only with the refs. */
 			if (sats_layout_create(&arena, &space, type, &direct, &error) == WL_OK)
-				ASSERT(direct->fixed_size == fixed && direct->min_size == min && direct->any_bytes == layout->any_bytes &&
-					!direct->recursive);
+				ASSERT(direct->fixed_size == fixed && direct->min_size == min &&
+					   direct->any_bytes == layout->any_bytes && !direct->recursive);
 		}
 	}
 	buf_deinit(&out);

@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct reader r = reader_of(data, size);
 	struct error error;
 	arena_init(&arena, 64 << 20);
-	if (sats_typespace_decode(&arena, &r, &space, &error) == WL_OK && sats_type_decode(&arena, &r, &type, &error) == WL_OK &&
+	if (sats_typespace_decode(&arena, &r, &space, &error) == WL_OK &&
+		sats_type_decode(&arena, &r, &type, &error) == WL_OK &&
 		sats_layout_create(&arena, &space, type, &layout, &error) == WL_OK) {
 		size_t len = reader_left(&r), consumed = 0;
 		uint8_t *value = mem_alloc(len); /* of this very size, for the sanitizer */

@@ -143,12 +143,15 @@ START_TEST(shapes)
 		"0005000000" "0200000001ff" "000000000000f03f"
 		"02000000" "01" "000100000000000000000000000000000000000000000000000000000000000000" "01";
 	static const char *const expected[] = {
-		[SATS_JSON_NAMED] = "{\"id\":7,\"who\":{\"__identity__\":\"0xc200000000000000000000000000000000000000000000000000000000000002\"},"
+		[SATS_JSON_NAMED] =
+			"{\"id\":7,\"who\":{\"__identity__\":\"0xc200000000000000000000000000000000000000000000000000000000000002\"},"
 			"\"opt\":{\"some\":5},\"tags\":\"01ff\",\"f\":1.0,\"list\":[{\"none\":[]},{\"some\":{\"__identity__\":\"0x1\"}}],"
 			"\"none\":{\"none\":[]},\"unit\":[]}",
-		[SATS_JSON_UNTYPED] = "[7,[\"0xc200000000000000000000000000000000000000000000000000000000000002\"],[0,5],\"01ff\",1.0,"
+		[SATS_JSON_UNTYPED] =
+			"[7,[\"0xc200000000000000000000000000000000000000000000000000000000000002\"],[0,5],\"01ff\",1.0,"
 			"[[1,[]],[0,[\"0x1\"]]],[1,[]],[]]",
-		[SATS_JSON_ROW] = "{\"id\":7,\"who\":{\"__identity__\":\"0xc200000000000000000000000000000000000000000000000000000000000002\"},"
+		[SATS_JSON_ROW] =
+			"{\"id\":7,\"who\":{\"__identity__\":\"0xc200000000000000000000000000000000000000000000000000000000000002\"},"
 			"\"opt\":[0,5],\"tags\":\"01ff\",\"f\":1.0,\"list\":[[1,[]],[0,[\"0x1\"]]],\"none\":[1,{}],\"unit\":{}}",
 	};
 	const struct sats_type *type = sample_type();
@@ -201,7 +204,8 @@ START_TEST(from_document)
 	static const char json[] = "{\"a\":[1,-2,\"x\\u00e9\\n\"],\"b\":{\"f\":1e2,\"o\":null}, \"c\":3}";
 	const struct sats_element a[] = { { STR(""), &sats_primitive[SATS_U8] }, { STR(""), &sats_primitive[SATS_I128] },
 		{ STR(""), &sats_primitive[SATS_STRING] } };
-	const struct sats_element b[] = { { STR("o"), sats_option_of(&arena, &sats_unit) }, { STR("f"), &sats_primitive[SATS_F32] } };
+	const struct sats_element b[] = { { STR("o"), sats_option_of(&arena, &sats_unit) },
+		{ STR("f"), &sats_primitive[SATS_F32] } };
 	struct native_json doc;
 	char text[256];
 	ck_assert_int_eq(native_json_parse(json, sizeof(json) - 1, &doc, text, sizeof(text)), 0);
@@ -229,18 +233,44 @@ END_TEST
 START_TEST(hostile_texts)
 {
 	static const char *const texts[] = {
-		"", " ", "[", "{", "[[", "{\"", "{\"a", "{\"a\"", "{\"a\":", "\"", "\"\\", "\"\\u", "\"\\u12", "\"\\ud800", "\"\\ud800\\",
-		"\"\\ud800\\u", "\"\\ud800\\u0041\"", "\"\\ud800x\"", "-", "1e", "1e+", "1.", "nul", "tru", "\xff", "\"\xc3\"", "[\"\\q\"]",
+		"",
+		" ",
+		"[",
+		"{",
+		"[[",
+		"{\"",
+		"{\"a",
+		"{\"a\"",
+		"{\"a\":",
+		"\"",
+		"\"\\",
+		"\"\\u",
+		"\"\\u12",
+		"\"\\ud800",
+		"\"\\ud800\\",
+		"\"\\ud800\\u",
+		"\"\\ud800\\u0041\"",
+		"\"\\ud800x\"",
+		"-",
+		"1e",
+		"1e+",
+		"1.",
+		"nul",
+		"tru",
+		"\xff",
+		"\"\xc3\"",
+		"[\"\\q\"]",
 	};
-	const struct sats_type *types[] = { sample_type(), &sats_bytes, &sats_primitive[SATS_STRING], &sats_primitive[SATS_BOOL],
-		&sats_primitive[SATS_F64], &sats_primitive[SATS_U256], &sats_primitive[SATS_U128], &sats_primitive[SATS_I8],
-		sats_option_of(&arena, &sats_unit), sats_array_of(&arena, &sats_unit) };
+	const struct sats_type *types[] = { sample_type(), &sats_bytes, &sats_primitive[SATS_STRING],
+		&sats_primitive[SATS_BOOL], &sats_primitive[SATS_F64], &sats_primitive[SATS_U256], &sats_primitive[SATS_U128],
+		&sats_primitive[SATS_I8], sats_option_of(&arena, &sats_unit), sats_array_of(&arena, &sats_unit) };
 	for (size_t t = 0; t < ARRAY_COUNT(types); t++) {
 		for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
 			struct buf out = BUF_INIT(1024);
 			struct error error;
 			buf_put_u8(&out, 7);
-			ck_assert_int_eq(sats_json_parse(&out, types[t], NULL, texts[i], strlen(texts[i]), NULL, &error), WL_ERR_INVALID);
+			ck_assert_int_eq(
+				sats_json_parse(&out, types[t], NULL, texts[i], strlen(texts[i]), NULL, &error), WL_ERR_INVALID);
 			ck_assert_uint_eq(out.len, 1);
 			buf_deinit(&out);
 		}
@@ -248,7 +278,8 @@ START_TEST(hostile_texts)
 	/* A full output buffer is a limit, not a lie. */
 	struct buf small = BUF_INIT(10);
 	struct error error;
-	ck_assert_int_eq(sats_json_parse(&small, &sats_bytes, NULL, "\"0011223344556677\"", 18, NULL, &error), WL_ERR_LIMIT);
+	ck_assert_int_eq(
+		sats_json_parse(&small, &sats_bytes, NULL, "\"0011223344556677\"", 18, NULL, &error), WL_ERR_LIMIT);
 	buf_deinit(&small);
 }
 END_TEST

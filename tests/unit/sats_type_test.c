@@ -47,33 +47,79 @@ static const struct {
 	{ "030003000000", "Array<&3>", "{\"Array\":{\"Ref\":3}}", SATS_PLAIN },
 	{ "0200000000", "()", "{\"Product\":{\"elements\":[]}}", SATS_PLAIN },
 	{ "0100000000", "(|)", "{\"Sum\":{\"variants\":[]}}", SATS_PLAIN },
-	{ "0102000000" "0004000000736f6d65" "04" "00040000006e6f6e65" "0200000000", "(some: String | none: ())",
+	{ "0102000000"
+	  "0004000000736f6d65"
+	  "04"
+	  "00040000006e6f6e65"
+	  "0200000000",
+		"(some: String | none: ())",
 		"{\"Sum\":{\"variants\":[{\"name\":{\"some\":\"some\"},\"algebraic_type\":{\"String\":[]}},"
-		"{\"name\":{\"some\":\"none\"},\"algebraic_type\":{\"Product\":{\"elements\":[]}}}]}}", SATS_OPTION },
-	{ "0201000000" "000c0000005f5f6964656e746974795f5f" "11", "(__identity__: U256)",
-		"{\"Product\":{\"elements\":[{\"name\":{\"some\":\"__identity__\"},\"algebraic_type\":{\"U256\":[]}}]}}", SATS_IDENTITY },
-	{ "0202000000" "00020000006964" "0d" "01" "04", "(id: U64, 1: String)",
+		"{\"name\":{\"some\":\"none\"},\"algebraic_type\":{\"Product\":{\"elements\":[]}}}]}}",
+		SATS_OPTION },
+	{ "0201000000"
+	  "000c0000005f5f6964656e746974795f5f"
+	  "11",
+		"(__identity__: U256)",
+		"{\"Product\":{\"elements\":[{\"name\":{\"some\":\"__identity__\"},\"algebraic_type\":{\"U256\":[]}}]}}",
+		SATS_IDENTITY },
+	{ "0202000000"
+	  "00020000006964"
+	  "0d"
+	  "01"
+	  "04",
+		"(id: U64, 1: String)",
 		"{\"Product\":{\"elements\":[{\"name\":{\"some\":\"id\"},\"algebraic_type\":{\"U64\":[]}},"
-		"{\"name\":{\"none\":[]},\"algebraic_type\":{\"String\":[]}}]}}", SATS_PLAIN },
-	{ "0102000000" "01" "07" "01" "0307", "(U8 | Array<U8>)",
+		"{\"name\":{\"none\":[]},\"algebraic_type\":{\"String\":[]}}]}}",
+		SATS_PLAIN },
+	{ "0102000000"
+	  "01"
+	  "07"
+	  "01"
+	  "0307",
+		"(U8 | Array<U8>)",
 		"{\"Sum\":{\"variants\":[{\"name\":{\"none\":[]},\"algebraic_type\":{\"U8\":[]}},"
-		"{\"name\":{\"none\":[]},\"algebraic_type\":{\"Array\":{\"U8\":[]}}}]}}", SATS_PLAIN },
+		"{\"name\":{\"none\":[]},\"algebraic_type\":{\"Array\":{\"U8\":[]}}}]}}",
+		SATS_PLAIN },
 	/* Reversed, it is no option. */
-	{ "0102000000" "00040000006e6f6e65" "0200000000" "0004000000736f6d65" "04", "(none: () | some: String)",
+	{ "0102000000"
+	  "00040000006e6f6e65"
+	  "0200000000"
+	  "0004000000736f6d65"
+	  "04",
+		"(none: () | some: String)",
 		"{\"Sum\":{\"variants\":[{\"name\":{\"some\":\"none\"},\"algebraic_type\":{\"Product\":{\"elements\":[]}}},"
-		"{\"name\":{\"some\":\"some\"},\"algebraic_type\":{\"String\":[]}}]}}", SATS_PLAIN },
-	{ "0102000000" "00020000006f6b" "07" "0003000000657272" "04", "(ok: U8 | err: String)",
+		"{\"name\":{\"some\":\"some\"},\"algebraic_type\":{\"String\":[]}}]}}",
+		SATS_PLAIN },
+	{ "0102000000"
+	  "00020000006f6b"
+	  "07"
+	  "0003000000657272"
+	  "04",
+		"(ok: U8 | err: String)",
 		"{\"Sum\":{\"variants\":[{\"name\":{\"some\":\"ok\"},\"algebraic_type\":{\"U8\":[]}},"
-		"{\"name\":{\"some\":\"err\"},\"algebraic_type\":{\"String\":[]}}]}}", SATS_RESULT },
-	{ "0102000000" "0008000000496e74657276616c" "0201000000" "00180000005f5f74696d655f6475726174696f6e5f6d6963726f735f5f" "0c"
-		"000400000054696d65" "0201000000" "00250000005f5f74696d657374616d705f6d6963726f735f73696e63655f756e69785f65706f63685f5f" "0c",
+		"{\"name\":{\"some\":\"err\"},\"algebraic_type\":{\"String\":[]}}]}}",
+		SATS_RESULT },
+	{ "0102000000"
+	  "0008000000496e74657276616c"
+	  "0201000000"
+	  "00180000005f5f74696d655f6475726174696f6e5f6d6963726f735f5f"
+	  "0c"
+	  "000400000054696d65"
+	  "0201000000"
+	  "00250000005f5f74696d657374616d705f6d6963726f735f73696e63655f756e69785f65706f63685f5f"
+	  "0c",
 		"(Interval: (__time_duration_micros__: I64) | Time: (__timestamp_micros_since_unix_epoch__: I64))",
 		"{\"Sum\":{\"variants\":[{\"name\":{\"some\":\"Interval\"},\"algebraic_type\":{\"Product\":{\"elements\":[{\"name\":"
 		"{\"some\":\"__time_duration_micros__\"},\"algebraic_type\":{\"I64\":[]}}]}}},{\"name\":{\"some\":\"Time\"},"
 		"\"algebraic_type\":{\"Product\":{\"elements\":[{\"name\":{\"some\":\"__timestamp_micros_since_unix_epoch__\"},"
-		"\"algebraic_type\":{\"I64\":[]}}]}}}]}}", SATS_SCHEDULE_AT },
-	{ "0201000000" "00090000005f5f71756572795f5f" "0005000000", "(__query__: &5)",
-		"{\"Product\":{\"elements\":[{\"name\":{\"some\":\"__query__\"},\"algebraic_type\":{\"Ref\":5}}]}}", SATS_QUERY_VIEW },
+		"\"algebraic_type\":{\"I64\":[]}}]}}}]}}",
+		SATS_SCHEDULE_AT },
+	{ "0201000000"
+	  "00090000005f5f71756572795f5f"
+	  "0005000000",
+		"(__query__: &5)",
+		"{\"Product\":{\"elements\":[{\"name\":{\"some\":\"__query__\"},\"algebraic_type\":{\"Ref\":5}}]}}",
+		SATS_QUERY_VIEW },
 };
 
 /* Goal: bytes → type → bytes, readable form, JSON, special kind. */
@@ -175,8 +221,8 @@ START_TEST(inlining)
 	/* &0 = (p: &1), &1 = some/none over &2, &2 = U256, &3 = Array<&3>, &4 = &9 */
 	const struct sats_element pair[] = { { STR("p"), sats_ref_to(&arena, 1) } };
 	const struct sats_element option[] = { { STR("some"), sats_ref_to(&arena, 2) }, { STR("none"), &sats_unit } };
-	const struct sats_type *types[] = { sats_product_of(&arena, pair, 1), sats_sum_of(&arena, option, 2), &sats_primitive[SATS_U256],
-		sats_array_of(&arena, sats_ref_to(&arena, 3)), sats_ref_to(&arena, 9) };
+	const struct sats_type *types[] = { sats_product_of(&arena, pair, 1), sats_sum_of(&arena, option, 2),
+		&sats_primitive[SATS_U256], sats_array_of(&arena, sats_ref_to(&arena, 3)), sats_ref_to(&arena, 9) };
 	struct sats_typespace space = space_of(types, 5);
 	ck_assert_int_eq(sats_inline(&arena, &space, sats_ref_to(&arena, 0), &out, &error), WL_OK);
 	struct buf text = BUF_INIT(256);
@@ -196,7 +242,8 @@ START_TEST(inlining)
 	/* Sixty levels of (a: &n+1, b: &n+1) would be 2^60 nodes. */
 	const struct sats_type *doubling[61];
 	for (uint32_t i = 0; i < 60; i++) {
-		const struct sats_element two[] = { { STR("a"), sats_ref_to(&arena, i + 1) }, { STR("b"), sats_ref_to(&arena, i + 1) } };
+		const struct sats_element two[] = { { STR("a"), sats_ref_to(&arena, i + 1) },
+			{ STR("b"), sats_ref_to(&arena, i + 1) } };
 		doubling[i] = sats_product_of(&arena, two, 2);
 	}
 	doubling[60] = &sats_primitive[SATS_BOOL];
@@ -219,7 +266,8 @@ END_TEST
 /* Goal: typespaces and bare products decode, and memory failures are errors. */
 START_TEST(spaces_and_memory)
 {
-	static const uint8_t space_bytes[] = { 2, 0, 0, 0, SATS_U8, SATS_PRODUCT, 1, 0, 0, 0, 0, 1, 0, 0, 0, 'x', SATS_ARRAY, SATS_STRING };
+	static const uint8_t space_bytes[] = { 2, 0, 0, 0, SATS_U8, SATS_PRODUCT, 1, 0, 0, 0, 0, 1, 0, 0, 0, 'x',
+		SATS_ARRAY, SATS_STRING };
 	struct sats_typespace space;
 	struct error error;
 	for (int n = 1;; n++) {
@@ -259,7 +307,8 @@ START_TEST(predicates)
 	ck_assert(!sats_is_plain_enum(sats_sum_of(&arena, NULL, 0)));
 	ck_assert(!sats_is_plain_enum(sats_product_of(&arena, units, 2)));
 	ck_assert(sats_is_bytes(&sats_bytes) && sats_is_bytes(sats_array_of(&arena, &sats_primitive[SATS_U8])));
-	ck_assert(!sats_is_bytes(sats_array_of(&arena, &sats_primitive[SATS_I8])) && !sats_is_bytes(&sats_primitive[SATS_STRING]));
+	ck_assert(!sats_is_bytes(sats_array_of(&arena, &sats_primitive[SATS_I8])) &&
+			  !sats_is_bytes(&sats_primitive[SATS_STRING]));
 	ck_assert_ptr_eq(sats_product_of(&arena, NULL, 0), &sats_unit);
 	const struct sats_element unnamed = { { NULL, 0 }, &sats_unit }, empty = { STR(""), &sats_unit };
 	ck_assert(!sats_type_eq(sats_product_of(&arena, &unnamed, 1), sats_product_of(&arena, &empty, 1)));

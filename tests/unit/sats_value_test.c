@@ -54,7 +54,8 @@ static const struct sats_layout *layout_of(const struct sats_typespace *space, c
 }
 
 /* Validates a copy of exactly this size, so that the sanitizer sees an overread. */
-static enum wl_err validate(const struct sats_layout *layout, const void *data, size_t len, size_t *consumed, struct error *error)
+static enum wl_err validate(
+	const struct sats_layout *layout, const void *data, size_t len, size_t *consumed, struct error *error)
 {
 	uint8_t *copy = mem_alloc(len);
 	if (len > 0)
@@ -64,7 +65,8 @@ static enum wl_err validate(const struct sats_layout *layout, const void *data, 
 	return err;
 }
 
-static enum wl_err validate_hex(const struct sats_layout *layout, const char *hex, size_t *consumed, struct error *error)
+static enum wl_err validate_hex(
+	const struct sats_layout *layout, const char *hex, size_t *consumed, struct error *error)
 {
 	uint8_t data[256];
 	size_t len = strlen(hex) / 2;
@@ -80,15 +82,27 @@ START_TEST(vectors)
 		const struct sats_type *type;
 		const char *hex;
 	} cases[] = {
-		{ prim(SATS_I8), "ff" }, { prim(SATS_U16), "0201" }, { prim(SATS_I128), "feffffffffffffffffffffffffffffff" },
+		{ prim(SATS_I8), "ff" },
+		{ prim(SATS_U16), "0201" },
+		{ prim(SATS_I128), "feffffffffffffffffffffffffffffff" },
 		{ prim(SATS_U256), "0500000000000000000000000000000000000000000000000001000000000000" },
-		{ prim(SATS_F32), "0000c03f" }, { prim(SATS_F64), "0000000000000080" }, { prim(SATS_STRING), "05000000c3a9e282ac" },
-		{ &sats_bytes, "030000000102ff" }, { sats_array_of(&arena, prim(SATS_STRING)), "02000000010000006100000000" },
-		{ sats_option_of(&arena, prim(SATS_U32)), "0007000000" }, { sats_option_of(&arena, prim(SATS_U32)), "01" },
-		{ sats_option_of(&arena, option), "01" }, { sats_option_of(&arena, option), "0001" }, { sats_option_of(&arena, option), "0000ff" },
-		{ &sats_unit, "" }, { prim(SATS_BOOL), "01" }, { SUM(&sats_unit, &sats_unit, &sats_unit), "02" },
-		{ SUM(prim(SATS_I64), prim(SATS_U64)), "011027000000000000" }, { SUM(prim(SATS_BOOL), prim(SATS_BOOL)), "0101" },
-		{ sats_array_of(&arena, prim(SATS_BOOL)), "03000000000101" }, { sats_array_of(&arena, &sats_unit), "05000000" },
+		{ prim(SATS_F32), "0000c03f" },
+		{ prim(SATS_F64), "0000000000000080" },
+		{ prim(SATS_STRING), "05000000c3a9e282ac" },
+		{ &sats_bytes, "030000000102ff" },
+		{ sats_array_of(&arena, prim(SATS_STRING)), "02000000010000006100000000" },
+		{ sats_option_of(&arena, prim(SATS_U32)), "0007000000" },
+		{ sats_option_of(&arena, prim(SATS_U32)), "01" },
+		{ sats_option_of(&arena, option), "01" },
+		{ sats_option_of(&arena, option), "0001" },
+		{ sats_option_of(&arena, option), "0000ff" },
+		{ &sats_unit, "" },
+		{ prim(SATS_BOOL), "01" },
+		{ SUM(&sats_unit, &sats_unit, &sats_unit), "02" },
+		{ SUM(prim(SATS_I64), prim(SATS_U64)), "011027000000000000" },
+		{ SUM(prim(SATS_BOOL), prim(SATS_BOOL)), "0101" },
+		{ sats_array_of(&arena, prim(SATS_BOOL)), "03000000000101" },
+		{ sats_array_of(&arena, &sats_unit), "05000000" },
 		{ sats_array_of(&arena, PRODUCT(prim(SATS_U16), prim(SATS_BOOL))), "02000000ffff01000000" },
 		{ PRODUCT(prim(SATS_U8), prim(SATS_STRING), prim(SATS_BOOL), prim(SATS_U16)), "090100000061010203" },
 	};
@@ -116,7 +130,8 @@ END_TEST
 START_TEST(reasons)
 {
 	const struct sats_element loop[] = { { STR("a"), sats_ref_to(&arena, 0) } };
-	const struct sats_element tree[] = { { STR("leaf"), prim(SATS_U8) }, { STR("node"), sats_array_of(&arena, sats_ref_to(&arena, 1)) } };
+	const struct sats_element tree[] = { { STR("leaf"), prim(SATS_U8) },
+		{ STR("node"), sats_array_of(&arena, sats_ref_to(&arena, 1)) } };
 	const struct sats_type *types[] = { sats_product_of(&arena, loop, 1), sats_sum_of(&arena, tree, 2) };
 	struct sats_typespace space = { 2, types };
 	const struct {
@@ -134,15 +149,21 @@ START_TEST(reasons)
 		{ sats_array_of(&arena, prim(SATS_U16)), "ffffffff0102030405", "data too short for u16: Expected 2, given 1" },
 		{ sats_array_of(&arena, prim(SATS_BOOL)), "03000000000105", "byte 5 not valid as `bool` (must be 0 or 1)" },
 		{ sats_array_of(&arena, &sats_unit), "ffffffff", "allocation of 4294967295 elements failed" },
+		{ sats_array_of(&arena, prim(SATS_BOOL)), "03000000000201", "byte 2 not valid as `bool` (must be 0 or 1)" },
 		{ SUM(&sats_unit, prim(SATS_U8)), "05", "unknown tag 0x5 for sum type <unknown>" },
 		{ SUM(&sats_unit, &sats_unit), "02", "unknown tag 0x2 for sum type <unknown>" },
 		{ SUM(prim(SATS_BOOL), prim(SATS_BOOL)), "0107", "byte 7 not valid as `bool` (must be 0 or 1)" },
 		{ sats_sum_of(&arena, NULL, 0), "00", "unknown tag 0x0 for sum type <unknown>" },
 		{ sats_sum_of(&arena, NULL, 0), "", "data too short for u8: Expected 1, given 0" },
-		{ PRODUCT(prim(SATS_U8), prim(SATS_BOOL), prim(SATS_U64)), "0109", "byte 9 not valid as `bool` (must be 0 or 1)" },
+		{ PRODUCT(prim(SATS_U8), prim(SATS_BOOL), prim(SATS_U64)), "0109",
+			"byte 9 not valid as `bool` (must be 0 or 1)" },
 		{ types[0], "00", "recursion limit exceeded" },
 		{ sats_array_of(&arena, sats_ref_to(&arena, 0)), "01000000", "recursion limit exceeded" },
-		{ sats_ref_to(&arena, 1), "01" "01000000" "07", "unknown tag 0x7 for sum type <unknown>" },
+		{ sats_ref_to(&arena, 1),
+			"01"
+			"01000000"
+			"07",
+			"unknown tag 0x7 for sum type <unknown>" },
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
 		size_t consumed = 99;
@@ -224,7 +245,8 @@ END_TEST
 /* Goal: failing allocations while a layout is made are errors and leak nothing. */
 START_TEST(layout_memory)
 {
-	const struct sats_type *types[] = { SUM(prim(SATS_U8), sats_array_of(&arena, sats_ref_to(&arena, 0)), prim(SATS_STRING)) };
+	const struct sats_type *types[] = { SUM(
+		prim(SATS_U8), sats_array_of(&arena, sats_ref_to(&arena, 0)), prim(SATS_STRING)) };
 	struct sats_typespace space = { 1, types };
 	const struct sats_type *row = PRODUCT(prim(SATS_BOOL), sats_ref_to(&arena, 0), prim(SATS_STRING), prim(SATS_BOOL));
 	enum wl_err err = WL_ERR_MEMORY;
@@ -302,7 +324,8 @@ static void random_value(struct buf *out, const struct sats_typespace *space, co
 		buf_put_u8(out, rng() % 2);
 		return;
 	case SATS_F32: {
-		static const uint32_t bits[] = { 0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 1 };
+		static const uint32_t bits[] = { 0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000,
+			0xffc00001, 1 };
 		buf_put_u32(out, bits[rng() % ARRAY_COUNT(bits)]);
 		return;
 	}
@@ -450,26 +473,35 @@ START_TEST(order)
 	}
 	for (size_t i = 0; i < ARRAY_COUNT(longs); i++)
 		for (size_t j = 0; j < ARRAY_COUNT(longs); j++)
-			ck_assert_int_eq(sats_compare(prim(SATS_I64), NULL, (void *)&longs[i], (void *)&longs[j]), (i > j) - (i < j));
+			ck_assert_int_eq(
+				sats_compare(prim(SATS_I64), NULL, (void *)&longs[i], (void *)&longs[j]), (i > j) - (i < j));
 	/* -0 and NaNs of any kind. */
 	ck_assert_int_eq(sats_compare(prim(SATS_F64), NULL, (void *)LE(double, -0.0), (void *)LE(double, 0.0)), 0);
-	ck_assert_uint_eq(sats_hash(prim(SATS_F64), NULL, (void *)LE(double, -0.0)), sats_hash(prim(SATS_F64), NULL, (void *)LE(double, 0.0)));
-	ck_assert_int_eq(sats_compare(prim(SATS_F64), NULL, (void *)LE(uint64_t, 0xfff8000000000001), (void *)LE(uint64_t, 0x7ff8000000000000)), 0);
+	ck_assert_uint_eq(sats_hash(prim(SATS_F64), NULL, (void *)LE(double, -0.0)),
+		sats_hash(prim(SATS_F64), NULL, (void *)LE(double, 0.0)));
+	ck_assert_int_eq(sats_compare(prim(SATS_F64), NULL, (void *)LE(uint64_t, 0xfff8000000000001),
+						 (void *)LE(uint64_t, 0x7ff8000000000000)),
+		0);
 	/* Some before none; shorter array first; high bytes of a little-endian number decide. */
 	const struct sats_type *option = sats_option_of(&arena, prim(SATS_U8));
 	ck_assert_int_lt(sats_compare(option, NULL, (const uint8_t *)"\0\xff", (const uint8_t *)"\1"), 0);
 	const struct sats_type *shorts = sats_array_of(&arena, prim(SATS_U16));
 	ck_assert_int_lt(sats_compare(shorts, NULL, (const uint8_t *)"\1\0\0\0\2\1", (const uint8_t *)"\1\0\0\0\1\2"), 0);
-	ck_assert_int_lt(sats_compare(shorts, NULL, (const uint8_t *)"\1\0\0\0\1\2", (const uint8_t *)"\2\0\0\0\1\2\0\0"), 0);
-	ck_assert_int_lt(sats_compare(prim(SATS_STRING), NULL, (const uint8_t *)"\2\0\0\0ab", (const uint8_t *)"\3\0\0\0aba"), 0);
-	ck_assert_int_lt(sats_compare(prim(SATS_STRING), NULL, (const uint8_t *)"\3\0\0\0aba", (const uint8_t *)"\1\0\0\0b"), 0);
+	ck_assert_int_lt(
+		sats_compare(shorts, NULL, (const uint8_t *)"\1\0\0\0\1\2", (const uint8_t *)"\2\0\0\0\1\2\0\0"), 0);
+	ck_assert_int_lt(
+		sats_compare(prim(SATS_STRING), NULL, (const uint8_t *)"\2\0\0\0ab", (const uint8_t *)"\3\0\0\0aba"), 0);
+	ck_assert_int_lt(
+		sats_compare(prim(SATS_STRING), NULL, (const uint8_t *)"\3\0\0\0aba", (const uint8_t *)"\1\0\0\0b"), 0);
 	uint8_t low[32] = { 0xff }, high[32] = { [31] = 0x80 };
 	ck_assert_int_lt(sats_compare(prim(SATS_U256), NULL, low, high), 0);
 	ck_assert_int_gt(sats_compare(prim(SATS_I256), NULL, low, high), 0);
 	ck_assert_uint_lt(sats_key_prefix(prim(SATS_I256), NULL, high), sats_key_prefix(prim(SATS_I256), NULL, low));
 	/* Which types have a scalar key. */
-	const struct sats_element uuid[] = { { STR("__uuid__"), prim(SATS_U128) } }, id[] = { { STR("__identity__"), prim(SATS_U256) } };
-	ck_assert(sats_has_scalar_key(sats_product_of(&arena, uuid, 1)) && !sats_has_scalar_key(sats_product_of(&arena, id, 1)));
+	const struct sats_element uuid[] = { { STR("__uuid__"), prim(SATS_U128) } },
+							  id[] = { { STR("__identity__"), prim(SATS_U256) } };
+	ck_assert(
+		sats_has_scalar_key(sats_product_of(&arena, uuid, 1)) && !sats_has_scalar_key(sats_product_of(&arena, id, 1)));
 	ck_assert(sats_has_scalar_key(SUM(&sats_unit, &sats_unit)) && !sats_has_scalar_key(option));
 	ck_assert(!sats_has_scalar_key(prim(SATS_U256)) && !sats_has_scalar_key(prim(SATS_STRING)));
 	ck_assert(!sats_has_scalar_key(PRODUCT(prim(SATS_U8))) && !sats_has_scalar_key(&sats_unit));
