@@ -2,6 +2,7 @@
 /* Routes that run something in a database: calls and SQL; and those that will. */
 #include "api/api_internal.h"
 #include "base/clock.h"
+#include "module/module.h"
 
 #include <stdio.h>
 
@@ -149,8 +150,49 @@ void route_mcp(struct api_call *call)
 		reply_not_yet(call, "the MCP endpoint");
 }
 
+/* ---- a module's own HTTP handlers ---- */
+
+static bool takes_method(const struct module_route *route, struct str method)
+{
+	static const char *const names[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH" };
+	if (route->method < 0)
+		return true;
+	if ((size_t)route->method < ARRAY_COUNT(names))
+		return str_eq(method, str_of(names[route->method]));
+	return str_eq(method, route->extension);
+}
+
+static const struct module_route *find_route(const struct module_def *def, struct str path, struct str method)
+{
+	const struct module_info *info = module_def_info(def);
+	for (uint32_t i = 0; i < info->route_count; i++)
+		if (str_eq(info->routes[i].path, path) && takes_method(&info->routes[i], method))
+			return &info->routes[i];
+	return NULL;
+}
+
+/* The path as the module knows it: what stands behind "/route", decoded; "", "/" or "/more". */
+static struct str handler_path(struct api_call *call)
+{
+	struct str rest = call->params[1];
+	if (rest.data == NULL)
+		return call->path.data[call->path.len - 1] == '/' ? STR("/") : STR("");
+	return percent_decode(&call->arena, (struct str){ rest.data - 1, rest.len + 1 }, false);
+}
+
 void route_module_http(struct api_call *call)
 {
-	if (call_lookup(call, call->params[0]))
+	struct database *db;
+	if (!call_lookup(call, call->params[0]) || !call_open_database(call, &db))
+		return;
+	struct str path = handler_path(call);
+	struct module_def *def = database_module(db);
+	if (def == NULL || path.data == NULL)
+		reply_text(call, 503, STR("the database is not available"));
+	else if (find_route(def, path, net_request_method(call->request)) == NULL)
+		reply_text(call, 404, STR("Database has not registered a handler for this route"));
+	else
 		reply_not_yet(call, "a module's own HTTP handlers");
+	module_def_release(def);
+	database_release(db);
 }

@@ -117,7 +117,7 @@ static void reply_refused(struct api_call *call, enum wl_err err, bool updating,
 	else if (err == WL_ERR_UNSUPPORTED && updating)
 		reply_printf(call, 400, "Failed to create or update the database: %.*s", STR_FMT(text));
 	else
-		reply_text(call, 500, text.len > 0 ? text : str_of(wl_err_name(err)));
+		reply_text(call, 500, text.len > 0 || err == WL_ERR_DENIED ? text : str_of(wl_err_name(err))); /* init may fail silently */
 }
 
 /* Starts the database over with the body, or with its stored program when the body was too long to be taken. */

@@ -238,7 +238,7 @@ static bool check_upgrade(struct api_call *call)
 	uint32_t status;
 	const char *text;
 	if (call->verb == METHOD_HEAD) {
-		reply_empty(call, 405);
+		reply_text(call, 405, STR("Request method must be `GET`"));
 		return false;
 	}
 	if (net_ws_check(call->request, &status, &text))
@@ -256,6 +256,7 @@ void route_subscribe(struct api_call *call)
 	static const struct connection_id zero = { { 0 } };
 	struct handshake *handshake = arena_zalloc(&call->arena, sizeof(*handshake));
 	struct str name;
+	struct host_record record;
 	bool is_name, light = false;
 	if (handshake == NULL) {
 		reply_text(call, 503, STR("the server is short of memory"));
@@ -271,8 +272,17 @@ void route_subscribe(struct api_call *call)
 		reply_text(call, 400, STR("Invalid connection ID: the all-zeros ConnectionId is reserved."));
 		return;
 	}
-	if (!call_lookup(call, call->params[0]))
+	if (is_name && !host_resolve(call->api->host, name, &call->database)) {
+		reply_printf(call, 404, "`%.*s` not found", STR_FMT(name));
 		return;
+	}
+	if (!host_record(call->api->host, &call->database, &record)) { /* a name outlives its database */
+		char caller[65], database[65];
+		identity_to_hex(&call->claims.identity, caller);
+		identity_to_hex(&call->database, database);
+		reply_printf(call, 500, "Unable to authorize %s for SQL: database %s not found", caller, database);
+		return;
+	}
 	handshake->protocol = choose_protocol(call->request);
 	if (handshake->protocol == 0) {
 		reply_text(call, 400, STR("no valid protocol selected"));

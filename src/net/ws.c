@@ -190,8 +190,10 @@ void net_ws_close(struct net_loop *loop, net_conn handle, uint16_t code, struct 
 void net_ws_drop(struct net_loop *loop, net_conn handle)
 {
 	struct conn *conn = conn_of(loop, handle);
-	if (conn != NULL)
-		conn_kill(loop, conn);
+	if (conn == NULL)
+		return;
+	out_flush(loop, conn); /* a client refused right after its upgrade must still see the 101 */
+	conn_kill(loop, conn);
 }
 
 void net_ws_resume(struct net_loop *loop, net_conn handle)
