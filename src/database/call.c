@@ -185,7 +185,9 @@ void db_client_call(struct database *db, struct database_client *client,
 	}
 	struct error why;
 	if (UNLIKELY(!arguments_valid(call.function, call.args, &why))) {
-		buf_printf(&db->scratch, "invalid arguments for reducer %.*s: %s", STR_FMT(message->text), why.text);
+		struct error whole;
+		(void)sats_args_refused(&whole, "reducer", message->text, STR(""), str_of(why.text));
+		buf_put_cstr(&db->scratch, whole.text);
 		db_log_bad_call(db, "reducer", message->text, true);
 		refuse(db, client, message, DATABASE_BAD_ARGUMENTS);
 		return;

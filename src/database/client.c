@@ -185,10 +185,10 @@ static void client_free(struct database *db, struct database_client *client)
 
 static bool client_enter(struct database *db, struct database_client *client)
 {
-	char name[128], identity[65], connection[33];
+	char name[160], identity[65], connection[33];
 	identity_to_hex(&client->caller.identity, identity);
 	connection_id_to_hex(&client->caller.connection, connection);
-	snprintf(name, sizeof(name), "(%s, %s)", identity, connection);
+	snprintf(name, sizeof(name), "(Identity(%s), ConnectionId(%s))", identity, connection);
 	struct subs_client_options options = { .caller = { client->caller.identity,
 		db_is_owner(db, &client->caller.identity) }, .conn = client->conn, .loop = client->loop,
 		.format = client->compression, .confirmed = client->confirmed, .name = name };

@@ -192,6 +192,8 @@ enum wl_err database_create(const struct database_options *options, enum runtime
 	install(db, program, def, hash, kind);
 	err = open_log(db, error);
 	if (err == WL_OK)
+		err = db_instance_ready(db, error);
+	if (err == WL_OK)
 		err = first_transaction(db, error);
 	if (err == WL_OK) {
 		(void)ready(db);
@@ -250,6 +252,8 @@ enum wl_err database_open(const struct database_options *options, struct databas
 	}
 	if (err == WL_OK)
 		err = load_module(db, error);
+	if (err == WL_OK)
+		err = db_instance_ready(db, error);
 	if (err != WL_OK) {
 		database_release(db);
 		return err;

@@ -164,10 +164,10 @@ void db_client_procedure(struct database *db, struct database_client *client,
 		return;
 	}
 	if (sats_validate(function->params_layout, message->args.data, message->args.len, &used, &why) != WL_OK) {
-		buf_clear(&db->scratch);
-		buf_printf(&db->scratch, "invalid arguments for procedure %.*s: %s", STR_FMT(message->text), why.text);
+		struct error whole;
+		(void)sats_args_refused(&whole, "procedure", message->text, STR(""), str_of(why.text));
 		db_log_bad_call(db, "procedure", message->text, true);
-		refuse(db, client, message->request_id, buf_str(&db->scratch));
+		refuse(db, client, message->request_id, str_of(whole.text));
 		return;
 	}
 	struct procedure_job *job = job_create(db, client, message);

@@ -36,13 +36,13 @@ static void call_reducer(struct database *db, struct json_call *job)
 	if (call.function == NULL)
 		return;
 	size_t used;
-	if (job->args_err == WL_OK)
-		job->args_err = sats_validate(call.function->params_layout, call.args.data, call.args.len, &used,
-			&job->args_error);
+	struct error cause;
+	if (job->args_err == WL_OK &&
+		sats_validate(call.function->params_layout, call.args.data, call.args.len, &used, &cause) != WL_OK)
+		job->args_err = sats_args_refused(&job->args_error, "reducer", job->function, STR(""), str_of(cause.text));
 	if (job->args_err != WL_OK) {
 		result->outcome = DATABASE_BAD_ARGUMENTS;
-		buf_printf(&result->text, "invalid arguments for reducer %.*s: %s", STR_FMT(job->function),
-			job->args_error.text);
+		buf_put_cstr(&result->text, job->args_error.text);
 		db_log_bad_call(db, "reducer", job->function, true);
 		return;
 	}
@@ -88,8 +88,12 @@ static void disconnect(struct database *db, void *arg)
 	const struct json_call *job = arg;
 	if (database_closed(db))
 		return;
-	if (job->result->outcome == DATABASE_NO_SUCH)
+	if (job->result->outcome == DATABASE_NO_SUCH) {
+		db_log_bad_call(db, "reducer", job->function, false);
 		db_log_bad_call(db, "procedure", job->function, false);
+	}
+	if (job->result->outcome == DATABASE_BAD_ARGUMENTS)
+		db_log_bad_call(db, "procedure", job->function, true);
 	db_disconnect(db, job->caller);
 	job->result->offset = db->offset;
 }
@@ -122,8 +126,7 @@ static void call_procedure(struct database *db, struct json_call *job)
 	}
 	if (job->args_err != WL_OK) {
 		result->outcome = DATABASE_BAD_ARGUMENTS;
-		buf_printf(&result->text, "invalid arguments for procedure %.*s: %s", STR_FMT(job->function),
-			job->args_error.text);
+		buf_put_cstr(&result->text, job->args_error.text);
 		return;
 	}
 	struct runtime_call call = { .id = id, .name = function->name, .sender = job->caller->identity,

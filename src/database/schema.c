@@ -2,6 +2,8 @@
 /* From a module's definition to tables, views and system rows; and whether two definitions have the same tables. */
 #include "database/database_internal.h"
 
+#include <stdlib.h>
+
 enum { HASH_COLUMN_BYTES = 32 };
 
 /* ---- definitions ---- */
@@ -176,6 +178,13 @@ static enum wl_err create_rule(struct database *db, struct str sql, struct buf *
 	return err;
 }
 
+static int by_view_name(const void *a, const void *b)
+{
+	struct str x = (*(const struct module_view *const *)a)->name, y = (*(const struct module_view *const *)b)->name;
+	int order = memcmp(x.data, y.data, size_min(x.len, y.len));
+	return order != 0 ? order : (x.len > y.len) - (x.len < y.len);
+}
+
 enum wl_err db_schema_create(struct database *db, const struct module_info *info, struct buf *error)
 {
 	struct arena arena;
@@ -187,11 +196,18 @@ enum wl_err db_schema_create(struct database *db, const struct module_info *info
 		db_log_host(db, 2, "Creating table `%.*s`", STR_FMT(info->tables[i].name));
 		err = table_def(&arena, &info->tables[i], &def) ? create_table(db, &def, &table, error) : WL_ERR_MEMORY;
 	}
+	const struct module_view **views = arena_array(&arena, info->view_count, sizeof(*views));
+	if (views == NULL)
+		err = WL_ERR_MEMORY;
+	for (uint32_t i = 0; err == WL_OK && i < info->view_count; i++)
+		views[i] = &info->views[i];
+	if (err == WL_OK)
+		qsort(views, info->view_count, sizeof(*views), by_view_name);
 	for (uint32_t i = 0; err == WL_OK && i < info->view_count; i++) {
-		db_log_host(db, 2, "Creating table for view `%.*s`", STR_FMT(info->views[i].name));
-		err = view_def(&arena, &info->views[i], &def) ? create_table(db, &def, &table, error) : WL_ERR_MEMORY;
+		db_log_host(db, 2, "Creating table for view `%.*s`", STR_FMT(views[i]->name));
+		err = view_def(&arena, views[i], &def) ? create_table(db, &def, &table, error) : WL_ERR_MEMORY;
 		if (err == WL_OK)
-			err = insert_view_rows(db, &info->views[i], store_table_def(table)->id, error);
+			err = insert_view_rows(db, views[i], store_table_def(table)->id, error);
 	}
 	for (uint32_t i = 0; err == WL_OK && i < info->rls_count; i++)
 		err = create_rule(db, info->rls[i], error);

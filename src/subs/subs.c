@@ -333,6 +333,7 @@ void subs_subscribe(struct subs *subs, struct subs_client *client, uint32_t requ
 		return;
 	}
 	/* The rows are on their way: from here on a failure costs the connection, not its consistency. */
+	client->known = true;
 	if (!insert_set(client, at, b.set)) {
 		set_free(subs, &b.set);
 		subs_client_lost(subs, client);
@@ -348,7 +349,10 @@ void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t re
 	buf_clear(&subs->text);
 	struct query_set *found = find_set(client, query_set_id, &at);
 	if (found == NULL) {
-		buf_printf(&subs->text, "Subscription not found: %s", client->name);
+		if (!client->known)
+			buf_printf(&subs->text, "Client not found: %s", client->name);
+		else
+			buf_printf(&subs->text, "Subscription not found: (%s, QuerySetId { id: %u })", client->name, query_set_id);
 		send_error(subs, client, request_id, query_set_id, buf_str(&subs->text));
 		return;
 	}

@@ -64,8 +64,9 @@ struct query_set {
 
 struct subs_client {
 	struct subs_client_options options;
-	char name[128];
+	char name[160];
 	struct subs_class *class;
+	bool known; /* has had a subscription: decides a wording */
 	struct subs_client *next, **link; /* in class->members */
 	uint32_t set_count, set_cap, query_count;
 	struct query_set *sets; /* ascending by id */
