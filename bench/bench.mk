@@ -8,9 +8,15 @@ FLOOR ?= ../shared/floor/floor.c
 $(BUILD)/bench/load: $(LOAD:%.c=$(BUILD)/%.o) $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/base/*.c))
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lxxhash -lcrypto -lm
-$(BUILD)/bench/inproc: $(BUILD)/bench/inproc.o $(BUILD)/libworldline.a $(NATIVE)/lib/libworldline_native.a
-	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(BUILD)/bench/inproc.o $(BUILD)/libworldline.a $(LIBS)
+# What drives a database without sockets, and counts every allocation of the process.
+DRIVER := bench/driver.c bench/heap.c
+$(BUILD)/bench/inproc: $(BUILD)/bench/inproc.o $(DRIVER:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/budget/%: tests/budget/%.c $(DRIVER:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Ibench $(LDFLAGS) -o $@ $^ $(LIBS) \
+		$(shell pkg-config --libs check)
 $(BUILD)/bench/floor: $(FLOOR)
 	@mkdir -p $(@D)
 	$(call SAY,CC,$@)$(CC) -O2 -o $@ $< -lcrypto
--include $(LOAD:%.c=$(BUILD)/%.d) $(BUILD)/bench/inproc.d
+-include $(LOAD:%.c=$(BUILD)/%.d) $(DRIVER:%.c=$(BUILD)/%.d) $(BUILD)/bench/inproc.d

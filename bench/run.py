@@ -252,7 +252,7 @@ class Bench:
             done = subprocess.run([str(self.inproc_path), str(self.module)], stdout=subprocess.PIPE, check=True)
             result = dict(line.split(" ", 1) for line in done.stdout.decode().splitlines())
             self.row("allocations per transaction", float(result["allocations_per_call"]), "", 0, 0,
-                     f"executor alone: {float(result['nanos_per_call']):.0f} ns per call", digits=4)
+                     f"executor alone: {float(result['cpu_nanos_per_call']):.0f} ns per call", digits=4)
         with self.host() as host:
             host.publish(self.module)
             host.call("seed", f"[{ACCOUNTS},1000000]")
