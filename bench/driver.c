@@ -88,13 +88,16 @@ bool driver_client_add(struct driver *driver, bool subscribe)
 
 /* ---- calls ---- */
 
-static void call_begin(struct buf *out, const char *reducer, size_t args_len)
+static struct buf *call_begin(struct driver *driver, const char *reducer, size_t args_len)
 {
+	struct buf *out = &driver->message;
+	buf_clear(out);
 	buf_put_u8(out, TAG_CALL_REDUCER);
 	buf_put_u32(out, 0);
 	buf_put_u8(out, 0);
 	buf_put_bsatn_str(out, str_of(reducer));
 	buf_put_u32(out, (uint32_t)args_len);
+	return out;
 }
 
 static uint32_t draw(struct driver *driver, uint32_t below)
@@ -131,25 +134,19 @@ static bool send_calls(struct driver *driver, struct buf *message, size_t args_a
 
 bool driver_calls(struct driver *driver, const char *reducer, struct bytes args, uint32_t count, uint32_t batch)
 {
-	struct buf message = BUF_INIT(MESSAGE_BYTES_MAX);
-	call_begin(&message, reducer, args.len);
+	struct buf *message = call_begin(driver, reducer, args.len);
 	if (args.len > 0)
-		buf_put(&message, args.data, args.len);
-	bool ok = send_calls(driver, &message, 0, 0, count, batch);
-	buf_deinit(&message);
-	return ok;
+		buf_put(message, args.data, args.len);
+	return send_calls(driver, message, 0, 0, count, batch);
 }
 
 bool driver_transfers(struct driver *driver, uint32_t accounts, uint32_t count, uint32_t batch)
 {
-	struct buf message = BUF_INIT(MESSAGE_BYTES_MAX);
-	call_begin(&message, "transfer", 16);
-	size_t args_at = message.len;
-	buf_put_u64(&message, 0);
-	buf_put_u64(&message, 1); /* amount */
-	bool ok = send_calls(driver, &message, args_at, accounts, count, batch);
-	buf_deinit(&message);
-	return ok;
+	struct buf *message = call_begin(driver, "transfer", 16);
+	size_t args_at = message->len;
+	buf_put_u64(message, 0);
+	buf_put_u64(message, 1); /* amount */
+	return send_calls(driver, message, args_at, accounts, count, batch);
 }
 
 bool driver_call_json(struct driver *driver, const char *reducer, const char *json)
@@ -188,7 +185,7 @@ bool driver_open(struct driver *driver, const char *module, const char *dir)
 {
 	struct error why;
 	struct buf program = BUF_INIT(MODULE_BYTES_MAX), text = BUF_INIT(1 << 20);
-	*driver = (struct driver){ .random = 1 };
+	*driver = (struct driver){ .random = 1, .message = BUF_INIT(MESSAGE_BYTES_MAX) };
 	driver->sink = (struct database_sink){ .context = driver, .loop_count = 1, .deliver = deliver, .durable = durable };
 	struct runtime_options runtime = { .call_ms_max = UINT32_MAX };
 	struct database_options options = { .in_memory = dir == NULL, .sink = &driver->sink };
@@ -198,7 +195,8 @@ bool driver_open(struct driver *driver, const char *module, const char *dir)
 		options.writers = driver->writers = commitlog_writers_create(1);
 	}
 	options.runtime = driver->runtime = runtime_create(&runtime, &why);
-	bool ok = driver->runtime != NULL && read_module(module, &program) &&
+	bool ok = driver->runtime != NULL && buf_reserve(&driver->message, MESSAGE_BYTES_MAX) &&
+		read_module(module, &program) &&
 		database_create(&options, RUNTIME_WASM, buf_bytes(&program), &driver->database, &text) == WL_OK &&
 		driver_client_add(driver, false);
 	if (!ok) {
@@ -222,5 +220,6 @@ void driver_close(struct driver *driver)
 		runtime_destroy(driver->runtime);
 	if (driver->writers != NULL)
 		commitlog_writers_destroy(driver->writers);
+	buf_deinit(&driver->message);
 	*driver = (struct driver){ .random = 1 };
 }

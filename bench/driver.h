@@ -20,6 +20,7 @@ struct driver {
 	uint32_t client_count;
 	uint32_t next_id;
 	uint64_t random;
+	struct buf message; /* reused: the driver itself allocates nothing while it counts */
 	char dir[256];
 	/* what came back */
 	uint64_t replies, failures, updates, blocks, entry_bytes;

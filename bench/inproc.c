@@ -85,8 +85,9 @@ int main(int argc, char **argv)
 	heap = heap_allocations() - heap;
 	if (ok && driver.failures == 0)
 		printf("calls %u\ncpu_nanos_per_call %.1f\nwall_nanos_per_call %.1f\nallocations_per_call %.6f\n"
-			"delivered_bytes_per_call %.1f\nupdates_per_call %.3f\n", options.calls, (double)cpu / options.calls, (double)nanos / options.calls,
-			(double)heap / options.calls, (double)(driver.entry_bytes - bytes) / options.calls,
+			"delivered_bytes_per_call %.1f\nupdates_per_call %.3f\n", options.calls, (double)cpu / options.calls,
+			(double)nanos / options.calls, (double)heap / options.calls,
+			(double)(driver.entry_bytes - bytes) / options.calls,
 			(double)(driver.updates - updates) / options.calls);
 	else
 		fprintf(stderr, "inproc: calls failed: %s\n", driver.first_failure);
