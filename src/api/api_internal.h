@@ -199,6 +199,7 @@ struct loop_db {
 	struct net_task done_task;
 	struct net_task durable_task;
 	bool awaiting;                 /* durable_task will come */
+	uint32_t closed_ticks;
 	struct delivery_block *waiting, **waiting_last; /* their confirmed entries have not taken effect */
 	struct map rings;              /* class -> struct ring */
 	struct loop_db *next, *next_dirty, *next_runnable;

@@ -22,7 +22,10 @@
 
 #include <stdatomic.h>
 
-enum { RUN_BUDGET = 256 };
+enum {
+	RUN_BUDGET = 256,
+	CLOSED_TICKS_MAX = 10, /* seconds that a closed database may take to make its last words durable */
+};
 
 struct ring {
 	uint64_t class;
@@ -358,16 +361,41 @@ bool delivery_round(struct api_loop *loop)
 	return loop->runnable != NULL;
 }
 
+/* A log that has failed never becomes durable: what waits for it is not sent any more, but connections still end. */
+static void give_up_waiting(struct loop_db *db)
+{
+	struct delivery_block *block;
+	while ((block = db->waiting) != NULL) {
+		const struct delivery_entry *entry = delivery_first(block);
+		for (; !delivery_at_end(block, entry); entry = delivery_next(entry))
+			if ((entry->flags & DELIVERY_CONFIRMED) != 0 && (entry->kind == DELIVERY_CLOSE || entry->kind == DELIVERY_DROP))
+				entry_apply(db, entry);
+		db->waiting = block->next;
+		delivery_block_done(block);
+	}
+	db->waiting_last = &db->waiting;
+}
+
+static bool may_go(struct loop_db *db)
+{
+	if (!database_closed(db->database))
+		return false;
+	if (db->waiting != NULL && ++db->closed_ticks > CLOSED_TICKS_MAX)
+		give_up_waiting(db);
+	if (db->connections > 0 || db->waiting != NULL || db->lent || db->is_dirty || db->is_runnable || db->inbox != NULL)
+		return false;
+	if (db->awaiting && database_await_cancel(db->database, db->loop->index))
+		db->awaiting = false;
+	return !db->awaiting;
+}
+
 /* Lets go of databases that have closed. */
 void delivery_tick(struct api_loop *loop)
 {
 	struct loop_db **link = &loop->first;
 	while (*link != NULL) {
 		struct loop_db *db = *link;
-		if (db->waiting != NULL && !db->awaiting)
-			release_waiting(db);
-		if (!database_closed(db->database) || db->connections > 0 || db->waiting != NULL || db->awaiting || db->lent ||
-			db->is_dirty || db->is_runnable || db->inbox != NULL) {
+		if (!may_go(db)) {
 			link = &db->next;
 			continue;
 		}

@@ -200,6 +200,12 @@ uint64_t database_await_durable(struct database *db, uint32_t loop)
 	return database_durable(db);
 }
 
+bool database_await_cancel(struct database *db, uint32_t loop)
+{
+	uint64_t bit = (uint64_t)1 << loop;
+	return (atomic_fetch_and(&db->awaiting_loops, ~bit) & bit) != 0;
+}
+
 bool database_wait_durable(struct database *db, uint64_t offset, uint32_t timeout_ms)
 {
 	if (db->commitlog == NULL || offset == COMMITLOG_NONE)
