@@ -121,11 +121,27 @@ static void put_text(struct buf *out, struct str text, size_t max)
 	}
 }
 
-static void put_member(struct buf *out, const char *key, struct str text, size_t max)
+/* Every log line has one or two: not worth a printf each. */
+static void put_number(struct buf *out, int64_t number)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+	uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+	do {
+		digits[--at] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left > 0);
+	if (number < 0)
+		digits[--at] = '-';
+	buf_put(out, digits + at, sizeof(digits) - at);
+}
+
+/* `key` comes with its quotes and colon. */
+static void put_member(struct buf *out, struct str key, struct str text, size_t max)
 {
 	if (text.data == NULL)
 		return;
-	buf_printf(out, "\"%s\":", key);
+	buf_put_str(out, key);
 	put_text(out, text, max);
 	buf_put_u8(out, ',');
 }
@@ -135,8 +151,8 @@ static void put_trace(struct buf *out, const struct module_log_frame *frames, si
 	buf_put_cstr(out, ",\"trace\":[");
 	for (size_t i = 0; i < count && i < MODULE_LOG_TRACE_MAX; i++) {
 		buf_put_cstr(out, i == 0 ? "{" : ",{");
-		put_member(out, "module_name", frames[i].module_name, MODULE_LOG_NAME_BYTES_MAX);
-		put_member(out, "func_name", frames[i].function_name, MODULE_LOG_NAME_BYTES_MAX);
+		put_member(out, STR("\"module_name\":"), frames[i].module_name, MODULE_LOG_NAME_BYTES_MAX);
+		put_member(out, STR("\"func_name\":"), frames[i].function_name, MODULE_LOG_NAME_BYTES_MAX);
 		if (!out->failed && out->data[out->len - 1] == ',')
 			out->len--;
 		buf_put_u8(out, '}');
@@ -146,18 +162,25 @@ static void put_trace(struct buf *out, const struct module_log_frame *frames, si
 
 static void put_record(struct buf *out, const struct module_log_record *record)
 {
-	buf_printf(out, "{\"level\":\"%s\",\"ts\":%lld,", level_name(record->level), (long long)record->ts_micros);
-	put_member(out, "target", record->target, MODULE_LOG_NAME_BYTES_MAX);
-	put_member(out, "filename", record->filename, MODULE_LOG_NAME_BYTES_MAX);
-	if (record->line != UINT32_MAX)
-		buf_printf(out, "\"line_number\":%u,", record->line);
+	buf_put_str(out, STR("{\"level\":\""));
+	buf_put_cstr(out, level_name(record->level));
+	buf_put_str(out, STR("\",\"ts\":"));
+	put_number(out, record->ts_micros);
+	buf_put_u8(out, ',');
+	put_member(out, STR("\"target\":"), record->target, MODULE_LOG_NAME_BYTES_MAX);
+	put_member(out, STR("\"filename\":"), record->filename, MODULE_LOG_NAME_BYTES_MAX);
+	if (record->line != UINT32_MAX) {
+		buf_put_str(out, STR("\"line_number\":"));
+		put_number(out, record->line);
+		buf_put_u8(out, ',');
+	}
 	if (record->function.len > 0)
-		put_member(out, "function", record->function, MODULE_LOG_NAME_BYTES_MAX);
-	buf_put_cstr(out, "\"message\":");
+		put_member(out, STR("\"function\":"), record->function, MODULE_LOG_NAME_BYTES_MAX);
+	buf_put_str(out, STR("\"message\":"));
 	put_text(out, record->message, MODULE_LOG_MESSAGE_BYTES_MAX);
 	if (record->level == MODULE_LOG_PANIC)
 		put_trace(out, record->trace, record->trace_count);
-	buf_put_cstr(out, "}\n");
+	buf_put_str(out, STR("}\n"));
 }
 
 static int64_t day_of(int64_t micros)

@@ -162,7 +162,7 @@ static enum wl_err create_table(struct database *db, const struct store_table_de
 static enum wl_err create_rule(struct database *db, struct str sql, struct buf *error)
 {
 	struct query_caller owner = { .identity = db->options.owner, .is_owner = true };
-	struct store_table *table;
+	struct store_table *table = NULL;
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX), row = BUF_INIT(1 << 20);
 	enum wl_err err = query_check_rule(db->store, sql, &owner, &table, &why);
 	if (err != WL_OK) {
@@ -191,7 +191,7 @@ enum wl_err db_schema_create(struct database *db, const struct module_info *info
 	arena_init(&arena, 64 << 20);
 	enum wl_err err = WL_OK;
 	struct store_table_def def;
-	struct store_table *table;
+	struct store_table *table = NULL;
 	for (uint32_t i = 0; err == WL_OK && i < info->table_count; i++) {
 		db_log_host(db, 2, "Creating table `%.*s`", STR_FMT(info->tables[i].name));
 		err = table_def(&arena, &info->tables[i], &def) ? create_table(db, &def, &table, error) : WL_ERR_MEMORY;
