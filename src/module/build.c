@@ -89,7 +89,8 @@ static void qualify_table(struct builder *b, const struct part *part, struct mod
 	}
 }
 
-static void add_functions(struct builder *b, const struct part *part, const struct module_function *from, uint32_t count,
+static void add_functions(struct builder *b, const struct part *part, const struct module_function *from,
+	uint32_t count,
 	struct module_function *to, uint32_t index)
 {
 	for (uint32_t i = 0; i < count; i++) {

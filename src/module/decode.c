@@ -468,6 +468,8 @@ static void item_submodule(struct decoder *d, struct raw_submodule *out, uint32_
 		return;
 	if (depth >= MODULE_SUBMODULE_DEPTH_MAX)
 		decode_fail(d, "submodules are nested more than %d deep", MODULE_SUBMODULE_DEPTH_MAX);
+	else if (++d->submodule_count > MODULE_SUBMODULES_MAX)
+		decode_fail(d, "there are more than %d submodules", MODULE_SUBMODULES_MAX);
 	else
 		decode_module_v10(d, out->module, depth + 1);
 }

@@ -57,7 +57,8 @@ static bool decode_word(struct decoder *d, const char *yes, const char *no, cons
 	if (str_eq(word, str_of(yes)))
 		return true;
 	if (decode_ok(d) && !str_eq(word, str_of(no)))
-		decode_fail(d, "DecodeError for %s: `%.*s`. Expected `%s` | '%s'", type, (int)size_min(word.len, 256), word.data,
+		decode_fail(d, "DecodeError for %s: `%.*s`. Expected `%s` | '%s'", type, (int)size_min(word.len, 256),
+			word.data,
 			yes, no);
 	return false;
 }
@@ -166,7 +167,7 @@ static struct str columns_name(struct decoder *d, const struct v8_table *t, stru
 
 /* ---- the upgrade ---- */
 
-static bool remember(struct decoder *d, struct map *map, const void *key, size_t len)
+static bool note(struct decoder *d, struct map *map, const void *key, size_t len)
 {
 	if (map_put(map, key, len, 1))
 		return true;
@@ -191,7 +192,7 @@ static void generate_constraints(struct decoder *d, struct v8_table *t)
 	struct map constrained = { 0 };
 	for (uint32_t i = 0; i < t->constraint_count && decode_ok(d); i++)
 		if (t->constraints[i].bits != 0)
-			remember(d, &constrained, t->constraints[i].columns.at, t->constraints[i].columns.count * sizeof(uint16_t));
+			note(d, &constrained, t->constraints[i].columns.at, t->constraints[i].columns.count * sizeof(uint16_t));
 	struct v8_constraint *all =
 		context_array(d->c, d->c->scratch, (size_t)t->constraint_count + t->index_count, sizeof(*all));
 	if (all == NULL) {
@@ -214,15 +215,17 @@ static void generate_constraints(struct decoder *d, struct v8_table *t)
 	map_deinit(&constrained);
 }
 
-static void upgrade_indexes(struct decoder *d, const struct v8_table *t, uint32_t given_constraints, struct raw_table *out)
+static void upgrade_indexes(struct decoder *d, const struct v8_table *t, uint32_t given_constraints,
+	struct raw_table *out)
 {
 	struct map names = { 0 };
-	out->indexes = context_array(d->c, d->c->scratch, (size_t)t->index_count + given_constraints, sizeof(*out->indexes));
+	out->indexes = context_array(d->c, d->c->scratch, (size_t)t->index_count + given_constraints,
+		sizeof(*out->indexes));
 	if (out->indexes == NULL)
 		decode_fail(d, "out of memory");
 	for (uint32_t i = 0; i < t->index_count && decode_ok(d); i++) {
 		const struct v8_index *index = &t->indexes[i];
-		remember(d, &names, index->name.data, index->name.len);
+		note(d, &names, index->name.data, index->name.len);
 		out->indexes[out->index_count++] = (struct raw_index){
 			.source = index->name, .accessor = index->name, .algorithm = index->algorithm, .columns = index->columns,
 		};
@@ -242,15 +245,17 @@ static void upgrade_indexes(struct decoder *d, const struct v8_table *t, uint32_
 	map_deinit(&names);
 }
 
-static void upgrade_sequences(struct decoder *d, const struct v8_table *t, uint32_t given_constraints, struct raw_table *out)
+static void upgrade_sequences(struct decoder *d, const struct v8_table *t, uint32_t given_constraints,
+	struct raw_table *out)
 {
 	struct map names = { 0 }, columns = { 0 };
-	out->sequences = context_array(d->c, d->c->scratch, (size_t)t->sequence_count + given_constraints, sizeof(*out->sequences));
+	out->sequences = context_array(d->c, d->c->scratch, (size_t)t->sequence_count + given_constraints,
+		sizeof(*out->sequences));
 	if (out->sequences == NULL)
 		decode_fail(d, "out of memory");
 	for (uint32_t i = 0; i < t->sequence_count && decode_ok(d); i++) {
-		remember(d, &names, t->sequences[i].name.data, t->sequences[i].name.len);
-		remember(d, &columns, &t->sequences[i].column, sizeof(t->sequences[i].column));
+		note(d, &names, t->sequences[i].name.data, t->sequences[i].name.len);
+		note(d, &columns, &t->sequences[i].column, sizeof(t->sequences[i].column));
 		out->sequences[out->sequence_count++] = t->sequences[i];
 	}
 	for (uint32_t i = 0; i < given_constraints && decode_ok(d); i++) {

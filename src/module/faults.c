@@ -437,7 +437,9 @@ static void put_codegen(struct buf *out, const struct fault_codegen *f)
 
 static void put_method(struct buf *out, const struct fault_field *f)
 {
-	static const char *const methods[] = { "Get", "Head", "Post", "Put", "Delete", "Connect", "Options", "Trace", "Patch" };
+	static const char *const methods[] = {
+		"Get", "Head", "Post", "Put", "Delete", "Connect", "Options", "Trace", "Patch",
+	};
 	if (f->number < 0) {
 		buf_put_cstr(out, "Any");
 	} else if (f->number < 9) {
@@ -528,8 +530,8 @@ void faults_write(struct faults *faults, struct buf *out)
 			continue;
 		size_t before = text.len;
 		put_fault(&text, &faults->items[i]);
-		if (text.failed) { /* whole errors only */
-			text.len = before;
+		if (text.failed) { /* whole errors only, unless it is the first */
+			text.len = i == 0 ? text.len : before;
 			break;
 		}
 	}

@@ -15,6 +15,7 @@
 enum module_limits {
 	MODULE_DEF_BYTES_MAX = 64 << 20, /* of a description */
 	MODULE_SUBMODULE_DEPTH_MAX = 16,
+	MODULE_SUBMODULES_MAX = 4096,           /* at all levels together */
 	MODULE_NAMESPACE_BYTES_MAX = 63,
 	MODULE_COLUMNS_MAX = UINT16_MAX,        /* of a table: a column id is a u16 */
 	MODULE_NAME_BYTES_MAX = 64 << 10,       /* of a generated name; names of the module itself have no limit */
@@ -27,7 +28,9 @@ enum module_limits {
 };
 #define MODULE_NO_INDEX UINT32_MAX
 
-enum module_lifecycle { MODULE_INIT, MODULE_ON_CONNECT, MODULE_ON_DISCONNECT, MODULE_LIFECYCLE_COUNT, MODULE_NO_LIFECYCLE = 255 };
+enum module_lifecycle {
+	MODULE_INIT, MODULE_ON_CONNECT, MODULE_ON_DISCONNECT, MODULE_LIFECYCLE_COUNT, MODULE_NO_LIFECYCLE = 255
+};
 enum module_index_algorithm { MODULE_BTREE, MODULE_HASH, MODULE_DIRECT };
 
 struct module_column {

@@ -235,11 +235,26 @@ void faults_add(struct faults *faults, enum fault_kind kind, const struct fault_
 /* Sorted, without duplicates, as a client sees it. */
 void faults_write(struct faults *faults, struct buf *out);
 
-static inline struct fault_field field_str(struct str s) { return (struct fault_field){ FIELD_STR, .text = s }; }
-static inline struct fault_field field_number(uint64_t n) { return (struct fault_field){ FIELD_NUMBER, .number = n }; }
-static inline struct fault_field field_ref(uint32_t n) { return (struct fault_field){ FIELD_REF, .number = n }; }
-static inline struct fault_field field_lifecycle(uint8_t e) { return (struct fault_field){ FIELD_LIFECYCLE, .number = e }; }
-static inline struct fault_field field_type(const struct sats_type *t) { return (struct fault_field){ FIELD_TYPE, .type = t }; }
+static inline struct fault_field field_str(struct str s)
+{
+	return (struct fault_field){ FIELD_STR, .text = s };
+}
+static inline struct fault_field field_number(uint64_t n)
+{
+	return (struct fault_field){ FIELD_NUMBER, .number = n };
+}
+static inline struct fault_field field_ref(uint32_t n)
+{
+	return (struct fault_field){ FIELD_REF, .number = n };
+}
+static inline struct fault_field field_lifecycle(uint8_t event)
+{
+	return (struct fault_field){ FIELD_LIFECYCLE, .number = event };
+}
+static inline struct fault_field field_type(const struct sats_type *type)
+{
+	return (struct fault_field){ FIELD_TYPE, .type = type };
+}
 static inline struct fault_field field_i128(bool is_some, i128 n)
 {
 	return (struct fault_field){ FIELD_I128, .is_some = is_some, .number = is_some ? n : 0 };
@@ -313,6 +328,7 @@ struct decoder {
 	struct context *c;
 	struct reader r;
 	struct error *error; /* .code is WL_OK until something fails */
+	uint32_t submodule_count;
 };
 bool decode_fail(struct decoder *d, const char *format, ...) PRINTF_LIKE(2, 3); /* false */
 bool decode_ok(struct decoder *d); /* false once anything failed */
@@ -372,6 +388,37 @@ static inline bool types_is_special(const struct sats_type *type)
 }
 static inline bool types_is_unit(const struct sats_type *type) { return type->tag == SATS_PRODUCT && type->count == 0; }
 
+/* ---- what the validating files share ---- */
+static inline uint32_t mark_of(const struct validator *v) { return v->c->faults->count; }
+static inline bool clean_since(const struct validator *v, uint32_t mark)
+{
+	const struct faults *faults = v->c->faults;
+	return faults->count == mark && !faults->dropped && faults->err == WL_OK;
+}
+static inline bool remember(struct validator *v, struct map *map, struct str key, uint64_t value)
+{
+	if (map_put(map, key.data, key.len, value))
+		return true;
+	faults_stop(v->c->faults, WL_ERR_MEMORY, "out of memory");
+	return false;
+}
+/* A list of the level, with room for `n`; returns from the function when there is no memory. */
+#define PART_ARRAY(v, counter, list, n)                                                               \
+	(v)->part->counter = (n);                                                                         \
+	(v)->part->list = context_array((v)->c, (v)->c->arena, (n), sizeof(*(v)->part->list));            \
+	if ((v)->part->list == NULL)                                                                      \
+	return
+
+/* ---- validate_functions.c ---- */
+void validate_reducers(struct validator *v);
+void validate_procedures(struct validator *v);
+void validate_views(struct validator *v);
+void validate_http(struct validator *v);
+bool register_lifecycle(struct validator *v, uint8_t event, uint32_t reducer);
+void attach_view_keys(struct validator *v);
+void infer_view_keys(struct validator *v);
+void finish_level(struct validator *v);
+
 /* ---- validate.c, validate_tables.c, validate_late.c ---- */
 /* One level with all below it; NULL when there were faults. */
 struct part *validate_module(struct context *c, const struct raw_module *raw, uint32_t depth);
@@ -385,8 +432,8 @@ bool validate_columns(struct validator *v, struct str source, uint32_t ref, cons
 /* Fills row_type and column types. */
 bool validate_row_type(struct validator *v, struct str source, uint32_t ref, const struct sats_type **row_type,
 	uint32_t column_count, struct module_column *columns);
-bool validate_default(struct validator *v, struct str table, const struct sats_type *row, uint32_t column_count,
-	struct module_column *columns, const struct raw_default *raw, bool once);
+bool validate_default(struct validator *v, const struct module_table *table, const struct raw_default *raw, bool once,
+	const struct sats_row_layout **cache);
 bool validate_environment(struct validator *v);
 bool validate_outboxes(struct validator *v);
 

@@ -184,7 +184,9 @@ static void type_definitions(struct json *j, const struct part *part, int versio
 
 static void index_def(struct json *j, const struct module_index *one, int version)
 {
-	static const char *const algorithms[] = { [MODULE_BTREE] = "BTree", [MODULE_HASH] = "Hash", [MODULE_DIRECT] = "Direct" };
+	static const char *const algorithms[] = {
+		[MODULE_BTREE] = "BTree", [MODULE_HASH] = "Hash", [MODULE_DIRECT] = "Direct",
+	};
 	comma(j);
 	begin(j, '{');
 	optional_string(j, name_key(version), version == 9 ? one->name : one->source);
@@ -463,7 +465,9 @@ static void environment_v10(struct json *j, const struct part *part)
 
 static void http_v10(struct json *j, const struct part *part)
 {
-	static const char *const methods[] = { "Get", "Head", "Post", "Put", "Delete", "Connect", "Options", "Trace", "Patch" };
+	static const char *const methods[] = {
+		"Get", "Head", "Post", "Put", "Delete", "Connect", "Options", "Trace", "Patch",
+	};
 	if (part->handler_count > 0) {
 		begin_section(j, "HttpHandlers");
 		begin(j, '[');

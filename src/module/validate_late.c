@@ -53,7 +53,8 @@ static bool keep_values(struct validator *v, const struct raw_env *raw, struct m
 	return true;
 }
 
-static bool validate_env(struct validator *v, const struct raw_env *raw, struct map *seen, size_t *bytes, struct module_env *out)
+static bool validate_env(struct validator *v, const struct raw_env *raw, struct map *seen, size_t *bytes,
+	struct module_env *out)
 {
 	uint64_t before;
 	if (!env_name_good(raw->name))
@@ -204,13 +205,15 @@ static bool resolve_on_result(struct validator *v, struct str source, const stru
 	struct buf text;
 	if (is_qualified(source)) {
 		put_on_result(&text, source, table);
-		buf_put_cstr(&text, " must be an unqualified name in the same module; cross-module callbacks are not supported");
+		buf_put_cstr(&text,
+			" must be an unqualified name in the same module; cross-module callbacks are not supported");
 		return outbox_fail(v, &text);
 	}
 	if (!name_resolve(v, RAW_NAME_FUNCTION, source, &out->on_result))
 		return false;
 	uint64_t found;
-	if (!map_get(&v->function_by_name, out->on_result.data, out->on_result.len, &found) || found >> 32 != ROLE_REDUCER) {
+	if (!map_get(&v->function_by_name, out->on_result.data, out->on_result.len, &found) ||
+		found >> 32 != ROLE_REDUCER) {
 		put_on_result(&text, source, table);
 		buf_put_cstr(&text, " does not exist");
 		return outbox_fail(v, &text);

@@ -29,11 +29,6 @@ static struct faults *faults_of(struct table_validator *t)
 	return t->v->c->faults;
 }
 
-static bool no_faults_since(const struct faults *faults, uint32_t mark)
-{
-	return faults->count == mark && !faults->dropped && faults->err == WL_OK;
-}
-
 /* ---- columns ---- */
 
 static bool validate_column(struct validator *v, struct str source, uint32_t ref, const struct sats_type *row,
@@ -206,8 +201,9 @@ static bool validate_indexes(struct table_validator *t)
 		return false;
 	bool good = true;
 	for (uint32_t i = 0; i < raw->index_count; i++) {
-		indexes[i] = (struct module_index){ .algorithm = raw->indexes[i].algorithm, .columns = raw->indexes[i].columns };
-		good = (t->v->raw->version == 9 ? validate_index_v9 : validate_index_v10)(t, &raw->indexes[i], &indexes[i]) && good;
+		const struct raw_index *one = &raw->indexes[i];
+		indexes[i] = (struct module_index){ .algorithm = one->algorithm, .columns = one->columns };
+		good = (t->v->raw->version == 9 ? validate_index_v9 : validate_index_v10)(t, one, &indexes[i]) && good;
 	}
 	t->out->indexes = indexes;
 	t->out->index_count = raw->index_count;
@@ -216,7 +212,8 @@ static bool validate_indexes(struct table_validator *t)
 
 /* ---- constraints and the primary key ---- */
 
-static bool validate_constraint(struct table_validator *t, const struct raw_constraint *raw, struct module_constraint *out)
+static bool validate_constraint(struct table_validator *t, const struct raw_constraint *raw,
+	struct module_constraint *out)
 {
 	out->name = t->v->raw->version == 9 && raw->name.data != NULL ? raw->name :
 		name_of_constraint(t->v, t->name, t->row, raw->columns);
@@ -278,8 +275,8 @@ static bool check_sequence_column(struct table_validator *t, struct str name, ui
 	const struct sats_type *type = t->row->elements[column].type;
 	struct str column_name = name_of_column(t->v->c, t->row, column);
 	if (!sats_is_integer(type)) {
-		FAULT(faults_of(t), FAULT_SEQUENCE_COLUMN_TYPE, field_str(name), field_str(t->raw->name), field_str(column_name),
-			field_type(type));
+		FAULT(faults_of(t), FAULT_SEQUENCE_COLUMN_TYPE, field_str(name), field_str(t->raw->name),
+			field_str(column_name), field_type(type));
 		return false;
 	}
 	if (t->has_sequence[column] != 0) {
@@ -324,32 +321,41 @@ static void validate_sequences(struct table_validator *t)
 
 /* ---- defaults ---- */
 
-bool validate_default(struct validator *v, struct str table, const struct sats_type *row, uint32_t column_count,
-	struct module_column *columns, const struct raw_default *raw, bool once)
+/* How the columns of a row are walked; made when the first default of a table is met. */
+static const struct sats_row_layout *row_layout(struct validator *v, const struct module_table *table,
+	const struct sats_row_layout **cache)
+{
+	struct error error = { 0 };
+	if (*cache != NULL)
+		return *cache;
+	if (sats_row_layout_create(v->c->scratch, NULL, table->row_type, cache, &error) == WL_OK)
+		return *cache;
+	faults_stop(v->c->faults, WL_ERR_LIMIT, "the module description is too large");
+	return NULL;
+}
+
+bool validate_default(struct validator *v, const struct module_table *table, const struct raw_default *raw, bool once,
+	const struct sats_row_layout **cache)
 {
 	struct faults *faults = v->c->faults;
-	if (raw->column >= column_count) {
-		FAULT(faults, FAULT_COLUMN_NOT_FOUND, field_str(table), field_str(table), field_number(raw->column));
+	struct str source = table->accessor;
+	if (raw->column >= table->column_count) {
+		FAULT(faults, FAULT_COLUMN_NOT_FOUND, field_str(source), field_str(source), field_number(raw->column));
 		return false;
 	}
+	const struct sats_row_layout *layout = row_layout(v, table, cache);
+	if (layout == NULL)
+		return false;
 	struct error error = { 0 };
-	const struct sats_layout *layout;
 	size_t used = 0;
-	enum wl_err err = sats_layout_create(v->c->scratch, &v->part->typespace, row->elements[raw->column].type, &layout, &error);
-	if (err == WL_OK)
-		err = sats_validate(layout, raw->value.data, raw->value.len, &used, &error);
-	if (err == WL_ERR_MEMORY) {
-		faults_stop(faults, WL_ERR_LIMIT, "the module description is too large");
-		return false;
-	}
-	if (err != WL_OK) {
-		FAULT(faults, FAULT_DEFAULT_MALFORMED, field_str(table), field_number(raw->column),
+	if (sats_validate(layout->columns[raw->column], raw->value.data, raw->value.len, &used, &error) != WL_OK) {
+		FAULT(faults, FAULT_DEFAULT_MALFORMED, field_str(source), field_number(raw->column),
 			field_str(scratch_printf(v->c, "%s", error.text)));
 		return false;
 	}
-	struct module_column *column = &columns[raw->column];
+	struct module_column *column = (struct module_column *)&table->columns[raw->column];
 	if (once && column->has_default) {
-		FAULT(faults, FAULT_DEFAULT_REPEATED, field_str(table), field_number(raw->column));
+		FAULT(faults, FAULT_DEFAULT_REPEATED, field_str(source), field_number(raw->column));
 		return false;
 	}
 	column->has_default = true;
@@ -372,9 +378,11 @@ bool validate_schedule(struct validator *v, const struct raw_schedule *raw, stru
 	if (!at_good || !id_good)
 		FAULT(faults, FAULT_SCHEDULED_COLUMNS, field_str(table_source), { FIELD_DEBUG, .type = row });
 	name_add(v, name);
-	*schedule = (struct module_schedule){ .name = name, .at_column = raw->at_column, .id_column = (uint16_t)primary_key };
+	*schedule = (struct module_schedule){
+		.name = name, .at_column = raw->at_column, .id_column = (uint16_t)primary_key,
+	};
 	name_resolve(v, RAW_NAME_FUNCTION, raw->function, &schedule->function);
-	if (!no_faults_since(faults, mark) || !name_check(v, name))
+	if (!clean_since(v, mark) || !name_check(v, name))
 		return false;
 	*out = schedule;
 	return true;
@@ -410,12 +418,13 @@ static bool validate_table_name_v10(struct table_validator *t, uint32_t mark)
 	return false;
 }
 
-static bool validate_defaults_v10(struct table_validator *t, struct module_column *columns, uint32_t mark)
+static bool validate_defaults_v10(struct table_validator *t, uint32_t mark)
 {
+	const struct sats_row_layout *cache = NULL;
 	struct faults *faults = faults_of(t);
 	uint32_t before = faults->count;
 	for (uint32_t i = 0; i < t->raw->default_count; i++)
-		validate_default(t->v, t->raw->name, t->row, t->row->count, columns, &t->raw->defaults[i], false);
+		validate_default(t->v, t->out, &t->raw->defaults[i], false, &cache);
 	if (faults->count == before)
 		return true;
 	memmove(&faults->items[mark], &faults->items[before], (faults->count - before) * sizeof(*faults->items));
@@ -457,7 +466,7 @@ static void finish_table(struct table_validator *t)
 }
 
 /* Everything after the columns. */
-static bool validate_table_body(struct table_validator *t, struct module_column *columns)
+static bool validate_table_body(struct table_validator *t)
 {
 	struct faults *faults = faults_of(t);
 	uint32_t mark = faults->count;
@@ -477,11 +486,11 @@ static bool validate_table_body(struct table_validator *t, struct module_column 
 			validate_schedule(t->v, s, t->raw->name, t->row, key, name, &t->out->schedule);
 		}
 		validate_table_name_v9(t);
-	} else if (!validate_table_name_v10(t, mark) || !validate_defaults_v10(t, columns, mark) ||
-		!no_faults_since(faults, mark) || !name_check(t->v, t->raw->name)) {
+	} else if (!validate_table_name_v10(t, mark) || !validate_defaults_v10(t, mark) ||
+		!clean_since(t->v, mark) || !name_check(t->v, t->raw->name)) {
 		return false;
 	}
-	if (!no_faults_since(faults, mark))
+	if (!clean_since(t->v, mark))
 		return false;
 	finish_table(t);
 	return true;
@@ -501,15 +510,16 @@ bool validate_table(struct validator *v, const struct raw_table *raw, struct mod
 	if (columns == NULL)
 		return false;
 	*out = (struct module_table){
-		.name = t.name, .accessor = raw->name, .type_ref = raw->type_ref, .row_type = t.row,
+		.name = t.name, .accessor = raw->name, .type_ref = raw->type_ref,
 		.column_count = t.row->count, .columns = columns, .primary_key = -1,
 		.is_public = raw->is_public, .is_event = raw->is_event, .is_system = raw->is_system,
 	};
 	const struct sats_type *raw_row = v->raw->typespace.types[raw->type_ref];
-	bool columns_good = validate_columns(v, raw->name, raw->type_ref, t.row, raw_row, columns);
+	bool columns_good = validate_columns(v, raw->name, raw->type_ref, t.row, raw_row, columns) &&
+		validate_row_type(v, raw->name, raw->type_ref, &out->row_type, t.row->count, columns);
 	/* V10 ends a table at its columns, V9 goes on. */
 	bool good = (columns_good || v->raw->version == 9) && t.row->count <= MODULE_COLUMNS_MAX &&
-		validate_table_body(&t, columns);
+		validate_table_body(&t);
 	map_deinit(&t.indexed);
 	map_deinit(&t.unique);
 	return good && columns_good;

@@ -365,7 +365,8 @@ START_TEST(v8_upgrade)
 	v8_module(&b, "c");
 	buf_clear(&errors);
 	ck_assert_int_eq(module_def_create(b.data, b.len, &def, &errors), WL_ERR_INVALID);
-	ck_assert_str_eq(buf_text(&errors), "Errors occurred:\ntable `t` column `c` type String does not match corresponding "
+	ck_assert_str_eq(buf_text(&errors),
+		"Errors occurred:\ntable `t` column `c` type String does not match corresponding "
 		"element at position 1 in product type `(a: U32, b: String)`\n\n");
 	buf_deinit(&b);
 	buf_deinit(&errors);

@@ -91,11 +91,13 @@ HELPER const char *put_members(struct buf *b, const char *at, char separator, ch
 HELPER const char *put_named_type(struct buf *b, const char *at)
 {
 	static const char *const primitives[] = {
-		"string", "bool", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64", "i128", "u128", "i256", "u256", "f32", "f64",
+		"string", "bool", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64", "i128", "u128", "i256", "u256", "f32",
+			"f64",
 	};
 	static const char *const specials[][2] = {
 		{ "identity", "(__identity__:u256)" }, { "connection_id", "(__connection_id__:u128)" },
-		{ "timestamp", "(__timestamp_micros_since_unix_epoch__:i64)" }, { "duration", "(__time_duration_micros__:i64)" },
+		{ "timestamp", "(__timestamp_micros_since_unix_epoch__:i64)" }, { "duration",
+			"(__time_duration_micros__:i64)" },
 		{ "schedule_at", "{Interval:duration|Time:timestamp}" }, { "unit", "()" }, { "bytes", "[u8]" },
 	};
 	size_t len = strspn(at, "abcdefghijklmnopqrstuvwxyz_0123456789");
@@ -242,7 +244,8 @@ HELPER void put_items(struct buf *b, const char *notation, void (*item)(struct b
 
 HELPER void put_index(struct buf *b, char *part)
 {
-	char *kind = next_word(&part), *source = next_word(&part), *accessor = next_word(&part), *columns = next_word(&part);
+	char *kind = next_word(&part), *source = next_word(&part), *accessor = next_word(&part), *columns =
+		next_word(&part);
 	put_optional_s(b, strcmp(source, "-") == 0 ? NULL : source);
 	put_optional_s(b, strcmp(accessor, "-") == 0 ? NULL : accessor);
 	buf_put_u8(b, kind[0] == 'b' ? 0 : kind[0] == 'h' ? 1 : 2);
@@ -315,7 +318,8 @@ HELPER void add_table(struct description *d, struct table_notation t)
 }
 #define TABLE(d, ...) add_table((d), (struct table_notation){ __VA_ARGS__ })
 
-HELPER void add_reducer_returning(struct description *d, const char *name, const char *params, const char *ok, const char *err)
+HELPER void add_reducer_returning(struct description *d, const char *name, const char *params, const char *ok,
+	const char *err)
 {
 	struct buf *b = description_add(d, D_REDUCERS);
 	put_s(b, name);

@@ -8,11 +8,14 @@
 
 #define ROW_TYPE "{\"Product\":{\"elements\":[{\"name\":{\"some\":\"id\"},\"algebraic_type\":{\"U64\":[]}}," \
 	"{\"name\":{\"some\":\"given_name\"},\"algebraic_type\":{\"String\":[]}}]}}"
-#define AT_TYPE "{\"Sum\":{\"variants\":[{\"name\":{\"some\":\"Interval\"},\"algebraic_type\":{\"Product\":{\"elements\":[" \
-	"{\"name\":{\"some\":\"__time_duration_micros__\"},\"algebraic_type\":{\"I64\":[]}}]}}},{\"name\":{\"some\":\"Time\"}," \
+#define AT_TYPE "{\"Sum\":{\"variants\":[{\"name\":{\"some\":\"Interval\"}," \
+	"\"algebraic_type\":{\"Product\":{\"elements\":[" \
+	"{\"name\":{\"some\":\"__time_duration_micros__\"},\"algebraic_type\":{\"I64\":[]}}]}}}," \
+	"{\"name\":{\"some\":\"Time\"}," \
 	"\"algebraic_type\":{\"Product\":{\"elements\":[{\"name\":{\"some\":\"__timestamp_micros_since_unix_epoch__\"}," \
 	"\"algebraic_type\":{\"I64\":[]}}]}}}]}}"
-#define TYPESPACE "{\"types\":[" ROW_TYPE ",{\"Product\":{\"elements\":[{\"name\":{\"some\":\"id\"},\"algebraic_type\":" \
+#define TYPESPACE "{\"types\":[" ROW_TYPE ",{\"Product\":{\"elements\":[{\"name\":{\"some\":\"id\"}," \
+	"\"algebraic_type\":" \
 	"{\"U64\":[]}},{\"name\":{\"some\":\"at\"},\"algebraic_type\":" AT_TYPE "}]}}]}"
 #define NONE "{\"none\":[]}"
 #define NO_PARAMS "\"params\":{\"elements\":[]}"
@@ -26,7 +29,8 @@ static void everything(int version)
 	description_init(&d, version);
 	add_type(&d, "person", "(id:u64,givenName:string)");
 	add_type(&d, "sub::Timer", "(id:u64,at:schedule_at)");
-	TABLE(&d, .name = "Person", .primary_key = "0", .indexes = "hash s2 - 1,0;btree s1 byId 0;direct s3 d 0", .unique = "0",
+	TABLE(&d, .name = "Person", .primary_key = "0", .indexes = "hash s2 - 1,0;btree s1 byId 0;direct s3 d 0", .unique =
+		"0",
 		.sequences = "0 5 -3 9 2", .is_private = true, .default_hex = "0100000061", .default_column = 1);
 	TABLE(&d, .name = "timer", .ref = 1, .primary_key = "0", .indexes = "btree i - 0", .unique = "0", .is_event = false,
 		.schedule_function = "tick", .schedule_column = 1);
@@ -64,31 +68,42 @@ START_TEST(version_9)
 	everything(9);
 	struct module_def *def = accept(&d);
 	expect_schema(def, 9,
-		"{\"typespace\":{\"types\":[{\"Product\":{\"elements\":[{\"name\":{\"some\":\"id\"},\"algebraic_type\":{\"U64\":[]}},"
-		"{\"name\":{\"some\":\"givenName\"},\"algebraic_type\":{\"String\":[]}}]}},{\"Product\":{\"elements\":[{\"name\":"
-		"{\"some\":\"id\"},\"algebraic_type\":{\"U64\":[]}},{\"name\":{\"some\":\"at\"},\"algebraic_type\":" AT_TYPE "}]}}]},"
+		"{\"typespace\":{\"types\":[{\"Product\":{\"elements\":[{\"name\":{\"some\":\"id\"},"
+		"\"algebraic_type\":{\"U64\":[]}},"
+		"{\"name\":{\"some\":\"givenName\"},\"algebraic_type\":{\"String\":[]}}]}},"
+		"{\"Product\":{\"elements\":[{\"name\":"
+		"{\"some\":\"id\"},\"algebraic_type\":{\"U64\":[]}},{\"name\":{\"some\":\"at\"},"
+		"\"algebraic_type\":" AT_TYPE "}]}}]},"
 		"\"tables\":[{\"name\":\"Person\",\"product_type_ref\":0,\"primary_key\":[0],\"indexes\":["
 		"{\"name\":{\"some\":\"s1\"},\"accessor_name\":{\"some\":\"byId\"},\"algorithm\":{\"BTree\":[0]}},"
 		"{\"name\":{\"some\":\"s2\"},\"accessor_name\":" NONE ",\"algorithm\":{\"Hash\":[1,0]}},"
 		"{\"name\":{\"some\":\"s3\"},\"accessor_name\":{\"some\":\"d\"},\"algorithm\":{\"Direct\":0}}],"
 		"\"constraints\":[{\"name\":{\"some\":\"Person_id_key\"},\"data\":{\"Unique\":{\"columns\":[0]}}}],"
-		"\"sequences\":[{\"name\":{\"some\":\"Person_id_seq\"},\"column\":0,\"start\":{\"some\":5},\"min_value\":{\"some\":-3},"
+		"\"sequences\":[{\"name\":{\"some\":\"Person_id_seq\"},\"column\":0,\"start\":{\"some\":5},"
+		"\"min_value\":{\"some\":-3},"
 		"\"max_value\":{\"some\":9},\"increment\":2}],\"schedule\":" NONE ",\"table_type\":{\"User\":[]},"
 		"\"table_access\":{\"Private\":[]}},"
 		"{\"name\":\"timer\",\"product_type_ref\":1,\"primary_key\":[0],\"indexes\":[{\"name\":{\"some\":\"i\"},"
-		"\"accessor_name\":" NONE ",\"algorithm\":{\"BTree\":[0]}}],\"constraints\":[{\"name\":{\"some\":\"timer_id_key\"},"
-		"\"data\":{\"Unique\":{\"columns\":[0]}}}],\"sequences\":[],\"schedule\":{\"some\":{\"name\":{\"some\":\"timer_sched\"},"
-		"\"reducer_name\":\"tick\",\"scheduled_at_column\":1}},\"table_type\":{\"User\":[]},\"table_access\":{\"Public\":[]}}],"
-		"\"reducers\":[{\"name\":\"tick\",\"params\":{\"elements\":[{\"name\":{\"some\":\"row\"},\"algebraic_type\":{\"Ref\":1}}]},"
+		"\"accessor_name\":" NONE ",\"algorithm\":{\"BTree\":[0]}}],"
+		"\"constraints\":[{\"name\":{\"some\":\"timer_id_key\"},"
+		"\"data\":{\"Unique\":{\"columns\":[0]}}}],\"sequences\":[],"
+		"\"schedule\":{\"some\":{\"name\":{\"some\":\"timer_sched\"},"
+		"\"reducer_name\":\"tick\",\"scheduled_at_column\":1}},\"table_type\":{\"User\":[]},"
+		"\"table_access\":{\"Public\":[]}}],"
+		"\"reducers\":[{\"name\":\"tick\",\"params\":{\"elements\":[{\"name\":{\"some\":\"row\"},"
+		"\"algebraic_type\":{\"Ref\":1}}]},"
 		"\"lifecycle\":" NONE "},{\"name\":\"start\"," NO_PARAMS ",\"lifecycle\":" NONE "}],"
 		"\"types\":[{\"name\":{\"scope\":[],\"name\":\"person\"},\"ty\":0,\"custom_ordering\":true},"
 		"{\"name\":{\"scope\":[\"sub\"],\"name\":\"Timer\"},\"ty\":1,\"custom_ordering\":true}],"
 		"\"misc_exports\":[{\"ColumnDefaultValue\":{\"table\":\"Person\",\"col_id\":1,\"value\":\"0100000061\"}},"
-		"{\"Procedure\":{\"name\":\"getOne\",\"params\":{\"elements\":[{\"name\":{\"some\":\"anId\"},\"algebraic_type\":"
+		"{\"Procedure\":{\"name\":\"getOne\",\"params\":{\"elements\":[{\"name\":{\"some\":\"anId\"},"
+		"\"algebraic_type\":"
 		"{\"U64\":[]}}]},\"return_type\":" OPTION_ROW "}},"
-		"{\"View\":{\"name\":\"seen\",\"index\":0,\"is_public\":true,\"is_anonymous\":true," NO_PARAMS ",\"return_type\":"
+		"{\"View\":{\"name\":\"seen\",\"index\":0,\"is_public\":true,\"is_anonymous\":true," NO_PARAMS ","
+		"\"return_type\":"
 		"{\"Array\":{\"Ref\":0}}}},"
-		"{\"View\":{\"name\":\"mine\",\"index\":0,\"is_public\":true,\"is_anonymous\":false," NO_PARAMS ",\"return_type\":"
+		"{\"View\":{\"name\":\"mine\",\"index\":0,\"is_public\":true,\"is_anonymous\":false," NO_PARAMS ","
+		"\"return_type\":"
 		OPTION_ROW "}}],"
 		"\"row_level_security\":[{\"sql\":\"SELECT \\\"x\\\"\"}]}");
 	module_def_release(def);
@@ -108,25 +123,31 @@ START_TEST(version_10)
 		"{\"source_name\":{\"some\":\"s1\"},\"accessor_name\":{\"some\":\"byId\"},\"algorithm\":{\"BTree\":[0]}},"
 		"{\"source_name\":{\"some\":\"s3\"},\"accessor_name\":{\"some\":\"d\"},\"algorithm\":{\"Direct\":0}}],"
 		"\"constraints\":[{\"source_name\":{\"some\":\"person_id_key\"},\"data\":{\"Unique\":{\"columns\":[0]}}}],"
-		"\"sequences\":[{\"source_name\":{\"some\":\"person_id_seq\"},\"column\":0,\"start\":{\"some\":5},\"min_value\":"
+		"\"sequences\":[{\"source_name\":{\"some\":\"person_id_seq\"},\"column\":0,\"start\":{\"some\":5},"
+		"\"min_value\":"
 		"{\"some\":-3},\"max_value\":{\"some\":9},\"increment\":2}],\"table_type\":{\"User\":[]},\"table_access\":"
 		"{\"Private\":[]},\"default_values\":[{\"col_id\":1,\"value\":\"0100000061\"}],\"is_event\":false},"
-		"{\"source_name\":\"timer\",\"product_type_ref\":1,\"primary_key\":[0],\"indexes\":[{\"source_name\":{\"some\":\"i\"},"
+		"{\"source_name\":\"timer\",\"product_type_ref\":1,\"primary_key\":[0],"
+		"\"indexes\":[{\"source_name\":{\"some\":\"i\"},"
 		"\"accessor_name\":" NONE ",\"algorithm\":{\"BTree\":[0]}}],\"constraints\":[{\"source_name\":{\"some\":"
 		"\"timer_id_key\"},\"data\":{\"Unique\":{\"columns\":[0]}}}],\"sequences\":[],\"table_type\":{\"User\":[]},"
 		"\"table_access\":{\"Public\":[]},\"default_values\":[],\"is_event\":false}]},"
-		"{\"Reducers\":[{\"source_name\":\"tick\",\"params\":{\"elements\":[{\"name\":{\"some\":\"row\"},\"algebraic_type\":"
-		"{\"Ref\":1}}]},\"visibility\":{\"Private\":[]},\"ok_return_type\":{\"Product\":{\"elements\":[]}},\"err_return_type\":"
+		"{\"Reducers\":[{\"source_name\":\"tick\",\"params\":{\"elements\":[{\"name\":{\"some\":\"row\"},"
+		"\"algebraic_type\":"
+		"{\"Ref\":1}}]},\"visibility\":{\"Private\":[]},\"ok_return_type\":{\"Product\":{\"elements\":[]}},"
+		"\"err_return_type\":"
 		"{\"String\":[]}},{\"source_name\":\"start\"," NO_PARAMS ",\"visibility\":{\"Private\":[]},\"ok_return_type\":"
 		"{\"Product\":{\"elements\":[]}},\"err_return_type\":{\"String\":[]}}]},"
-		"{\"Procedures\":[{\"source_name\":\"getOne\",\"params\":{\"elements\":[{\"name\":{\"some\":\"anId\"},\"algebraic_type\":"
+		"{\"Procedures\":[{\"source_name\":\"getOne\",\"params\":{\"elements\":[{\"name\":{\"some\":\"anId\"},"
+		"\"algebraic_type\":"
 		"{\"U64\":[]}}]},\"return_type\":" OPTION_ROW ",\"visibility\":{\"ClientCallable\":[]}}]},"
 		"{\"HttpHandlers\":[{\"source_name\":\"sayHi\"}]},"
 		"{\"HttpRoutes\":[{\"handler_function\":\"say_hi\",\"method\":{\"Method\":{\"Post\":[]}},\"path\":\"/a\"},"
 		"{\"handler_function\":\"say_hi\",\"method\":{\"Method\":{\"Extension\":\"BREW\"}},\"path\":\"/b\"},"
 		"{\"handler_function\":\"say_hi\",\"method\":{\"Any\":[]},\"path\":\"\"}]},"
 		"{\"Views\":[{\"source_name\":\"seen\",\"index\":0,\"is_public\":true,\"is_anonymous\":true," NO_PARAMS
-		",\"return_type\":{\"Array\":{\"Ref\":0}}},{\"source_name\":\"mine\",\"index\":0,\"is_public\":true,\"is_anonymous\":"
+		",\"return_type\":{\"Array\":{\"Ref\":0}}},{\"source_name\":\"mine\",\"index\":0,\"is_public\":true,"
+		"\"is_anonymous\":"
 		"false," NO_PARAMS ",\"return_type\":" OPTION_ROW "}]},"
 		"{\"ViewPrimaryKeys\":[{\"view_source_name\":\"mine\",\"columns\":[\"given_name\"]}]},"
 		"{\"Schedules\":[{\"source_name\":{\"some\":\"timer_sched\"},\"table_name\":\"timer\",\"schedule_at_col\":1,"
@@ -155,7 +176,8 @@ START_TEST(version_9_of_a_v10_module)
 		"{\"typespace\":" TYPESPACE ",\"tables\":[{\"name\":\"person\",",
 		"{\"name\":{\"some\":\"person_given_name_id_idx_hash\"},\"accessor_name\":" NONE,
 		"{\"name\":\"start\"," NO_PARAMS ",\"lifecycle\":{\"some\":{\"Init\":[]}}}",
-		"\"schedule\":{\"some\":{\"name\":{\"some\":\"timer_sched\"},\"reducer_name\":\"tick\",\"scheduled_at_column\":1}}",
+		"\"schedule\":{\"some\":{\"name\":{\"some\":\"timer_sched\"},\"reducer_name\":\"tick\","
+		"\"scheduled_at_column\":1}}",
 		"\"misc_exports\":[{\"ColumnDefaultValue\":{\"table\":\"person\",\"col_id\":1,\"value\":\"0100000061\"}},"
 		"{\"Procedure\":{\"name\":\"get_one\",",
 	};
@@ -173,7 +195,8 @@ START_TEST(empty_as_the_kit_has_it)
 		description_init(&d, version);
 		struct module_def *def = accept(&d);
 		expect_schema(def, 10, "{\"sections\":[{\"Typespace\":{\"types\":[]}},{\"ExplicitNames\":{\"entries\":[]}}]}");
-		expect_schema(def, 9, "{\"typespace\":{\"types\":[]},\"tables\":[],\"reducers\":[],\"types\":[],\"misc_exports\":[],"
+		expect_schema(def, 9,
+			"{\"typespace\":{\"types\":[]},\"tables\":[],\"reducers\":[],\"types\":[],\"misc_exports\":[],"
 			"\"row_level_security\":[]}");
 		module_def_release(def);
 	}
@@ -187,8 +210,10 @@ START_TEST(names_that_a_reader_would_convert)
 	add_type(&d, "Row", "(aB:u8)");
 	struct module_def *def = accept(&d);
 	expect_schema(def, 10,
-		"{\"sections\":[{\"CaseConversionPolicy\":{\"None\":[]}},{\"Typespace\":{\"types\":[{\"Product\":{\"elements\":[{\"name\":"
-		"{\"some\":\"aB\"},\"algebraic_type\":{\"U8\":[]}}]}}]}},{\"Types\":[{\"source_name\":{\"scope\":[],\"source_name\":"
+		"{\"sections\":[{\"CaseConversionPolicy\":{\"None\":[]}},"
+		"{\"Typespace\":{\"types\":[{\"Product\":{\"elements\":[{\"name\":"
+		"{\"some\":\"aB\"},\"algebraic_type\":{\"U8\":[]}}]}}]}},{\"Types\":[{\"source_name\":{\"scope\":[],"
+		"\"source_name\":"
 		"\"Row\"},\"ty\":0,\"custom_ordering\":true}]},{\"ExplicitNames\":{\"entries\":[]}}]}");
 	module_def_release(def);
 }
@@ -239,7 +264,8 @@ START_TEST(submodules_environment_outboxes)
 		"{\"name\":\"KEY\",\"ty\":{\"String\":[]},\"optional\":false},"
 		"{\"name\":\"ONE\",\"ty\":{\"StringLiteral\":\"x\"},\"optional\":false}]},{\"Typespace\":",
 		/* The hash is a number: its text begins with the last byte that is not zero. */
-		"{\"Outboxes\":[{\"table_name\":\"out\",\"remote_reducer\":\"far.away\",\"target_column\":1,\"arg_columns\":[0],"
+		"{\"Outboxes\":[{\"table_name\":\"out\",\"remote_reducer\":\"far.away\",\"target_column\":1,"
+		"\"arg_columns\":[0],"
 		"\"on_result_reducer\":{\"none\":[]},\"signature_hash\":\"0x321\"}]}",
 		/* Only the namespace that conversion would not give is named. */
 		"{\"Namespace\":{\"source_name\":\"other\",\"canonical_name\":\"Renamed\"}}]}},{\"Submodules\":[{\"namespace\":"

@@ -7,12 +7,12 @@
 #include "module_description.h"
 
 #define INDEX_ID "btree person_id_idx_btree id 0"
-#define BAD_CHAR(name, c) "module contains invalid identifier: Identifier `" name "` contains a character '" c "' that is " \
-	"not an XID_continue character (according to Unicode Standard Annex 31, https://www.unicode.org/reports/tr31/) and " \
-	"cannot be used for entities in a module."
+#define TAIL "(according to Unicode Standard Annex 31, https://www.unicode.org/reports/tr31/) and cannot be used for " \
+	"entities in a module."
+#define BAD_CHAR(name, c) "module contains invalid identifier: Identifier `" name "` contains a character '" c "' that " \
+	"is not an XID_continue character " TAIL
 #define BAD_START(name, c) "module contains invalid identifier: Identifier `" name "`'s starting character '" c "' is " \
-	"neither an underscore ('_') nor a Unicode XID_start character (according to Unicode Standard Annex 31, " \
-	"https://www.unicode.org/reports/tr31/) and cannot be used for entities in a module."
+	"neither an underscore ('_') nor a Unicode XID_start character " TAIL
 #define EMPTY "module contains invalid identifier: Empty identifiers are forbidden."
 #define CODEGEN "internal codegen error: "
 
@@ -110,7 +110,8 @@ START_TEST(identifiers)
 	begin(9);
 	TABLE(&d, .name = "A\xcc\x8a"); /* A and a combining ring: not composed */
 	refuse(&d, "module contains invalid identifier: Identifier `A\xcc\x8a` is not in normalization form C according to "
-		"Unicode Standard Annex 15 (http://www.unicode.org/reports/tr15/) and cannot be used for entities in a module.");
+		"Unicode Standard Annex 15 (http://www.unicode.org/reports/tr15/) and cannot be used for entities in a "
+		"module.");
 	/* Checked after conversion: "_" becomes nothing, "_2fa" begins with a digit. */
 	begin(10);
 	TABLE(&d, .name = "_");
@@ -230,7 +231,8 @@ START_TEST(sequences)
 {
 	begin(10);
 	TABLE(&d, .name = "person", .sequences = "1");
-	refuse(&d, "invalid sequence column type: table `person` column `name` with type `String` in sequence `person_name_seq`");
+	refuse(&d,
+		"invalid sequence column type: table `person` column `name` with type `String` in sequence `person_name_seq`");
 	begin(10);
 	TABLE(&d, .name = "person", .sequences = "0;0");
 	refuse(&d, "name `person_id_seq` is used for multiple entities\n\n"
@@ -314,15 +316,15 @@ START_TEST(schedules)
 		refuse(&d, "A scheduled table must have columns `scheduled_id: u64` and `scheduled_at: ScheduledAt`, but table "
 			"`person` has columns ProductType {\"id\": U64, \"name\": String}");
 		begin_scheduled(version);
-		TABLE(&d, .name = "timer", .primary_key = "0", .indexes = "btree i - 0", .unique = "0", .schedule_function = "f",
-			.schedule_column = 1);
+		TABLE(&d, .name = "timer", .primary_key = "0", .indexes = "btree i - 0", .unique = "0",
+			.schedule_function = "f", .schedule_column = 1);
 		if (version == 10)
 			add_schedule(&d, "timer", 1, "f");
 		refuse(&d, "Schedule timer_sched refers to a scheduled reducer or procedure f that does not exist");
 		begin_scheduled(version);
 		add_type(&d, "Same", "(id:u64,at:schedule_at)");
-		TABLE(&d, .name = "timer", .primary_key = "0", .indexes = "btree i - 0", .unique = "0", .schedule_function = "f",
-			.schedule_column = 1);
+		TABLE(&d, .name = "timer", .primary_key = "0", .indexes = "btree i - 0", .unique = "0",
+			.schedule_function = "f", .schedule_column = 1);
 		add_procedure(&d, "f", "(t:&1)", "()"); /* equal, but another ref */
 		if (version == 10)
 			add_schedule(&d, "timer", 1, "f");
@@ -349,8 +351,8 @@ START_TEST(schedules)
 	TABLE(&d, .name = "timer", .ref = 1, .primary_key = "0", .indexes = "btree i - 0", .unique = "0");
 	add_schedule(&d, "timer", 1, "f");
 	refuse(&d, "A scheduled table must have columns `scheduled_id: u64` and `scheduled_at: ScheduledAt`, but table "
-		"`timer` has columns ProductType {\"id\": U64, \"at\": Ref(AlgebraicTypeRef(0)), \"l\": Array(ArrayType { elem_ty: "
-		"Sum(SumType {\"some\": U8, \"none\": Product(ProductType {})}) })}");
+		"`timer` has columns ProductType {\"id\": U64, \"at\": Ref(AlgebraicTypeRef(0)), \"l\": Array(ArrayType { "
+		"elem_ty: Sum(SumType {\"some\": U8, \"none\": Product(ProductType {})}) })}");
 }
 END_TEST
 
@@ -374,8 +376,8 @@ START_TEST(codegen)
 	add_type(&d, "Bad", "{a-b:u8|c:()}");
 	refuse(&d, "error at typespace ref `&1`: " CODEGEN "all type elements require names: (0: U8, b: U8)\n\n"
 		"error at typespace ref `&2`: " CODEGEN "type Array<U8> is not valid for generating a definition\n\n"
-		"error at typespace ref `&3`: type (a-b: U8 | c: ()) contains identifier error Identifier `a-b` contains a character "
-		"'-' that is not an XID_continue character (according to Unicode Standard Annex 31, "
+		"error at typespace ref `&3`: type (a-b: U8 | c: ()) contains identifier error Identifier `a-b` contains a "
+		"character '-' that is not an XID_continue character (according to Unicode Standard Annex 31, "
 		"https://www.unicode.org/reports/tr31/) and cannot be used for entities in a module.");
 	/* Refs that lead nowhere but to themselves. */
 	begin(10);
@@ -429,13 +431,15 @@ START_TEST(defaults)
 	add_default_v9(&d, "person", 2, "");
 	add_default_v9(&d, "nobody", 0, "");
 	refuse(&d, "column `2` referenced by def person not found in table `person`\n\n"
-		"Failed to deserialize default value for table person column 1: data too short for [u8]: Expected 5, given 0\n\n"
+		"Failed to deserialize default value for table person column 1: data too short for [u8]: Expected 5, given "
+		"0\n\n"
 		"Multiple default values for table person column 0\n\n"
 		"Table nobody not found");
 	/* In V10 a bad default silences the table's other faults. */
 	begin(10);
 	TABLE(&d, .name = "person", .indexes = "btree i - 9", .default_hex = "00", .default_column = 0);
-	refuse(&d, "Failed to deserialize default value for table person column 0: data too short for u64: Expected 8, given 1");
+	refuse(&d,
+		"Failed to deserialize default value for table person column 0: data too short for u64: Expected 8, given 1");
 	begin(10);
 	TABLE(&d, .name = "person", .default_hex = "00", .default_column = 2);
 	refuse(&d, "column `2` referenced by def person not found in table `person`");
@@ -510,10 +514,10 @@ START_TEST(submodules)
 	add_child("a.b", NULL, -1);
 	add_child(long_name, NULL, -1);
 	refuse(&d, "name `lib` is used for multiple entities\n\n" BAD_CHAR("a.b", ".") "\n\n"
-		"lifecycle event Init is not permitted in submodule under namespace `lib`; lifecycle reducers may only be declared "
-		"in the root module\n\n"
-		"submodule namespace `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa` is 64 bytes, which exceeds "
-		"the 63-byte limit");
+		"lifecycle event Init is not permitted in submodule under namespace `lib`; lifecycle reducers may only be "
+		"declared in the root module\n\n"
+		"submodule namespace `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa` is 64 bytes, which "
+		"exceeds the 63-byte limit");
 	/* Canonical forms clash as well, and accessors with those of the module's own things. */
 	begin(10);
 	add_child("myAuth", NULL, -1);
@@ -523,10 +527,11 @@ START_TEST(submodules)
 	TABLE(&d, .name = "lib");
 	add_procedure(&d, "lib", "()", "()");
 	add_child("lib", NULL, -1);
-	refuse(&d, "naming conflict between procedure `lib` and submodule namespace `lib`; a procedure cannot share its accessor "
+	refuse(&d,
+		"naming conflict between procedure `lib` and submodule namespace `lib`; a procedure cannot share its accessor "
 		"name with a namespace mounted in the same module\n\n"
-		"naming conflict between table `lib` and submodule namespace `lib`; a table cannot share its accessor name with a "
-		"namespace mounted in the same module");
+		"naming conflict between table `lib` and submodule namespace `lib`; a table cannot share its accessor name "
+		"with a namespace mounted in the same module");
 	/* Faults inside are told beside the parent's. */
 	begin(10);
 	add_child("lib", "1", -1);
@@ -627,7 +632,8 @@ START_TEST(outboxes)
 	refuse(&d, EMPTY);
 	begin_outbox("(id:u64,to:identity)");
 	add_outbox("out", "a.b", 1, "0", "c::d");
-	refuse(&d, "on_result reducer c::d for outbox out must be an unqualified name in the same module; cross-module callbacks "
+	refuse(&d,
+		"on_result reducer c::d for outbox out must be an unqualified name in the same module; cross-module callbacks "
 		"are not supported");
 	begin_outbox("(id:u64,to:identity)");
 	add_outbox("out", "a.b", 1, "0", "done");
@@ -697,8 +703,8 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		names_in_one_namespace, type_names, lifecycles, identifiers, columns, type_ordering, column_references,
-		duplicate_columns, primary_keys, direct_indexes, sequences, views, view_keys, type_references, schedules, codegen,
-		endless_ref_of_the_kit, reserved_tables, defaults, functions, http, submodules, environment, outboxes,
+		duplicate_columns, primary_keys, direct_indexes, sequences, views, view_keys, type_references, schedules,
+		codegen, endless_ref_of_the_kit, reserved_tables, defaults, functions, http, submodules, environment, outboxes,
 		index_without_source, clash_withdraws_the_rest, very_many_faults,
 	};
 	Suite *suite = suite_create("module_validate");
