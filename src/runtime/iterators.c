@@ -68,6 +68,7 @@ static void copy_rest(struct iterator *it)
 	it->has_row = false;
 	if (UNLIKELY(it->data.failed || it->ends.failed)) {
 		drop_data(it);
+		buf_deinit(&it->data); /* it may be most of what the process has */
 		it->state = ITERATOR_BROKEN;
 	}
 }

@@ -7,8 +7,9 @@
  * against the store.
  *
  * Threading: a runtime and a program are shared by all threads; an instance is
- * used by one thread at a time (the main instance: the executor). Compiling may
- * take seconds: background threads only.
+ * used by one thread at a time (the main instance: the executor), and only on
+ * threads with THREAD_STACK_GUEST: guests may use 2 MiB of it. Compiling may
+ * take seconds: background threads only, with the same stack.
  *
  * Errors: everything a guest does wrong is an outcome with a text, never an
  * abort. After RUNTIME_TRAP or RUNTIME_TIMEOUT the instance must be replaced.

@@ -49,7 +49,7 @@ enum {
 	RUNTIME_SINK_BYTES_MAX = 256 << 20,  /* beyond: errno 9 */
 	RUNTIME_TIMERS_MAX = 1 << 16,
 	RUNTIME_TIMER_BYTES_MAX = 16 << 20,  /* names of running timers together */
-	RUNTIME_LOG_BYTES_MAX = 16 << 20,    /* one text of a log record after replacement of bad UTF-8 */
+	RUNTIME_LOG_BYTES_MAX = 16 << 20,    /* one text of a log record, also after replacement of bad UTF-8 */
 	RUNTIME_ITERATORS_KEEP = 16,         /* closed iterators that wait, with their buffers, for the next scan */
 	RUNTIME_BUF_KEEP = 128 << 10,        /* a buffer larger than this is not kept for the next call */
 	RUNTIME_TRAP_TEXT_MAX = 1024,

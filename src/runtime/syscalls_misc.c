@@ -51,7 +51,7 @@ static bool log_text(struct runtime_instance *in, uint32_t pointer, uint32_t len
 	if (pointer == 0)
 		return true;
 	const uint8_t *data = guest_slice(in, pointer, len);
-	return data != NULL && text_lossy((struct bytes){ data, len }, scratch, out);
+	return data != NULL && len <= RUNTIME_LOG_BYTES_MAX && text_lossy((struct bytes){ data, len }, scratch, out);
 }
 
 void syscall_console_log(struct runtime_instance *in, const struct syscall_log *record)
