@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Routes that run something in a database: calls and SQL; and those that will. */
+/* Routes that run something in a database: calls, SQL, and the module's own. */
 #include "api/api_internal.h"
 #include "base/clock.h"
 #include "module/module.h"
@@ -137,17 +137,6 @@ void route_sql(struct api_call *call)
 	}
 	buf_deinit(&json);
 	buf_deinit(&error);
-}
-
-void route_mcp(struct api_call *call)
-{
-	enum media media = call_media(call);
-	if (!call_body_fits(call))
-		return;
-	if (media != MEDIA_JSON && media != MEDIA_JSON_EXACT)
-		reply_text(call, 415, STR("Expected request with `Content-Type: application/json`"));
-	else
-		reply_not_yet(call, "the MCP endpoint");
 }
 
 /* ---- a module's own HTTP handlers ---- */
