@@ -97,6 +97,14 @@ def suite_unit(tally):
     unit_tests(tally, "dev")
 
 
+def suite_budget(tally):
+    """what one transaction may cost: allocations, instructions, system calls"""
+    status, output = run([sys.executable, "tests/budget/run.py"])
+    counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
+    passed, failed = map(int, counts[-1]) if counts else (0, 1)
+    tally.add("budget", passed, failed or int(status != 0), output[-20000:])
+
+
 def suite_asan(tally):
     """unit tests under ASan and UBSan"""
     unit_tests(tally, "asan")
