@@ -109,6 +109,8 @@ struct commitlog {
 	uint32_t chain;         /* crc of the last batch */
 	uint64_t written_next;  /* offset of the first record that is not whole on disk */
 	bool unmarked;          /* batches were written since the last closing mark */
+	uint64_t mark_at;       /* where the log ended with a closing mark when it was opened; 0: nothing to renew */
+	uint8_t mark[BATCH_HEADER_BYTES];
 	_Atomic uint64_t written_bytes;
 	struct commitlog *queued_next; /* in the writers' queue */
 

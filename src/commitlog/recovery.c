@@ -9,7 +9,9 @@
  *     damaged later, and the place is named.
  *  3. Only the last valid batch can be unsynced. The page cache may hold it
  *     while the disk does not, even after a sync that failed; so it is written
- *     again before anything is promised on it.
+ *     again before anything is promised on it. A closing mark promises nothing
+ *     itself: it is written again by the first flight, so that opening a log
+ *     that was closed writes nothing.
  *  4. Behind the end everything is zero, and synced, before the first append.
  *  5. Memory is bounded by the largest segment and the longest record, and
  *     grows only with bytes that were really read.
@@ -318,7 +320,7 @@ static enum wl_err segment_mend(struct recovery *r)
 {
 	const struct storage_ops *ops = r->log->storage->ops;
 	uint64_t dirty = zeros_begin(r, r->end);
-	bool again = r->last_at != 0, cut = dirty > r->end;
+	bool marked = r->last_at != 0 && r->closed, again = r->last_at != 0 && !marked, cut = dirty > r->end;
 	bool shortened = r->bytes.len < r->segment.header.capacity;
 	if (cut) {
 		log_warn("%s: byte %" PRIu64 ": cut %" PRIu64 " bytes of a batch that was not finished (offset %" PRIu64 ")",
@@ -332,6 +334,10 @@ static enum wl_err segment_mend(struct recovery *r)
 		return fail_errno(r->error, WL_ERR_IO, "cannot extend %s", r->path);
 	if ((again || cut || shortened) && !ops->sync(r->segment.file))
 		return fail_errno(r->error, WL_ERR_IO, "cannot sync %s", r->path);
+	if (marked) {
+		r->log->mark_at = r->last_at;
+		memcpy(r->log->mark, r->bytes.data + r->last_at, BATCH_HEADER_BYTES);
+	}
 	return WL_OK;
 }
 
@@ -486,7 +492,7 @@ static enum wl_err recover(struct recovery *r)
 		return err;
 	log->next = log->written_next = r->expected;
 	log->chain = r->chain;
-	log->unmarked = !r->closed;
+	log->unmarked = r->chain != 0 && !r->closed; /* a log without batches needs no mark */
 	return WL_OK;
 }
 

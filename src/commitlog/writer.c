@@ -255,11 +255,23 @@ static bool rotate(struct commitlog *log)
 	return ready;
 }
 
+/* The closing mark that the log was opened with may never have reached the disk (recovery.c, 3). Nothing needed it so
+ * far; a batch behind it does. */
+static void renew_mark(struct commitlog *log)
+{
+	const struct storage_ops *ops = log->storage->ops;
+	if (!ops->write(log->active.file, log->mark, sizeof(log->mark), log->mark_at) || !ops->sync(log->active.file))
+		fail_log(log, "cannot write the log");
+	log->mark_at = 0;
+}
+
 /* False when parked: nothing of the log may be touched after that. */
 static bool flight_run(struct commitlog *log, struct batch *batch)
 {
 	if (batch->at == 0)
 		batch->at = batch->record_end = BATCH_HEADER_BYTES;
+	if (log->mark_at != 0)
+		renew_mark(log);
 	while (batch->at < batch->bytes.len && commitlog_state(log) != COMMITLOG_FAILED) {
 		size_t length = next_length(log, batch);
 		if (length == 0) {

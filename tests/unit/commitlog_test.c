@@ -246,6 +246,27 @@ START_TEST(reopen)
 }
 END_TEST
 
+/* Goal: opening a log that was closed, and closing it again, writes nothing: idle databases are cheap to start. */
+START_TEST(idle_is_free)
+{
+	for (uint32_t records = 0; records < 3; records++) {
+		struct world w = world_new(22);
+		world_open(&w);
+		for (uint32_t i = 0; i < records; i++)
+			append(&w);
+		commitlog_close(w.log);
+		uint64_t calls = storage_faulty_calls(w.disk);
+		for (uint32_t i = 0; i < 3; i++) {
+			world_open(&w);
+			ck_assert_uint_eq(w.replayed, records);
+			commitlog_close(w.log);
+		}
+		ck_assert_uint_eq(storage_faulty_calls(w.disk), calls);
+		world_end(&w);
+	}
+}
+END_TEST
+
 /* Goal: group commit. While a batch is in flight others join the next one: one write and one sync for all. */
 START_TEST(group_commit)
 {
@@ -1044,6 +1065,7 @@ int main(void)
 	tcase_add_test(tests, format_golden);
 	tcase_add_test(tests, format_version);
 	tcase_add_test(tests, reopen);
+	tcase_add_test(tests, idle_is_free);
 	tcase_add_test(tests, group_commit);
 	tcase_add_test(tests, no_allocation);
 	tcase_add_test(tests, cancel);
