@@ -350,11 +350,12 @@ static enum runtime_outcome run(struct runtime_instance *in, enum runtime_export
 	}
 	in->in_tx = frame == FRAME_REDUCER;
 	*sink_data = &sink_find(in, sink)->data;
-	uint64_t start = clock_mono_nanos();
+	uint64_t start = call->now_nanos != 0 ? call->now_nanos : clock_mono_nanos();
 	instance_enter(in, start);
 	enum runtime_outcome outcome = in->ops->call(in, export, call, source, sink, code);
 	instance_leave(in);
-	result->nanos = clock_mono_nanos() - start;
+	result->end_nanos = clock_mono_nanos();
+	result->nanos = result->end_nanos - start;
 	if (UNLIKELY(outcome != RUNTIME_OK))
 		result->text = buf_str(&in->text);
 	return outcome;

@@ -92,12 +92,14 @@ struct runtime_call {
 	struct identity sender;
 	struct connection_id connection;
 	int64_t timestamp; /* micros */
+	uint64_t now_nanos; /* a clock_mono_nanos() from just now, if there is one at hand; 0: it is read */
 	struct bytes args;
 };
 struct runtime_result {
 	struct str text;      /* borrowed until the next call on this instance */
 	struct bytes value;   /* procedures: the returned BSATN */
 	uint64_t nanos;       /* of guest and syscalls together */
+	uint64_t end_nanos;   /* clock_mono_nanos() at the end: the next call's now_nanos */
 };
 /* With an open transaction in env->store; the caller commits or rolls back. */
 enum runtime_outcome runtime_call_reducer(struct runtime_instance *instance, const struct runtime_call *call,
