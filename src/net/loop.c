@@ -124,7 +124,7 @@ void net_wheel_put(struct net_loop *loop, struct conn *conn, uint64_t due_ms)
 	loop->wheel_used[slot / 64] |= 1ull << (slot % 64);
 }
 
-static void wheel_turn(struct net_loop *loop)
+void net_wheel_turn(struct net_loop *loop)
 {
 	uint64_t now = loop->now_ms / NET_WHEEL_MS;
 	if (now > loop->wheel_at + NET_WHEEL_SLOTS)
@@ -305,7 +305,7 @@ void net_loop_run(struct net_loop *loop, struct runner *me)
 	while (!loop->finished) {
 		wait_and_read(loop);
 		conn_run_again(loop);
-		wheel_turn(loop);
+		net_wheel_turn(loop);
 		conn_reap(loop);
 		loop->may_lend = true;
 		if (!round_lendable(loop, me))

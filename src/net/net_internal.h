@@ -229,6 +229,7 @@ void net_loop_stop(struct net_loop *loop);
 void net_tasks_run(struct net_loop *loop);
 void net_wheel_put(struct net_loop *loop, struct conn *conn, uint64_t due_ms);
 void net_wheel_remove(struct net_loop *loop, struct conn *conn);
+void net_wheel_turn(struct net_loop *loop);
 
 /* conn.c */
 struct conn *conn_open(struct net_loop *loop, int fd); /* takes fd */
@@ -280,14 +281,29 @@ void answer_stream_progress(struct conn *conn);
 size_t ws_feed(struct net_loop *loop, struct conn *conn, uint8_t *data, size_t len);
 void ws_opened(struct net_loop *loop, struct conn *conn);
 void ws_timer(struct net_loop *loop, struct conn *conn);
-/* What goes into a data frame: the tag and the body, compressed if that was asked for. */
+/* What goes into a data frame: the body, compressed if that was asked for and pays, and its tag. */
 struct ws_payload {
-	uint8_t head[11]; /* frame head and tag */
-	uint8_t head_len;
 	const uint8_t *body;
 	size_t len;
+	bool text; /* no tag */
+	uint8_t tag;
 };
 struct ws_payload ws_payload_make(struct net_loop *loop, bool text, uint8_t compression, const void *body, size_t len);
+static inline size_t ws_payload_size(const struct ws_payload *payload) /* with the frame's head; SIZE_MAX: too long */
+{
+	if (UNLIKELY(payload->len > UINT32_MAX))
+		return SIZE_MAX;
+	size_t inner = payload->len + (payload->text ? 0 : 1);
+	return inner + (inner < 126 ? 2 : inner <= UINT16_MAX ? 4 : 10);
+}
+static inline void ws_payload_write(const struct ws_payload *payload, uint8_t *at)
+{
+	at += ws_head_write(at, payload->text ? WS_TEXT : WS_BINARY, payload->len + (payload->text ? 0 : 1));
+	if (!payload->text)
+		*at++ = payload->tag;
+	if (payload->len > 0)
+		memcpy(at, payload->body, payload->len);
+}
 
 /* compress.c */
 struct compressor *compressor_create(void);

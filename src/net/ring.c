@@ -140,8 +140,8 @@ void net_ring_send(struct net_ring *ring, const void *body, size_t len, net_conn
 	if (left_out != NULL && !out_range_push(loop, left_out))
 		left_out = NULL;
 	struct ws_payload payload = ws_payload_make(loop, ring->text, ring->compression, body, len);
-	size_t total;
-	uint8_t *at = size_add(payload.head_len, payload.len, &total) ? room(ring, total) : NULL;
+	size_t total = ws_payload_size(&payload);
+	uint8_t *at = room(ring, total);
 	if (at == NULL) { /* a message that cannot be delivered to them: nobody may miss one and stay */
 		for (struct conn *conn = ring->followers; conn != NULL;) {
 			struct conn *next = conn->ring_next;
@@ -151,8 +151,7 @@ void net_ring_send(struct net_ring *ring, const void *body, size_t len, net_conn
 		}
 		return;
 	}
-	memcpy(at, payload.head, payload.head_len);
-	memcpy(at + payload.head_len, payload.body, payload.len);
+	ws_payload_write(&payload, at);
 	ring->tail += total;
 	if (left_out != NULL && left_out->ring == ring) /* room may have cut it off */
 		left_out->ring_at = ring->tail;

@@ -135,22 +135,18 @@ void ws_timer(struct net_loop *loop, struct conn *conn)
 /* ---- out ---- */
 struct ws_payload ws_payload_make(struct net_loop *loop, bool text, uint8_t compression, const void *body, size_t len)
 {
-	struct ws_payload payload = { .body = body, .len = len };
-	uint8_t tag = NET_COMPRESS_NONE;
-	if (!text && compression != NET_COMPRESS_NONE && len >= NET_COMPRESS_BYTES_MIN && len <= NET_OUTPUT_BYTES_MAX) {
-		if (loop->compressor == NULL)
-			loop->compressor = compressor_create();
-		struct bytes packed;
-		/* Without memory for it the body goes as it is: tag 0 is always legal. */
-		if (loop->compressor != NULL && compress_body(loop->compressor, compression, body, len, &packed)) {
-			payload.body = packed.data;
-			payload.len = packed.len;
-			tag = compression;
-		}
+	struct ws_payload payload = { .body = body, .len = len, .text = text, .tag = NET_COMPRESS_NONE };
+	if (LIKELY(len < NET_COMPRESS_BYTES_MIN || compression == NET_COMPRESS_NONE || text || len > NET_OUTPUT_BYTES_MAX))
+		return payload;
+	if (loop->compressor == NULL)
+		loop->compressor = compressor_create();
+	struct bytes packed;
+	/* Without memory for it the body goes as it is: tag 0 is always legal. */
+	if (loop->compressor != NULL && compress_body(loop->compressor, compression, body, len, &packed)) {
+		payload.body = packed.data;
+		payload.len = packed.len;
+		payload.tag = compression;
 	}
-	payload.head_len = (uint8_t)ws_head_write(payload.head, text ? WS_TEXT : WS_BINARY, payload.len + (text ? 0 : 1));
-	if (!text)
-		payload.head[payload.head_len++] = tag;
 	return payload;
 }
 
@@ -160,12 +156,10 @@ void net_ws_send(struct net_loop *loop, net_conn handle, const void *body, size_
 	if (conn == NULL || conn->phase != CONN_WS_OPEN)
 		return;
 	struct ws_payload payload = ws_payload_make(loop, conn->text, conn->compression, body, len);
-	size_t total;
-	uint8_t *at = out_reserve(loop, conn, size_add(payload.head_len, payload.len, &total) ? total : SIZE_MAX);
+	uint8_t *at = out_reserve(loop, conn, ws_payload_size(&payload));
 	if (at == NULL)
 		return;
-	memcpy(at, payload.head, payload.head_len);
-	memcpy(at + payload.head_len, payload.body, payload.len);
+	ws_payload_write(&payload, at);
 	counter_add(&loop->messages_out, 1);
 }
 
