@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reducer calls: who may call what, one transaction each, and the answer. */
+#include "base/log.h"
 #include "database/database_internal.h"
 #include "database/module_log.h"
 
@@ -59,7 +60,19 @@ enum wl_err db_instance_ready(struct database *db, struct buf *error)
 {
 	if (LIKELY(db->module.instance != NULL))
 		return WL_OK;
+	ASSERT(!store_tx_active(db->store)); /* initialisers run outside transactions */
 	return runtime_instance_create(db->module.program, &db->env, NULL, &db->module.instance, error);
+}
+
+void db_begin(struct database *db)
+{
+	if (UNLIKELY(db->module.instance == NULL)) {
+		struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+		if (db_instance_ready(db, &why) != WL_OK)
+			log_warn("a module cannot be instantiated: %s", buf_text(&why));
+		buf_deinit(&why);
+	}
+	store_tx_begin(db->store);
 }
 
 void db_instance_drop(struct database *db)
@@ -93,8 +106,9 @@ enum runtime_outcome db_run_reducer(struct database *db, const struct db_call *c
 	uint64_t *nanos)
 {
 	db_assert_executor(db);
-	if (db_instance_ready(db, &db->scratch) != WL_OK) {
-		*text = buf_str(&db->scratch);
+	if (UNLIKELY(db->module.instance == NULL)) {
+		*nanos = 0;
+		*text = STR("the module could not be instantiated");
 		return RUNTIME_TRAP;
 	}
 	struct runtime_call guest = { .id = call->id, .name = call->function->name, .sender = call->caller.identity,
@@ -195,7 +209,7 @@ void db_client_call(struct database *db, struct database_client *client,
 	call.micros = db_now(db);
 	struct str text;
 	uint64_t nanos;
-	store_tx_begin(db->store);
+	db_begin(db);
 	switch (db_run_reducer(db, &call, &text, &nanos)) {
 	case RUNTIME_OK: {
 		struct bytes update;

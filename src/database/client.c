@@ -77,7 +77,7 @@ enum wl_err db_connect(struct database *db, const struct database_caller *caller
 	struct db_call call;
 	struct str text;
 	uint64_t nanos;
-	store_tx_begin(db->store);
+	db_begin(db);
 	if (insert_client_rows(db, caller) != STORE_OK) {
 		buf_put_str(why, store_error_text(db->store));
 		db_rollback(db);
@@ -106,7 +106,7 @@ void db_disconnect(struct database *db, const struct database_caller *caller)
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
 	bool done = false;
 	bool has_reducer = lifecycle_call(db, MODULE_ON_DISCONNECT, caller, &call);
-	store_tx_begin(db->store);
+	db_begin(db);
 	if (has_reducer) {
 		if (db_run_reducer(db, &call, &text, &nanos) == RUNTIME_OK) {
 			(void)delete_client_rows(db, caller);

@@ -140,7 +140,9 @@ struct db_call {
 /* Runs a reducer in the open transaction; the caller commits or rolls back. A failure is written to the module log. */
 enum runtime_outcome db_run_reducer(struct database *db, const struct db_call *call, struct str *text,
 	uint64_t *nanos);
-/* Makes the instance if there is none. */
+/* Begins a transaction in which a reducer may run: makes the instance first if there is none. */
+void db_begin(struct database *db);
+/* Makes the instance if there is none, outside transactions. */
 enum wl_err db_instance_ready(struct database *db, struct buf *error);
 void db_instance_drop(struct database *db);
 /* Looks a reducer up for this caller: NULL with outcome and text in `why`. */

@@ -50,7 +50,7 @@ static void call_reducer(struct database *db, struct json_call *job)
 	uint64_t nanos = 0;
 	call.micros = db_now(db);
 	result->started = true;
-	store_tx_begin(db->store);
+	db_begin(db);
 	enum runtime_outcome outcome = db_run_reducer(db, &call, &text, &nanos);
 	result->micros = nanos / 1000;
 	if (outcome == RUNTIME_OK) {
