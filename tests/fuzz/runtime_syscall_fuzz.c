@@ -77,8 +77,8 @@ static void make_tables(struct store *store, struct arena *arena, uint32_t table
 		};
 		struct store_constraint_def unique = { .name = arena_printf(arena, "t%d_u", i), .column_count = 1,
 			.columns = &c0 };
-		struct store_sequence_def sequence = { .name = arena_printf(arena, "t%d_s", i), .start = 1, .min = 1, .max = 200,
-			.increment = 1 };
+		struct store_sequence_def sequence = { .name = arena_printf(arena, "t%d_s", i), .start = 1, .min = 1,
+			.max = 200, .increment = 1 };
 		struct store_table_def def = { .name = arena_printf(arena, "t%d", i), .accessor = arena_printf(arena, "t%d", i),
 			.row_type = sats_product_of(arena, elements, 2), .column_count = 2, .columns = columns, .index_count = 2,
 			.indexes = indexes, .constraint_count = 1, .constraints = &unique, .sequence_count = i == 0,
@@ -119,7 +119,8 @@ static void log_nothing(void *context, uint8_t level, struct str target, struct 
 	(void)level;
 	(void)line;
 	(void)micros;
-	ASSERT(utf8_valid((const uint8_t *)target.data, target.len) && utf8_valid((const uint8_t *)filename.data, filename.len));
+	ASSERT(utf8_valid((const uint8_t *)target.data, target.len));
+	ASSERT(utf8_valid((const uint8_t *)filename.data, filename.len));
 	ASSERT(utf8_valid((const uint8_t *)function.data, function.len));
 	ASSERT(utf8_valid((const uint8_t *)message.data, message.len));
 }

@@ -242,8 +242,8 @@ START_TEST(endless_initialisers_are_stopped)
 	fixture_init(&fast, &hurried);
 	fast.env.log = NULL;
 	ck_assert_int_eq(load_guest(&fast, "preinit_loop"), WL_ERR_INVALID);
-	ck_assert_str_eq(buf_text(&fast.error), "wasm trap while calling \"__preinit__10_it\": the function ran longer than "
-		"the limit of 60 ms and was stopped");
+	ck_assert_str_eq(buf_text(&fast.error), "wasm trap while calling \"__preinit__10_it\": the function ran longer "
+		"than the limit of 60 ms and was stopped");
 	fixture_deinit(&fast);
 }
 END_TEST
@@ -569,7 +569,8 @@ int main(void)
 {
 	const TTest *tests[] = {
 		success_ignores_the_sink, user_errors_have_their_text, unknown_codes_keep_the_instance, the_caller_arrives,
-		traps_are_outcomes, recursion_ends_in_a_trap, an_instance_has_a_memory, syscalls_follow_growth, memory_is_capped,
+		traps_are_outcomes, recursion_ends_in_a_trap, an_instance_has_a_memory, syscalls_follow_growth,
+		memory_is_capped,
 		endless_reducers_are_stopped, the_limit_starts_anew_with_each_call, endless_initialisers_are_stopped,
 		start_sections_are_bounded, initialisers_run_in_order, creation_fails_with_the_known_texts,
 		initialisers_leave_no_transaction, procedures_return_values, procedures_without_transactions,

@@ -25,8 +25,8 @@ START_TEST(wrong_modules_are_refused_with_the_known_texts)
 	refused("newer", "abi version 10.7 is not supported (host implements 10.5)");
 	refused("other_major", "abi version 11.0 is not supported (host implements 10.5)");
 	refused("no_reducer", "there should be a function called \"__call_reducer__\" but it does not exist");
-	refused("reducer_wrong", "bad call_reducer signature for \"__call_reducer__\"; expected (func (param i32 i64 i64 i64 "
-		"i64 i64 i64 i64 i32 i32) (result i32)) got (func (param i32 f32) (result i32))");
+	refused("reducer_wrong", "bad call_reducer signature for \"__call_reducer__\"; expected (func (param i32 i64 i64 "
+		"i64 i64 i64 i64 i64 i32 i32) (result i32)) got (func (param i32 f32) (result i32))");
 	refused("preinit_argument", "bad preinit signature for \"10_it\"; expected (func) got (func (param i32))");
 	refused("handler_wrong", "bad call_http_handler signature for \"__call_http_handler__\"; expected (func (param i32 "
 		"i64 i32 i32 i32 i32) (result i32)) got (func (param i32) (result i32))");
@@ -116,7 +116,8 @@ START_TEST(strange_types_in_signatures_are_harmless)
 			buf_put(&m, (uint8_t[]){ 0, 1, 10, 5, 1, 3, 0, 0x00, 0x0b }, 9);
 			enum wl_err err = compile_bytes(&f, buf_bytes(&m));
 			ck_assert_int_eq(err, WL_ERR_INVALID);
-			ck_assert_msg(strstr(buf_text(&f.error), "export") != NULL || strstr(buf_text(&f.error), "signature") != NULL
+			ck_assert_msg(strstr(buf_text(&f.error), "export") != NULL
+				|| strstr(buf_text(&f.error), "signature") != NULL
 				|| strstr(buf_text(&f.error), "there should be") != NULL, "%zu %zu: %s", t, n, buf_text(&f.error));
 			buf_deinit(&m);
 		}

@@ -16,7 +16,8 @@ static struct arena arena;
 static uint32_t pair, automatic, blobs, pair_a, pair_b, auto_id, blobs_id;
 
 static uint32_t table(const char *name, const char *accessor, const struct store_column *columns, uint32_t column_count,
-	struct store_index_def *indexes, uint32_t index_count, const struct store_sequence_def *sequences, uint32_t sequence_count)
+	struct store_index_def *indexes, uint32_t index_count, const struct store_sequence_def *sequences,
+	uint32_t sequence_count)
 {
 	static const uint16_t first = 0;
 	struct sats_element elements[4];
@@ -255,7 +256,7 @@ START_TEST(bad_pointers_trap)
 }
 END_TEST
 
-/* Goal: a prefix of no columns is ignored even if its pointer is NULL; with columns it is read; more than a u16 trap. */
+/* Goal: a prefix of no columns is ignored even if its pointer is NULL; with columns it is read; above u16 trap. */
 START_TEST(prefixes)
 {
 	script_set(&f, ROW, "\2", 1);
@@ -691,7 +692,7 @@ END_TEST
 /* ---- who ---- */
 
 /* Goal: the payload of a connection's token as a source, 0 for an unknown connection. */
-START_TEST(credentials)
+START_TEST(credentials_of_connections)
 {
 	store_tx_begin(f.store);
 	uint8_t row[16 + 4 + 9];
@@ -816,7 +817,7 @@ int main(void)
 		generated_columns_are_written_back, indexes_are_searched, iterators_give_whole_chunks, large_rows_are_chunks,
 		iterators_do_not_see_later_writes, iterators_outlive_their_transaction, iterator_handles_are_reused,
 		leaked_iterators_end_in_a_trap, iterators_that_cannot_be_kept_trap, sources_are_read_in_pieces,
-		sinks_are_numbered_like_the_reference, sinks_are_bounded, log_records, timers, credentials,
+		sinks_are_numbered_like_the_reference, sinks_are_bounded, log_records, timers, credentials_of_connections,
 		identity_of_the_database, calls_of_procedures_in_reducers, environment, immediate_reducers,
 		without_a_transaction,
 	};

@@ -18,8 +18,8 @@ module() { # NAME SOURCE FLAG…
 	shift 2
 	clang --target=wasm32 -O2 -nostdlib -ffreestanding -Wno-int-to-pointer-cast -Wno-pointer-to-int-cast \
 		-Wno-unused-function -Wl,--no-entry -Wl,-z,stack-size=65536 -Wl,--stack-first \
-		-Wl,--strip-all "$@" -o "$out/$name.wasm.new" "$here/$source"
-	mv "$out/$name.wasm.new" "$out/$name.wasm"
+		-Wl,--strip-all "$@" -o "$out/$name.wasm.$$" "$here/$source"
+	mv "$out/$name.wasm.$$" "$out/$name.wasm"
 }
 
 large=-Wl,--initial-memory=2097152
@@ -42,7 +42,8 @@ module handler_new start.c -DHANDLER_NEW
 # Refused ones.
 module no_imports start.c -DNO_IMPORTS
 module malformed start.c '-DIMPORT_MODULE="spacetime_10.x"' '-DIMPORT_NAME="get_jwt"'
-module two_majors start.c '-DIMPORT_MODULE="spacetime_10.0"' '-DIMPORT_NAME="get_jwt"' '-DIMPORT_MODULE_2="spacetime_9.0"'
+module two_majors start.c '-DIMPORT_MODULE="spacetime_10.0"' '-DIMPORT_NAME="get_jwt"' \
+	'-DIMPORT_MODULE_2="spacetime_9.0"'
 module newer start.c '-DIMPORT_MODULE="spacetime_10.7"' '-DIMPORT_NAME="get_jwt"'
 module other_major start.c '-DIMPORT_MODULE="spacetime_11.0"' '-DIMPORT_NAME="get_jwt"'
 module wrong_version start.c '-DIMPORT_MODULE="spacetime_10.0"' '-DIMPORT_NAME="get_jwt"'
