@@ -42,6 +42,8 @@ struct database_options {
 	bool in_memory;
 	struct runtime *runtime;
 	struct commitlog_writers *writers;
+	struct storage *storage;     /* of the log; NULL: local files */
+	uint64_t segment_bytes;      /* of the log; 0: its default */
 	struct module_log *log;      /* taken: closed with the database */
 	const struct database_sink *sink;
 	/* [blocking] The bytes of a program by its Keccak-256 hash. */
@@ -71,6 +73,8 @@ void database_close(struct database *db, struct str reason);
 struct database *database_share(struct database *db);
 void database_release(struct database *db);
 bool database_closed(const struct database *db);
+/* Its log has failed, for good: nothing is committed any more, and the next run closes its clients (1011). [any] */
+bool database_failed(const struct database *db);
 
 /*
  * Compiles a program and validates its definition, in a world of its own: what publishing checks first. `hash` is its

@@ -127,6 +127,8 @@ void db_on_durable(void *context, uint64_t offset, enum commitlog_state state);
 enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, struct subs_client *caller,
 	bool broadcast, struct bytes *update, struct buf *error);
 void db_rollback(struct database *db);
+/* The log has failed: no commit succeeds any more, and clients are closed, once. */
+void db_stop_committing(struct database *db);
 enum wl_err db_replay_record(void *context, uint64_t offset, struct bytes record, struct error *error);
 
 /* call.c */

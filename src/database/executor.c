@@ -76,8 +76,10 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	uint32_t loops = options->sink->loop_count;
 	ASSERT(loops <= 64);
 	struct database *db = mem_zalloc(sizeof(*db) + loops * sizeof(db->loops[0]));
-	if (db == NULL)
+	if (db == NULL) {
+		module_log_close(options->log);
 		goto no_memory;
+	}
 	atomic_store(&db->refs, 1);
 	db->options = *options;
 	db->log = options->log;
@@ -187,6 +189,11 @@ void db_on_durable(void *context, uint64_t offset, enum commitlog_state state)
 		loops &= loops - 1;
 		db->options.sink->durable(db->options.sink->context, db, loop);
 	}
+}
+
+bool database_failed(const struct database *db)
+{
+	return db->commitlog != NULL && commitlog_state(db->commitlog) == COMMITLOG_FAILED;
 }
 
 uint64_t database_durable(const struct database *db)
@@ -367,6 +374,8 @@ static bool database_step(struct database *db, uint32_t budget)
 {
 	uint64_t begin = clock_mono_nanos(), now = begin;
 	uint32_t done = 0;
+	if (UNLIKELY(database_failed(db)))
+		db_stop_committing(db);
 	while (done < budget && process_one(db)) {
 		done++;
 		if ((done & 15) == 0) {

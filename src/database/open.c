@@ -89,6 +89,11 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 	return remove(path);
 }
 
+static struct storage *log_storage(const struct database *db)
+{
+	return db->options.storage != NULL ? db->options.storage : commitlog_storage_local();
+}
+
 static enum wl_err open_log(struct database *db, struct buf *error)
 {
 	if (db->options.in_memory)
@@ -96,12 +101,32 @@ static enum wl_err open_log(struct database *db, struct buf *error)
 	char path[PATH_BYTES];
 	struct error why;
 	snprintf(path, sizeof(path), "%s/log", db->dir);
-	struct commitlog_options options = { .storage = commitlog_storage_local(), .writers = db->options.writers,
-		.dir = path, .on_durable = db_on_durable, .context = db };
+	struct commitlog_options options = { .storage = log_storage(db), .writers = db->options.writers, .dir = path,
+		.segment_bytes = db->options.segment_bytes, .on_durable = db_on_durable, .context = db };
 	enum wl_err err = commitlog_open(&options, db_replay_record, db, &db->commitlog, &why);
 	if (err != WL_OK)
 		buf_put_cstr(error, why.text);
 	return err;
+}
+
+static void collect_name(void *context, const char *name)
+{
+	buf_put(context, name, strlen(name) + 1);
+}
+
+/* What a failed creation leaves: its log, where the log lives, then the folder. */
+static void remove_all(struct storage *storage, const char *dir)
+{
+	char path[PATH_BYTES];
+	struct buf names = BUF_INIT(1 << 20);
+	snprintf(path, sizeof(path), "%s/log", dir);
+	(void)storage->ops->list(storage, path, collect_name, &names);
+	for (size_t at = 0; at < names.len; at += strlen((const char *)names.data + at) + 1) {
+		snprintf(path, sizeof(path), "%s/log/%s", dir, (const char *)names.data + at);
+		(void)storage->ops->remove(storage, path);
+	}
+	buf_deinit(&names);
+	(void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static struct database *prepare(const struct database_options *options, struct buf *error)
@@ -204,9 +229,10 @@ enum wl_err database_create(const struct database_options *options, enum runtime
 	}
 	if (err != WL_OK) {
 		char *dir = db->options.in_memory || db->dir == NULL ? NULL : mem_strdup(str_of(db->dir));
+		struct storage *storage = log_storage(db);
 		database_release(db);
 		if (dir != NULL)
-			(void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+			remove_all(storage, dir);
 		mem_free(dir);
 		return err;
 	}

@@ -151,8 +151,10 @@ static enum wl_err begin_record(struct database *db, struct buf **out, struct bu
 	return err;
 }
 
-static void stop_committing(struct database *db)
+void db_stop_committing(struct database *db)
 {
+	if (db->log_failed)
+		return;
 	db->log_failed = true;
 	db_clients_close(db, 1011, STR("the database's log has failed"));
 }
@@ -181,7 +183,7 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 		put_record(db, record, &delta, micros, reducer);
 		uint64_t offset = commitlog_end(db->commitlog);
 		if (offset == COMMITLOG_NONE)
-			stop_committing(db);
+			db_stop_committing(db);
 		else
 			db->offset = offset;
 	} else if (record != NULL) {
