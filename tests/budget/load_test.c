@@ -72,7 +72,7 @@ static void put_update(struct buf *out, struct buf *offsets)
 	protocol_rows_empty(out);
 }
 
-/* Goal: coalesced messages are told apart where the encoder ended them, and a cut one is never longer than what is left. */
+/* Goal: coalesced messages are told apart where the encoder ended them; a cut one never exceeds what is left. */
 START_TEST(messages_are_told_apart)
 {
 	struct buf out = BUF_INIT(1 << 16), offsets = BUF_INIT(1 << 16);
