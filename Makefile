@@ -21,7 +21,8 @@ BUILD := build/$(FLAVOR)
 NATIVE := build/native
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers
-CFLAGS_COMMON := -std=gnu17 -g -fvisibility=hidden -fno-strict-aliasing -fno-omit-frame-pointer -pthread -D_GNU_SOURCE $(WARN) \
+CFLAGS_COMMON := -std=gnu17 -g -fvisibility=hidden -fno-strict-aliasing -fno-omit-frame-pointer \
+	-pthread -D_GNU_SOURCE $(WARN) \
 	-Isrc -Inative -Iinclude -isystem $(NATIVE)/include -Wvla -Walloca
 CFLAGS_dev := -O2
 CFLAGS_release := -O3 -flto=auto -DNDEBUG
@@ -43,7 +44,8 @@ AR_tsan := ar
 AR_fuzz := ar
 
 CFLAGS := $(CFLAGS_COMMON) $(CFLAGS_$(FLAVOR)) $(EXTRA_CFLAGS)
-LIBS := $(NATIVE)/lib/libworldline_native.a -lssl -lcrypto -lz -lzstd -lbrotlienc -lbrotlidec -lxxhash -lcurl -lpthread -ldl -lm
+LIBS := $(NATIVE)/lib/libworldline_native.a -lssl -lcrypto -lz -lbrotlienc -lbrotlidec -lxxhash -lcurl -lpthread -ldl \
+	-lm
 LDFLAGS := -pthread $(LDFLAGS_$(FLAVOR))
 
 SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
@@ -85,7 +87,8 @@ $(BUILD)/worldline: $(BUILD)/src/cli/main.o $(BUILD)/libworldline.a $(NATIVE)/li
 # ---- tests ----
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
-	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS) $(shell pkg-config --libs check)
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS) \
+		$(shell pkg-config --libs check)
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS)

@@ -12,7 +12,8 @@ $(BUILD)/bench/load: $(LOAD:%.c=$(BUILD)/%.o) $(patsubst %.c,$(BUILD)/%.o,$(wild
 DRIVER := bench/driver.c bench/heap.c
 $(BUILD)/bench/inproc: $(BUILD)/bench/inproc.o $(DRIVER:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
-$(BUILD)/budget/%: tests/budget/%.c $(DRIVER:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
+PARTS := $(DRIVER) bench/caller.c bench/ws.c bench/http.c bench/measure.c
+$(BUILD)/budget/%: tests/budget/%.c $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Ibench $(LDFLAGS) -o $@ $^ $(LIBS) \
 		$(shell pkg-config --libs check)

@@ -211,27 +211,28 @@ class Bench:
                  f"{middle['subscribed_ms']:.0f} ms", digits=3)
         self.row("… RSS", max(run["rss_mib"] for run in runs), "MiB", 80, 60, f"peak {peak:.0f} MiB", digits=1)
 
-    def bulk(self):
+    def ordered(self):
+        self.many("seed", f"[{MANY},1000000]", "in order", 24, 20)
+
+    def random(self):
+        self.many("seed_random", f"[{MANY},12345]", "at random", 32, 28)
+
+    def many(self, reducer, arguments, order, must, aim):
         with self.host() as host:
             empty = memory(host.pid)
-        for order, reducer, arguments, must, aim in (
-                ("in order", "seed", f"[{MANY},1000000]", 24, 20),
-                ("at random", "seed_random", f"[{MANY},12345]", 32, 28)):
-            with self.host() as host:
-                host.publish(self.module)
-                seconds = host.call(reducer, arguments)
-                if reducer == "seed":
-                    self.row("4 M inserts in one reducer over HTTP: wall per row", seconds / MANY * 1e6, "µs", 0.35,
-                             0.25, digits=3)
-                self.rows_memory(host, empty, f"keys {order}", must, aim,
-                                 f"{seconds / MANY * 1e6:.3f} µs per insert; peak "
-                                 f"{memory(host.pid, 'VmHWM') / MIB:.0f} MiB")
-                host.stop()
-                host.start()
-                begin = time.monotonic()
-                host.call("nothing")
-                opened = time.monotonic() - begin
-                self.rows_memory(host, empty, f"keys {order}, after restart", must, aim, f"open after {opened:.2f} s")
+        with self.host() as host:
+            host.publish(self.module)
+            micros = host.call(reducer, arguments) / MANY * 1e6
+            if reducer == "seed":
+                self.row("4 M inserts in one reducer over HTTP: wall per row", micros, "µs", 0.35, 0.25, digits=3)
+            self.rows_memory(host, empty, f"keys {order}", must, aim,
+                             f"{micros:.3f} µs per insert; peak {memory(host.pid, 'VmHWM') / MIB:.0f} MiB")
+            host.stop()
+            host.start()
+            begin = time.monotonic()
+            host.call("nothing")
+            opened = time.monotonic() - begin
+            self.rows_memory(host, empty, f"keys {order}, after restart", must, aim, f"open after {opened:.2f} s")
 
     def rows_memory(self, host, empty, what, must, aim, note):
         time.sleep(SETTLE_SECONDS)
@@ -260,7 +261,7 @@ class Bench:
         self.row("64 × 40: system calls per call", result["syscalls_per_call"], "", 0.1, 0.05, digits=3)
 
 
-ROWS = ["deep", "shallow", "single", "fanout", "bulk", "empty", "counts"]
+ROWS = ["deep", "shallow", "single", "fanout", "ordered", "random", "empty", "counts"]
 
 
 def median(runs):

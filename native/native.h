@@ -91,6 +91,13 @@ size_t native_case_convert(enum native_case to, const char *name, size_t len, ch
 /* Rust-demangles a symbol (crate rustc-demangle, alternate form); same return rule. */
 size_t native_demangle(const char *name, size_t len, char *out, size_t cap);
 
+/* ---- the guest's stack (crate wasmtime) ---- */
+/* Calls `frame` for each function on the stack of the store's running guest, innermost first, with its name as in the
+ * module (mangled; "" when it has none). Only from a host function that the guest called. */
+struct wasmtime_context;
+void native_wasm_backtrace(struct wasmtime_context *store,
+	void (*frame)(void *context, const char *name, size_t len), void *context);
+
 /* ---- tokens (crate jsonwebtoken) ---- */
 enum native_jwt_alg { NATIVE_JWT_ES256, NATIVE_JWT_RS256, NATIVE_JWT_HS256, NATIVE_JWT_OTHER };
 /* Generates a P-256 key pair: PKCS#8 PEM and SPKI PEM, terminated. 0 or -1. */

@@ -170,9 +170,10 @@ KIT = [
     "abi/names,pointers,wrong-ids,insert,update,delete,iterators,index-scan,index-order,key-types,malformed-keys,"
     "auto-inc,return-codes,traps,console,timers,identity,bytes,early",
     "http/tokens,auth,cors,call,call-args,call-types,names,logs",
+    "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,"
+    "subscribe,unsubscribe,update,one_off",
+    "--proto", "v2,v3",
 ]
-KIT_WEBSOCKET = "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed," \
-    "lifecycle,subscribe,unsubscribe,update,one_off"
 
 
 def kit(tally, flavor):
@@ -181,20 +182,16 @@ def kit(tally, flavor):
         return
     if not build(tally, f"build/{flavor}/worldline", flavor=flavor):
         return
-    for name, selection in (("abi", KIT[:1]), ("http", KIT[1:]), ("websocket", [KIT_WEBSOCKET, "--proto", "v2,v3"])):
-        with Host(flavor, env=SANITIZERS) as host:
-            command = [sys.executable, os.path.join(CONFORMANCE, "run.py"), "--host", host.url, *selection,
-                       "--key", host.key_file, "--restart", host.restart_command()]
-            for listed in ("not-yet.txt", "different.txt"):
-                path = os.path.join(ROOT, "tests", "kit", f"{name}-{listed}")
-                if os.path.exists(path):
-                    command += ["--not-yet", path]
-            status, output = run(command)
-            counts = re.findall(r"^conformance: (\d+) passed, (\d+) differ in text only, (\d+) failed", output, re.M)
-            passed, text, failed = map(int, counts[-1]) if counts else (0, 0, 1)
-            listed_only = status == 0
-            tally.add(f"kit/{flavor}/{name}", passed + text, 0 if listed_only else max(failed, 1), output[-20000:])
-            sanitizer_report(tally, f"kit/{flavor}/{name}", host)
+    with Host(flavor, env=SANITIZERS) as host:
+        command = [sys.executable, os.path.join(CONFORMANCE, "run.py"), "--host", host.url, *KIT,
+                   "--key", host.key_file, "--restart", host.restart_command()]
+        for listed in ("not-yet.txt", "different.txt"):
+            command += ["--not-yet", os.path.join(ROOT, "tests", "kit", listed)]
+        status, output = run(command)
+        counts = re.findall(r"^conformance: (\d+) passed, (\d+) differ in text only, (\d+) failed", output, re.M)
+        passed, text, failed = map(int, counts[-1]) if counts else (0, 0, 1)
+        tally.add(f"kit/{flavor}", passed + text, 0 if status == 0 else max(failed, 1), output[-30000:])
+        sanitizer_report(tally, f"kit/{flavor}", host)
 
 
 def suite_kit(tally):

@@ -4,6 +4,7 @@
 //!
 //! Panics abort the process, so nothing here may panic on any input.
 
+mod backtrace;
 mod border;
 mod hash;
 mod http;

@@ -66,7 +66,7 @@ static enum wl_err open_auth(struct api *api, const struct api_options *options,
 static enum wl_err open_net(struct api *api, const struct api_options *options, struct error *error)
 {
 	struct net_options net = {
-		.listen_address = options->listen_address,
+		.listen_address = options->listen_address, .loops = api->config.loops,
 		.ws = { .ping_interval_ms = api->config.ping_interval_ms, .idle_timeout_ms = api->config.idle_timeout_ms,
 			.close_timeout_ms = api->config.close_timeout_ms },
 		.callbacks = { .context = api, .request_head = on_request_head, .request = on_request, .message = on_message,

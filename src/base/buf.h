@@ -102,11 +102,31 @@ static inline const uint8_t *reader_take(struct reader *r, size_t len, const cha
 	r->at += len;
 	return p;
 }
-static inline uint8_t reader_u8(struct reader *r) { const uint8_t *p = reader_take(r, 1, "u8"); return p ? *p : 0; }
-static inline uint16_t reader_u16(struct reader *r) { const uint8_t *p = reader_take(r, 2, "u16"); return p ? load_u16(p) : 0; }
-static inline uint32_t reader_u32(struct reader *r) { const uint8_t *p = reader_take(r, 4, "u32"); return p ? load_u32(p) : 0; }
-static inline uint64_t reader_u64(struct reader *r) { const uint8_t *p = reader_take(r, 8, "u64"); return p ? load_u64(p) : 0; }
-static inline u128 reader_u128(struct reader *r) { const uint8_t *p = reader_take(r, 16, "u128"); return p ? load_u128(p) : 0; }
+static inline uint8_t reader_u8(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 1, "u8");
+	return p ? *p : 0;
+}
+static inline uint16_t reader_u16(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 2, "u16");
+	return p ? load_u16(p) : 0;
+}
+static inline uint32_t reader_u32(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 4, "u32");
+	return p ? load_u32(p) : 0;
+}
+static inline uint64_t reader_u64(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 8, "u64");
+	return p ? load_u64(p) : 0;
+}
+static inline u128 reader_u128(struct reader *r)
+{
+	const uint8_t *p = reader_take(r, 16, "u128");
+	return p ? load_u128(p) : 0;
+}
 /* BSATN string or byte array: u32 length and that many bytes. Strings are checked for UTF-8. */
 struct bytes reader_bsatn_bytes(struct reader *r);
 struct str reader_bsatn_str(struct reader *r);

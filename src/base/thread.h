@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 typedef void (*thread_fn)(void *arg);
-/* Starts a named thread. `stack_bytes` 0 = 256 KiB is enough for our own code; guests need 8 MiB (THREAD_STACK_GUEST). */
+/* Starts a named thread. `stack_bytes` 0 = 256 KiB, enough for our own code; guests need THREAD_STACK_GUEST. */
 enum { THREAD_STACK_GUEST = 8 << 20 };
 bool thread_start(pthread_t *thread, const char *name, size_t stack_bytes, thread_fn fn, void *arg) CHECKED;
 void thread_join(pthread_t thread);

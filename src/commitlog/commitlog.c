@@ -260,7 +260,8 @@ uint64_t commitlog_trim(struct commitlog *log, uint64_t offset)
 		bool gone = segment_path(log, oldest.number, path) &&
 			(ops->remove(log->storage, path) || errno == ENOENT) && ops->sync_dir(log->storage, log->dir);
 		if (!gone)
-			log_warn("%s: cannot remove segment %llu: %s", log->dir, (unsigned long long)oldest.number, strerror(errno));
+			log_warn("%s: cannot remove segment %llu: %s", log->dir, (unsigned long long)oldest.number,
+				strerror(errno));
 		monitor_lock(&log->monitor);
 		if (!gone)
 			break;
@@ -377,7 +378,8 @@ static void finish_flights(struct commitlog *log)
 	monitor_unlock(&log->monitor);
 }
 
-/* An empty batch at the end says that what precedes was synced: damage there is then named, not taken for a torn tail. */
+/* An empty batch at the end says that what precedes was synced: damage there is then named, not taken for a torn
+ * tail. */
 static void write_closing_mark(struct commitlog *log)
 {
 	if (!log->unmarked || in_flight(log) || commitlog_state(log) != COMMITLOG_OK ||

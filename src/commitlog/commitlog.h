@@ -99,7 +99,8 @@ typedef enum wl_err (*commitlog_replay_fn)(void *context, uint64_t offset, struc
  * An error of `replay` ends the opening and is returned. */
 enum wl_err commitlog_open(const struct commitlog_options *options, commitlog_replay_fn replay, void *replay_context,
 	struct commitlog **out, struct error *error);
-/* Writes and syncs what is pending, then closes. What cannot be written (failed, no space) is given up. NULL is fine. */
+/* Writes and syncs what is pending, then closes. What cannot be written (failed, no space) is given up. NULL is
+ * fine. */
 void commitlog_close(struct commitlog *log);
 
 /*

@@ -303,7 +303,8 @@ static enum wl_err segment_walk(struct recovery *r)
 }
 
 /* A batch header behind the end proves that the end is damage. */
-static enum wl_err require_nothing_behind(struct recovery *r, uint64_t from, uint64_t damage_at, const char *damage_path)
+static enum wl_err require_nothing_behind(struct recovery *r, uint64_t from, uint64_t damage_at,
+	const char *damage_path)
 {
 	struct batch_header header;
 	uint64_t until = zeros_begin(r, from);

@@ -25,38 +25,44 @@ static enum store_status insert_client_rows(struct database *db, const struct da
 	struct buf row = BUF_INIT(1 << 20);
 	buf_put(&row, caller->identity.le, sizeof(caller->identity.le));
 	buf_put(&row, caller->connection.le, sizeof(caller->connection.le));
-	/* An equal row would be success: an identity may not connect twice under one connection id. */
-	uint64_t before = store_table_row_count(store_table_by_id(db->store, ST_CLIENT));
+	/* The same client twice under one connection id and token is no conflict: the rows are equal. */
 	enum store_status status = insert_row(db, ST_CLIENT, &row);
-	if (status == STORE_OK && store_table_row_count(store_table_by_id(db->store, ST_CLIENT)) == before)
-		status = STORE_UNIQUE_VIOLATION;
 	if (status == STORE_OK) {
 		buf_clear(&row);
 		buf_put(&row, caller->connection.le, sizeof(caller->connection.le));
 		buf_put_bsatn_str(&row, caller->jwt_payload);
-		before = store_table_row_count(store_table_by_id(db->store, ST_CONNECTION_CREDENTIALS));
 		status = insert_row(db, ST_CONNECTION_CREDENTIALS, &row);
-		if (status == STORE_OK &&
-			store_table_row_count(store_table_by_id(db->store, ST_CONNECTION_CREDENTIALS)) == before)
-			status = STORE_UNIQUE_VIOLATION;
 	}
 	buf_deinit(&row);
 	return status;
 }
 
-static uint32_t delete_client_rows(struct database *db, const struct database_caller *caller)
+static struct store_index *client_index(struct database *db, const struct database_caller *caller, uint8_t key[48])
 {
-	uint8_t key[48];
-	uint32_t deleted = 0, credentials;
 	memcpy(key, caller->identity.le, 32);
 	memcpy(key + 32, caller->connection.le, 16);
-	struct store_index *clients = store_index_by_name(db->store, STR("st_client_identity_connection_id_idx_btree"));
+	return store_index_by_name(db->store, STR("st_client_identity_connection_id_idx_btree"));
+}
+
+static bool has_client_row(struct database *db, const struct database_caller *caller)
+{
+	uint8_t key[48];
+	struct store_cursor cursor;
+	struct store_row row;
+	return store_scan_point(client_index(db, caller, key), key, sizeof(key), &cursor) == STORE_OK &&
+		store_cursor_next(&cursor, &row);
+}
+
+static void delete_client_rows(struct database *db, const struct database_caller *caller)
+{
+	uint8_t key[48];
+	uint32_t deleted;
+	struct store_index *clients = client_index(db, caller, key);
 	struct store_index *tokens = store_index_by_name(db->store,
 		STR("st_connection_credentials_connection_id_idx_btree"));
 	ASSERT(clients != NULL && tokens != NULL);
 	(void)store_delete_point(db->store, clients, key, sizeof(key), &deleted);
-	(void)store_delete_point(db->store, tokens, key + 32, 16, &credentials);
-	return deleted;
+	(void)store_delete_point(db->store, tokens, key + 32, 16, &deleted);
 }
 
 /* ---- lifecycle ---- */
@@ -105,11 +111,13 @@ void db_disconnect(struct database *db, const struct database_caller *caller)
 	uint64_t nanos;
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
 	bool done = false;
+	if (!has_client_row(db, caller))
+		return; /* somebody else's end took it away */
 	bool has_reducer = lifecycle_call(db, MODULE_ON_DISCONNECT, caller, &call);
 	db_begin(db);
 	if (has_reducer) {
 		if (db_run_reducer(db, &call, &text, &nanos) == RUNTIME_OK) {
-			(void)delete_client_rows(db, caller);
+			delete_client_rows(db, caller);
 			done = db_commit(db, call.micros, call.id, NULL, true, NULL, &why) == WL_OK;
 		} else {
 			db_rollback(db);
@@ -118,7 +126,7 @@ void db_disconnect(struct database *db, const struct database_caller *caller)
 			store_tx_begin(db->store);
 	}
 	if (!done) {
-		(void)delete_client_rows(db, caller);
+		delete_client_rows(db, caller);
 		if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, &why) != WL_OK)
 			log_warn("a client's rows could not be removed: %s", buf_text(&why));
 	}

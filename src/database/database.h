@@ -91,7 +91,8 @@ struct module_log *database_log(struct database *db);
 uint64_t database_durable(const struct database *db);  /* COMMITLOG_NONE: none yet; UINT64_MAX - 1: all (in memory) */
 /* Asks for sink->durable(loop) at the next advance; returns the durable offset after asking (no lost wake-up). */
 uint64_t database_await_durable(struct database *db, uint32_t loop);
-bool database_await_cancel(struct database *db, uint32_t loop); /* false: sink->durable(loop) has been or is being called */
+/* Takes that back; false: sink->durable(loop) has been or is being called. */
+bool database_await_cancel(struct database *db, uint32_t loop);
 bool database_wait_durable(struct database *db, uint64_t offset, uint32_t timeout_ms); /* [blocking] */
 void **database_loop_slot(struct database *db, uint32_t loop); /* the sink's own pointer for this pair; loop only */
 void delivery_block_done(struct delivery_block *block);        /* gives a consumed block back */

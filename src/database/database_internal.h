@@ -122,8 +122,8 @@ int64_t db_now(struct database *db); /* micros, never less than before */
 void db_on_durable(void *context, uint64_t offset, enum commitlog_state state);
 
 /* transaction.c */
-/* Commits the open transaction: log, then live queries. `reducer` REDUCER_NAME_UNKNOWN when none. On failure it has been
- * rolled back and `error` says why. `update` (may be NULL) receives the caller's update. */
+/* Commits the open transaction: log, then live queries. `reducer` REDUCER_NAME_UNKNOWN when none. On failure it has
+ * been rolled back and `error` says why. `update` (may be NULL) receives the caller's update. */
 enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, struct subs_client *caller,
 	bool broadcast, struct bytes *update, struct buf *error);
 void db_rollback(struct database *db);

@@ -255,7 +255,8 @@ static bool close_last_line(struct keep *keep, struct storage_file *file, int64_
 	return true;
 }
 
-/* Opens the file of `day` to append to, the previous one set aside if it is full. Sets its size and the keep's place. */
+/* Opens the file of `day` to append to, the previous one set aside if it is full. Sets its size and the keep's
+ * place. */
 static struct storage_file *file_open(struct keep *keep, int64_t day, size_t more, uint64_t at, int64_t *size)
 {
 	const struct storage_ops *ops = keep->storage->ops;

@@ -14,21 +14,23 @@ enum { PATH_BYTES = 4096, CREATE_WAIT_MS = 60000 };
 
 /* ---- what the guest sees of us ---- */
 
-static void guest_log(void *context, uint8_t level, struct str target, struct str filename, uint32_t line,
-	struct str function, struct str message, int64_t micros)
+static void guest_log(void *context, const struct runtime_log *said)
 {
 	struct database *db = context;
+	struct module_log_frame frames[RUNTIME_TRACE_MAX];
 	if (db->log == NULL)
 		return;
-	struct module_log_record record = { .level = level, .ts_micros = micros, .target = target, .filename = filename,
-		.line = line, .function = function, .message = message };
+	for (uint32_t i = 0; i < said->trace_count; i++)
+		frames[i] = (struct module_log_frame){ .function_name = said->trace[i] };
+	struct module_log_record record = { .level = said->level, .ts_micros = said->micros, .target = said->target,
+		.filename = said->filename, .line = said->line, .function = said->function, .message = said->message,
+		.trace = frames, .trace_count = said->trace_count };
 	module_log_append(db->log, &record);
 }
 
-static void ignore_log(void *context, uint8_t level, struct str target, struct str filename, uint32_t line,
-	struct str function, struct str message, int64_t micros)
+static void ignore_log(void *context, const struct runtime_log *said)
 {
-	(void)context, (void)level, (void)target, (void)filename, (void)line, (void)function, (void)message, (void)micros;
+	(void)context, (void)said;
 }
 
 /* ---- programs ---- */

@@ -38,6 +38,10 @@ static const char template_text[] =
 	"# Largest log of a module: all its files together.\n"
 	"# module-log-mb = 64\n"
 	"\n"
+	"# [network]\n"
+	"# Threads that read and write sockets; 0 chooses by the number of cores.\n"
+	"# loops = 0\n"
+	"\n"
 	"# [websocket]\n"
 	"# ping-interval = \"15s\"\n"
 	"# idle-timeout = \"30s\"\n"
@@ -59,6 +63,7 @@ static const struct key_spec keys[] = {
 	{ "module-http", "enabled", VALUE_BOOL, AT(module_http_enabled), 0, 0 },
 	{ "oidc", "enabled", VALUE_BOOL, AT(oidc_enabled), 0, 0 },
 	{ "oidc", "private-addresses", VALUE_BOOL, AT(oidc_private_addresses), 0, 0 },
+	{ "network", "loops", VALUE_U32, AT(loops), 0, 64 },
 	{ "websocket", "ping-interval", VALUE_DURATION, AT(ping_interval_ms), 1, 86400000 },
 	{ "websocket", "idle-timeout", VALUE_DURATION, AT(idle_timeout_ms), 1, 86400000 },
 	{ "websocket", "close-handshake-timeout", VALUE_DURATION, AT(close_timeout_ms), 1, 60000 },

@@ -17,6 +17,7 @@ struct config {
 	bool module_http_enabled;
 	bool oidc_enabled;             /* foreign issuers are believed at all */
 	bool oidc_private_addresses;   /* issuers on private and loopback addresses may be asked */
+	uint32_t loops;                /* network threads; 0: by the number of cores */
 	uint32_t ping_interval_ms, idle_timeout_ms, close_timeout_ms;
 	uint32_t incoming_queue_length; /* unanswered messages of one connection */
 	uint32_t reducer_ms;           /* 0: no limit */

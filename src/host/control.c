@@ -305,8 +305,10 @@ static enum wl_err read_file(struct control *control, struct buf *out, struct er
 	int64_t size = ops->size(control->file);
 	if (size < 0)
 		return fail_errno(error, WL_ERR_IO, "cannot read %s", control->path);
+	if (size == 0)
+		return WL_OK;
 	uint8_t *data = buf_extend(out, (size_t)size);
-	if (data == NULL && size > 0)
+	if (data == NULL)
 		return fail(error, WL_ERR_MEMORY, "out of memory reading %s", control->path);
 	for (int64_t at = 0; at < size;) {
 		int64_t n = ops->read(control->file, data + at, (size_t)(size - at), (uint64_t)at);

@@ -124,6 +124,7 @@ static void answered(struct net_loop *loop, struct conn *conn, bool keep_alive)
 		return;
 	}
 	conn->request = NULL;
+	conn_count(loop, conn); /* shrinks: the request's body goes */
 	if (!keep_alive || loop->stopping || (conn->eof && conn->left_len == 0)) {
 		conn_finish(loop, conn);
 		return;

@@ -15,7 +15,8 @@
  *   2. A request is freed exactly once: by its answer if it reached the application, else by the kill.
  *   3. The slot (and with it conn->request->conn) stays while the application holds the request.
  *   4. `upgraded` turns false exactly when `closed` is called.
- *   5. left_len > 0 outside WAIT, STREAM and a paused WebSocket means an incomplete head or frame.
+ *   5. net->memory is the sum of `counted`, which follows what a connection holds at the end of each read and flush.
+ *   6. left_len > 0 outside WAIT, STREAM and a paused WebSocket means an incomplete head or frame.
  */
 #include "net/net_internal.h"
 
@@ -169,8 +170,32 @@ void conn_kill(struct net_loop *loop, struct conn *conn)
 	conn_dead(loop, conn);
 }
 
+static void counted_set(struct net_loop *loop, struct conn *conn, size_t counted)
+{
+	atomic_fetch_add_explicit(&loop->net->memory, (uint64_t)counted - conn->counted, memory_order_relaxed);
+	conn->counted = counted;
+}
+
+bool conn_count(struct net_loop *loop, struct conn *conn)
+{
+	size_t held = conn->left_cap + conn->ws.message.cap + (conn->blocked ? conn->out_held : 0)
+		+ (conn->request != NULL ? conn->request->body.cap : 0);
+	if (held < NET_COUNTED_BYTES_MIN)
+		held = 0;
+	if (LIKELY(held == conn->counted))
+		return true;
+	bool grew = held > conn->counted;
+	counted_set(loop, conn, held);
+	if (!grew || atomic_load_explicit(&loop->net->memory, memory_order_relaxed) <= NET_MEMORY_BYTES_MAX)
+		return true;
+	counter_add(&loop->cut_off, 1);
+	conn_kill(loop, conn);
+	return false;
+}
+
 void conn_dead(struct net_loop *loop, struct conn *conn)
 {
+	counted_set(loop, conn, 0);
 	DEBUG_ASSERT(conn->fd == -1 && conn->request == NULL);
 	conn->phase = CONN_DEAD;
 	reap_push(loop, conn);
@@ -184,6 +209,7 @@ void conn_finish(struct net_loop *loop, struct conn *conn)
 	mem_free(conn->left);
 	conn->left = NULL;
 	conn->left_len = conn->left_cap = 0;
+	conn_count(loop, conn); /* shrinks */
 	conn->deadline_ms = loop->now_ms + (websocket ? loop->net->ws.close_timeout_ms : NET_LINGER_MS);
 	if (websocket)
 		conn_notify_closed(loop, conn);
@@ -318,7 +344,7 @@ static void process(struct net_loop *loop, struct conn *conn, uint8_t *data, siz
 		conn_kill(loop, conn);
 		return;
 	}
-	if (conn->left_len >= NET_HELD_BYTES_MAX)
+	if (conn_count(loop, conn) && conn->left_len >= NET_HELD_BYTES_MAX)
 		conn_interest(loop, conn);
 }
 

@@ -16,8 +16,8 @@
  * Sleep and wake. Every change of `sleeping` is an acq_rel exchange, so they form one chain in which each sees all that
  * came before the earlier ones. The loop exchanges true in, then looks at the inbox, then waits. A poster pushes, then
  * exchanges false in. If the poster's exchange is the later one it reads true, and writes the eventfd; if it is the
- * earlier one, the loop's look at the inbox happens after the push and sees it. Only the push that found the inbox empty
- * does so: of any later push before the loop takes all, that first one's wake (or the loop's look) serves.
+ * earlier one, the loop's look at the inbox happens after the push and sees it. Only the push that found the inbox
+ * empty does so: of any later push before the loop takes all, that first one's wake (or the loop's look) serves.
  * The eventfd is edge-triggered: every write is a new edge, and nobody needs to read it.
  */
 #include "net/net_internal.h"
@@ -332,6 +332,8 @@ void net_loop_stop(struct net_loop *loop)
 			conn_finish(loop, conn);
 		else if (conn->phase == CONN_BODY)
 			conn_kill(loop, conn);
+		else if (conn->phase == CONN_STREAM) /* its writer is told, and ends it */
+			atomic_store_explicit(&conn->request->gone, true, memory_order_relaxed);
 	}
 }
 

@@ -13,8 +13,8 @@
  *          └──── lender, fn returned ───┘
  *
  *   RUNNING → LENT   the lender stores (seq_cst). All it did to the loop comes before.
- *   LENT → TAKEN     the watchdog compares and exchanges (acquire: it and the spare, to whom it passes the loop under the
- *                    monitor, see all the lender did). Only if it saw the same ticket at its look before: one period ago.
+ *   LENT → TAKEN     the watchdog compares and exchanges (acquire: it and the spare, to whom it passes the loop under
+ *                    the monitor, see all the lender did). Only if its look one period ago saw the same ticket.
  *   LENT → RUNNING   the lender compares and exchanges. Fails if the loop was taken: tickets only rise, so the value it
  *                    expects can never come back. From then on the lender touches nothing of the loop, only its
  *                    own runner, and returns false.

@@ -43,7 +43,8 @@ struct net_callbacks {
 	void *context;
 	/* [loop] A whole request head has been read. Decide about the body here: net_request_body_limit. */
 	void (*request_head)(void *context, struct net_request *request);
-	/* [loop] The body is complete too. Answer now or later, exactly once: net_respond, net_stream_begin, net_upgrade. */
+	/* [loop] The body is complete too. Answer now or later, exactly once: net_respond, net_stream_begin or
+	 * net_upgrade. */
 	void (*request)(void *context, struct net_request *request);
 	/* [loop] A whole data message of an upgraded connection, unmasked in place; borrowed. */
 	void (*message)(void *context, struct net_loop *loop, net_conn conn, void *user, bool binary,
@@ -62,11 +63,13 @@ struct net_options {
 	struct net_ws_options ws;
 	struct net_callbacks callbacks;
 };
-enum wl_err net_create(const struct net_options *options, struct net **out, struct error *error); /* binds and listens */
+/* Binds and listens. */
+enum wl_err net_create(const struct net_options *options, struct net **out, struct error *error);
 enum wl_err net_start(struct net *net, struct error *error); /* starts the loops' threads */
 uint16_t net_port(const struct net *net);
 /* Stops accepting, sends every upgraded connection a Close with this code, flushes, waits up to timeout_ms, joins. */
 void net_stop(struct net *net, uint16_t code, const char *reason, uint32_t timeout_ms);
+/* After net_stop, and after everybody who holds a request or a stream has answered or ended it. */
 void net_destroy(struct net *net);
 uint32_t net_loop_count(const struct net *net);
 struct net_loop *net_loop_at(struct net *net, uint32_t index);
@@ -79,8 +82,8 @@ struct net_task {
 	void (*fn)(struct net_loop *loop, struct net_task *task);
 };
 void net_loop_post(struct net_loop *loop, struct net_task *task);
-/* [loop] Runs fn(arg) holding no loop state (see above). Returns after fn, possibly having lost the loop: the caller
- * must return to its callback's caller at once when it says false. */
+/* [loop, in a task, `round` or `tick`; not nested] Runs fn(arg) holding no loop state (see above). Returns after fn,
+ * possibly having lost the loop: the caller must return to its callback's caller at once when it says false. */
 bool net_loop_lend(struct net_loop *loop, void (*fn)(void *arg), void *arg);
 
 /* ---- HTTP requests: [any] after `request` was called, [loop] before ---- */
@@ -96,11 +99,13 @@ bool net_request_too_large(const struct net_request *request);   /* body limit w
 /* [loop, in request_head] Default 2 MiB (2097152); UINT64_MAX = only bounded by the process's own cap of 256 MiB. */
 void net_request_body_limit(struct net_request *request, uint64_t max);
 void *net_request_user(const struct net_request *request);
+/* In request_head: nothing that has to be freed, since a client may hang up before `request`. */
 void net_request_set_user(struct net_request *request, void *user);
 struct net_loop *net_request_loop(const struct net_request *request);
 bool net_request_gone(const struct net_request *request); /* the client hung up; answering is still needed */
 
-/* [any] The one answer. Adds content-length, date-free; HEAD gets no body; keep-alive is handled. Frees the request. */
+/* [any] The one answer. Adds content-length, date-free; HEAD gets no body; keep-alive is handled. Frees the request.
+ * A `transfer-encoding` header asks for the body as one chunk (HTTP/1.1), without content-length. */
 void net_respond(struct net_request *request, uint32_t status, const struct net_header *headers, uint32_t header_count,
 	const void *body, size_t body_len);
 
@@ -121,7 +126,7 @@ struct net_upgrade_options {
 	const struct net_header *headers;   /* added to the 101 */
 	uint32_t header_count;
 	bool text;                          /* frames are text, without a compression tag (v1.json) */
-	enum net_compression compression;   /* of bodies over 1,024 bytes */
+	enum net_compression compression;   /* of bodies over 1,024 bytes; binary only */
 	bool paused;                        /* do not read until net_ws_resume */
 	void *user;
 };

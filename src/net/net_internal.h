@@ -31,6 +31,7 @@ enum {
 	NET_HELD_BYTES_MAX = 64 << 10,      /* of pipelined input behind an unanswered request: then reading stops */
 	NET_IN_BYTES = NET_HELD_BYTES_MAX + 2 * NET_READ_BYTES, /* the loop's one read buffer */
 	NET_BODY_BYTES_MAX = 256 << 20,
+	NET_COUNTED_BYTES_MIN = 16 << 10,   /* who holds less is not counted (1 GiB at worst) */
 	NET_STREAM_UNSENT_MAX = 4 << 20,
 	NET_EVENTS_MAX = 512,
 	NET_IOV_MAX = 64,
@@ -43,6 +44,8 @@ enum {
 	NET_LINGER_TOTAL_MS = 30000,
 	NET_COMPRESS_BYTES_MIN = 1025,
 };
+/* What all connections together may hold of unfinished input and unsent output: who passes it is cut off. */
+#define NET_MEMORY_BYTES_MAX (2ull << 30)
 /* A head is kept raw until it is whole, and one more read comes behind it. */
 _Static_assert((int)NET_HEAD_BYTES_MAX <= (int)NET_HELD_BYTES_MAX, "the read buffer has room for a head and a read");
 
@@ -91,7 +94,7 @@ struct conn {
 	uint32_t left_len, left_cap;
 	struct ws_parser ws;
 	struct out_node *out_first, *out_last;
-	size_t out_held;
+	size_t out_held, counted;
 	struct net_ring *ring;
 	uint64_t ring_at;                   /* queued or sent up to here; what is behind it is still to come */
 	struct conn *ring_next, **ring_prev;
@@ -192,6 +195,7 @@ struct net {
 	uint32_t accept_turn;               /* loop 0's */
 	bool accept_off;
 	_Atomic uint32_t connection_count;
+	_Atomic uint64_t memory;            /* sum of all connections' `counted` */
 
 	struct monitor monitor;             /* guards what follows */
 	struct runner *runners, *idle_runners;
@@ -240,10 +244,11 @@ void conn_again(struct net_loop *loop, struct conn *conn); /* its kept input is 
 void conn_run_again(struct net_loop *loop);
 void conn_interest(struct net_loop *loop, struct conn *conn);
 void conn_kill(struct net_loop *loop, struct conn *conn); /* closes the socket now, everything else when reaping */
-void conn_dead(struct net_loop *loop, struct conn *conn); /* its socket is closed and its request gone: frees the slot */
+void conn_dead(struct net_loop *loop, struct conn *conn); /* socket closed, request gone: the slot is freed */
 void conn_finish(struct net_loop *loop, struct conn *conn); /* sends what is queued, then hangs up gently */
 void conn_output_done(struct net_loop *loop, struct conn *conn); /* called by the flush */
 void conn_notify_closed(struct net_loop *loop, struct conn *conn); /* `closed` will be called by the reaper */
+bool conn_count(struct net_loop *loop, struct conn *conn); /* its memory; false: too much in all, it was cut off */
 void conn_reap(struct net_loop *loop);
 void conn_timer(struct net_loop *loop, struct conn *conn);
 void conn_timer_set(struct net_loop *loop, struct conn *conn);

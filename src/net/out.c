@@ -252,10 +252,13 @@ void out_flush(struct net_loop *loop, struct conn *conn)
 		}
 		if (sent < (ssize_t)asked) { /* the socket is full: no need to hear it twice */
 			conn->blocked = true;
-			conn_interest(loop, conn);
+			if (conn_count(loop, conn))
+				conn_interest(loop, conn);
 			return;
 		}
 	}
+	if (conn->counted > 0)
+		conn_count(loop, conn); /* shrinks */
 	conn_interest(loop, conn);
 	if (conn->fd >= 0)
 		conn_output_done(loop, conn);

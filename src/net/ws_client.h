@@ -39,7 +39,7 @@ struct ws_client_message {
 	bool binary, closed;     /* closed: no message, the connection is over */
 	uint16_t code;           /* of their Close; 0: none came */
 	struct str reason;
-	uint8_t *data;           /* borrowed until the next receive; with a server's compression tag in front, if it has one */
+	uint8_t *data;           /* borrowed until the next receive; a server's compression tag is still in front */
 	size_t len;
 };
 /* WL_ERR_UNAVAILABLE: nothing came within timeout_ms (0: do not wait, UINT32_MAX: for ever). */

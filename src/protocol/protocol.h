@@ -48,8 +48,9 @@ void protocol_one_off_rows(struct buf *out, uint32_t request_id, uint32_t table_
 void protocol_transaction_update(struct buf *out, uint32_t set_count);
 /* ReducerResult Ok up to the query set count of its update. */
 void protocol_reducer_ok(struct buf *out, uint32_t request_id, int64_t micros, uint32_t set_count);
-void protocol_reducer_error(struct buf *out, uint32_t request_id, int64_t micros, struct str text);    /* Err(bytes) */
-void protocol_reducer_internal(struct buf *out, uint32_t request_id, int64_t micros, struct str text); /* InternalError */
+/* Err(bytes), InternalError(text) */
+void protocol_reducer_error(struct buf *out, uint32_t request_id, int64_t micros, struct str text);
+void protocol_reducer_internal(struct buf *out, uint32_t request_id, int64_t micros, struct str text);
 void protocol_procedure_returned(struct buf *out, uint32_t request_id, int64_t micros, int64_t duration_micros,
 	struct bytes value);
 void protocol_procedure_internal(struct buf *out, uint32_t request_id, int64_t micros, int64_t duration_micros,

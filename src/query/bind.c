@@ -134,7 +134,8 @@ static enum wl_err bind_projection(struct query *query, enum query_dialect diale
 	}
 	if (dialect == QUERY_DIALECT_SQL)
 		return WL_OK;
-	buf_put_cstr(error, "Column projections are not supported in subscriptions; Subscriptions must return a table type");
+	buf_put_cstr(error, "Column projections are not supported in subscriptions; Subscriptions must return a "
+		"table type");
 	return WL_ERR_INVALID;
 }
 

@@ -124,7 +124,8 @@ static bool quoted(struct lexer *lexer, char quote, struct str *out)
 		}
 		value[len++] = c;
 	}
-	return fail_at(lexer, from, quote == '"' ? "Expected close delimiter '\"' before EOF." : "Unterminated string literal");
+	return fail_at(lexer, from, quote == '"' ? "Expected close delimiter '\"' before EOF."
+		: "Unterminated string literal");
 }
 
 static bool name_start(char c)
@@ -252,5 +253,6 @@ bool lexer_is(const struct lexer *lexer, const char *text)
 bool lexer_is_keyword(const struct lexer *lexer, const char *keyword)
 {
 	const struct token *t = &lexer->token;
-	return t->kind == TOKEN_NAME && t->text.len == strlen(keyword) && strncasecmp(t->text.data, keyword, t->text.len) == 0;
+	return t->kind == TOKEN_NAME && t->text.len == strlen(keyword) &&
+		strncasecmp(t->text.data, keyword, t->text.len) == 0;
 }

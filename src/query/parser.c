@@ -518,8 +518,8 @@ static bool parse_limit(struct parser *p, struct statement *s, enum query_dialec
 
 static bool parse_select(struct parser *p, struct statement *s, enum query_dialect dialect)
 {
-	static const char *const clauses[] = { "GROUP", "HAVING", "ORDER", "OFFSET", "FETCH", "UNION", "EXCEPT", "INTERSECT",
-		"FOR", "WINDOW", "QUALIFY" };
+	static const char *const clauses[] = { "GROUP", "HAVING", "ORDER", "OFFSET", "FETCH", "UNION", "EXCEPT",
+		"INTERSECT", "FOR", "WINDOW", "QUALIFY" };
 	s->kind = QUERY_SELECT;
 	if (!next(p) || (keyword(p, "all") && !next(p)))
 		return false;

@@ -403,8 +403,8 @@ enum runtime_outcome runtime_call_procedure(struct runtime_instance *in, const s
 		struct buf *text = &in->scratch[0];
 		buf_clear(text);
 		buf_printf(text, "aborting dangling anonymous transaction in procedure %.*s", STR_FMT(call->name));
-		in->env->log(in->env->context, 0, (struct str){ 0 }, (struct str){ 0 }, UINT32_MAX, (struct str){ 0 },
-			buf_str(text), clock_wall_micros());
+		in->env->log(in->env->context, &(struct runtime_log){ .line = UINT32_MAX, .message = buf_str(text),
+			.micros = clock_wall_micros() });
 	}
 	end_call(in);
 	return outcome;

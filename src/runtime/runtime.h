@@ -50,15 +50,25 @@ enum wl_err runtime_compile(struct runtime *runtime, enum runtime_kind kind, str
 struct runtime_program *runtime_program_share(struct runtime_program *program);
 void runtime_program_release(struct runtime_program *program);
 
+enum { RUNTIME_LEVEL_PANIC = 101, RUNTIME_TRACE_MAX = 64 };
+struct runtime_log {
+	uint8_t level;
+	struct str target, filename; /* .data NULL: absent */
+	uint32_t line;               /* UINT32_MAX: absent */
+	struct str function;         /* the one last started, or empty */
+	struct str message;
+	int64_t micros;
+	const struct str *trace;     /* RUNTIME_LEVEL_PANIC: names of the functions on the guest's stack, innermost first */
+	uint32_t trace_count;
+};
+
 /* What the syscalls need of the database above: filled in by it, one per instance, outlives the instance. */
 struct runtime_env {
 	struct store *store;
 	struct identity database_identity;
 	void *context; /* given back to the callbacks */
-	/* A record of console_log or a timer; `function` is the function last started or empty. NULL .data = absent.
-	 * line UINT32_MAX = absent. */
-	void (*log)(void *context, uint8_t level, struct str target, struct str filename, uint32_t line,
-		struct str function, struct str message, int64_t micros);
+	/* A record of console_log or a timer; borrowed for the call. */
+	void (*log)(void *context, const struct runtime_log *record);
 	/* volatile_nonatomic_schedule_immediate; NULL = not served. */
 	void (*schedule_immediate)(void *context, struct str reducer, struct bytes args);
 	/* A row was inserted into or updated in a schedule table by the module. May be NULL. */

@@ -156,6 +156,8 @@ struct engine_ops {
 		const struct runtime_call *call, uint32_t source, uint32_t sink, int32_t *code);
 	/* Size of the guest's memory now; the base never moves. */
 	size_t (*memory_size)(struct runtime_instance *instance);
+	/* Names on the guest's stack, innermost first, their text in `scratch`; how many. */
+	uint32_t (*trace)(struct runtime_instance *instance, struct buf *scratch, struct str *names, uint32_t max);
 	void (*destroy)(struct runtime_instance *instance);
 };
 
@@ -183,7 +185,7 @@ struct runtime_instance {
 	uint32_t spare_count;
 	struct slab iterators, timers;
 	size_t iterator_bytes, timer_bytes;
-	struct buf text, scratch[3];         /* the result's text; texts of a log record made valid UTF-8 */
+	struct buf text, scratch[4];         /* the result's text; texts of a log record made valid UTF-8 */
 	struct runtime_program *program;
 	struct runtime_instance *ticker_previous, *ticker_next;
 	size_t trap_len;

@@ -62,8 +62,13 @@ void syscall_console_log(struct runtime_instance *in, const struct syscall_log *
 		|| !log_text(in, record->filename, record->filename_len, &in->scratch[1], &filename)
 		|| !log_text(in, record->message, record->message_len, &in->scratch[2], &message))
 		return;
-	in->env->log(in->env->context, (uint8_t)record->level, target, filename, record->line, function_name(in), message,
-		clock_wall_micros());
+	struct str trace[RUNTIME_TRACE_MAX];
+	struct runtime_log out = { .level = (uint8_t)record->level, .target = target, .filename = filename,
+		.line = record->line, .function = function_name(in), .message = message, .micros = clock_wall_micros(),
+		.trace = trace };
+	if (out.level == RUNTIME_LEVEL_PANIC)
+		out.trace_count = in->ops->trace(in, &in->scratch[3], trace, RUNTIME_TRACE_MAX);
+	in->env->log(in->env->context, &out);
 }
 
 int32_t syscall_timer_start(struct runtime_instance *in, uint32_t name, uint32_t len)
@@ -104,8 +109,8 @@ int32_t syscall_timer_end(struct runtime_instance *in, uint32_t handle)
 	buf_put_cstr(text, ": ");
 	text_put_debug_duration(text, now - timer->start_nanos);
 	if (!text->failed && in->env->log != NULL)
-		in->env->log(in->env->context, 2, (struct str){ 0 }, (struct str){ 0 }, UINT32_MAX, function_name(in),
-			buf_str(text), clock_wall_micros());
+		in->env->log(in->env->context, &(struct runtime_log){ .level = 2, .line = UINT32_MAX,
+			.function = function_name(in), .message = buf_str(text), .micros = clock_wall_micros() });
 	in->timer_bytes -= timer->len;
 	mem_free(timer);
 	return 0;

@@ -177,13 +177,13 @@ void heap_compact(struct store_table *t)
 	struct heap *heap = t->heap;
 	uint32_t moved = 0;
 	for (uint32_t i = 0; i < COMPACT_SEGMENTS_MAX && moved < COMPACT_BYTES_MAX; i++) {
-		if (heap->bytes < heap->live_bytes * 2 + HOLES_MIN)
+		if (heap->bytes < heap->live_bytes / 2 * 3 + HOLES_MIN)
 			return;
 		if (heap->compact_at >= heap->count)
 			heap->compact_at = 0;
 		uint32_t id = heap->compact_at++;
 		struct segment *s = &heap->segments[id];
-		if (s->data == NULL || id == heap->current || s->live > s->top / 2 || s->size > SEGMENT_BYTES)
+		if (s->data == NULL || id == heap->current || s->live > s->top / 3 * 2 || s->size > SEGMENT_BYTES)
 			continue;
 		moved += s->live;
 		if (!segment_empty(t, id))

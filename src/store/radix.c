@@ -5,10 +5,10 @@
  *
  * Invariants:
  * 1. A key is in its chunk if that exists, else in the tree; never in both.
- * 2. A chunk is made when a leaf that would have to split has at least
- *    CHUNK_KEYS_MIN keys of it, or when its lower neighbour is well filled:
- *    then it costs less than the leaves did. At most one chunk's keys move
- *    at a time; no index is ever copied as a whole.
+ * 2. A chunk is made when a leaf that would have to split is so dense that
+ *    the chunk can be expected to cost no more than leaves do, and its keys
+ *    are indeed that many; or when its lower neighbour is well filled. At most
+ *    one chunk's keys move at a time; no index is ever copied as a whole.
  * 3. The directory never has more than eight places per chunk (and 64).
  */
 #include "store/store_internal.h"
@@ -64,6 +64,17 @@ static bool directory_reach(struct radix *radix, uint64_t number)
 	return true;
 }
 
+/* Keys in the tree that belong to a chunk. */
+static uint32_t keys_in_tree(const struct store_index *ix, uint64_t number)
+{
+	uint32_t count = 0;
+	struct probe probe = key_probe(number << CHUNK_BITS);
+	for (struct tree_position at = tree_seek(ix, &probe); at.leaf != NULL; at = tree_next(at), count++)
+		if ((uint64_t)tree_key_at(ix, at) >> CHUNK_BITS != number)
+			break;
+	return count;
+}
+
 /* Makes the chunk of `key` and moves its keys out of the tree. False: not possible, nothing changed. */
 static bool chunk_make(struct store_index *ix, uint64_t key)
 {
@@ -102,13 +113,13 @@ static uint32_t chunk_count(const struct radix *radix, uint64_t number)
 	return at < radix->count ? radix->chunks[at].count : 0;
 }
 
-/* Keys of the leaf that belong to the chunk of `key`. */
-static uint32_t keys_of_chunk(const struct store_index *ix, const struct tree_node *leaf, uint64_t key)
+/* The leaf's keys lie close enough together for a chunk, whose keys are then counted. */
+static bool is_dense(const struct store_index *ix, const struct tree_node *leaf, uint64_t key)
 {
-	uint32_t count = 0;
-	for (uint32_t i = 0; i < leaf->count; i++)
-		count += (uint64_t)tree_node_key(ix, leaf, i) >> CHUNK_BITS == key >> CHUNK_BITS;
-	return count;
+	uint64_t first = (uint64_t)tree_node_key(ix, leaf, 0), last = (uint64_t)tree_node_key(ix, leaf, leaf->count - 1u);
+	if ((last - first) / (CHUNK_KEYS / CHUNK_KEYS_MIN) > leaf->count)
+		return false;
+	return keys_in_tree(ix, key >> CHUNK_BITS) >= CHUNK_KEYS_MIN;
 }
 
 enum store_status radix_insert(struct store_index *ix, const struct probe *probe, uint32_t row)
@@ -123,8 +134,7 @@ enum store_status radix_insert(struct store_index *ix, const struct probe *probe
 		enum store_status status = tree_insert(ix, probe, row, false, &full);
 		if (status != TREE_FULL)
 			return status;
-		uint32_t dense = full->count < CHUNK_KEYS_MIN ? full->count : CHUNK_KEYS_MIN;
-		if (keys_of_chunk(ix, full, key) < dense || !chunk_make(ix, key))
+		if (!is_dense(ix, full, key) || !chunk_make(ix, key))
 			return tree_insert(ix, probe, row, true, NULL);
 		slot = radix_slot(radix, key);
 	}
@@ -157,7 +167,7 @@ void radix_remove(struct store_index *ix, const struct probe *probe, uint32_t ro
 	uint32_t left = --radix->chunks[at].count;
 	if (left == 0)
 		chunk_free(radix, at);
-	else if (left < CHUNK_KEYS_MIN / 2)
+	else if (left < CHUNK_KEYS_THIN)
 		radix->sparse = true;
 }
 
@@ -194,11 +204,11 @@ void radix_thin(struct store_index *ix)
 	uint64_t keys = 0;
 	for (uint32_t c = 0; c < radix->count; c++)
 		keys += radix->chunks[c].count;
-	if (keys > (uint64_t)radix->used * (CHUNK_KEYS_MIN / 2))
+	if (keys > (uint64_t)radix->used * CHUNK_KEYS_THIN)
 		return;
 	for (uint32_t c = 0; c < radix->count; c++) {
 		struct chunk chunk = radix->chunks[c];
-		if (chunk.rows == NULL || chunk.count >= CHUNK_KEYS_MIN / 2)
+		if (chunk.rows == NULL || chunk.count >= CHUNK_KEYS_THIN)
 			continue;
 		uint32_t moved = 0;
 		for (uint32_t i = 0; i < CHUNK_KEYS && moved < chunk.count; i++) {

@@ -45,6 +45,8 @@ static enum wl_err replay_rows(struct store *store, struct store_table *t, const
 	ASSERT(!store->tx_active);
 	enum store_status status = STORE_OK;
 	enum wl_err err = WL_OK;
+	if (rows == NULL)
+		rows = (const uint8_t *)""; /* rows without columns */
 	table_begin_write(t);
 	while (count > 0 && status == STORE_OK) {
 		size_t size;

@@ -356,6 +356,8 @@ enum store_status row_delete(struct store_table *t, uint32_t row)
 
 /* ---- the public face ---- */
 
+static const uint8_t nothing[1]; /* bytes of a row without columns, whose pointer may be NULL */
+
 /* The schedule of datastore section 8: too far ahead is refused, though the row stays. */
 static enum store_status check_delay(struct store *store, struct store_table *t, uint32_t row)
 {
@@ -418,7 +420,7 @@ enum store_status store_insert(struct store *store, struct store_table *t, uint8
 	enum store_status status = row_check(store, t, data, *len, &size);
 	if (UNLIKELY(status != STORE_OK))
 		return status;
-	const uint8_t *filled = data;
+	const uint8_t *filled = size > 0 ? data : nothing;
 	uint64_t generated = 0;
 	if (t->def->sequence_count > 0 &&
 	    (status = fill_sequences(store, t, &filled, size, &generated)) != STORE_OK)
@@ -438,7 +440,7 @@ enum store_status store_update(struct store *store, struct store_table *t, struc
 	enum store_status status = row_check(store, t, data, *len, &size);
 	if (UNLIKELY(status != STORE_OK))
 		return status;
-	const uint8_t *filled = data;
+	const uint8_t *filled = size > 0 ? data : nothing;
 	uint64_t generated = 0;
 	if (t->def->sequence_count > 0 &&
 	    (status = fill_sequences(store, t, &filled, size, &generated)) != STORE_OK)

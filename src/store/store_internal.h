@@ -18,12 +18,12 @@ enum {
 	SEGMENT_BYTES = 16 << 10,   /* of a heap */
 	SEGMENT_BYTES_MIN = 512,
 	BLOCK_SHARED_MAX = 4 << 10, /* larger blocks get a segment of their own */
-	TREE_LEAF_BYTES = 2 << 10,
-	TREE_INNER_BYTES = 4 << 10,
+	TREE_ENTRIES_MAX = 60,      /* of a node: few enough cache lines to be fetched at once */
 	TREE_HEIGHT_MAX = 24,
 	CHUNK_BITS = 12,
 	CHUNK_KEYS = 1 << CHUNK_BITS,
-	CHUNK_KEYS_MIN = 200,       /* keys of one chunk that make it cheaper than tree leaves */
+	CHUNK_KEYS_MIN = 1365,      /* keys that make a chunk: 12 bytes each, as in the tree's leaves */
+	CHUNK_KEYS_THIN = 341,      /* keys below which it is given up */
 	SEQUENCE_BATCH = 4096,
 	TX_KEEP_BYTES = 4 << 10,    /* of a table's lists, kept for the next transaction */
 };

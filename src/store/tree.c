@@ -61,15 +61,6 @@ uint32_t *tree_node_rows(const struct store_index *ix, const struct tree_node *n
 	return node_rows(ix, node);
 }
 
-static inline uint32_t leaf_cap(const struct store_index *ix)
-{
-	return (TREE_LEAF_BYTES - NODE_HEADER) / (ix->width + 4u);
-}
-static inline uint32_t inner_cap(const struct store_index *ix)
-{
-	return (TREE_INNER_BYTES - NODE_HEADER - 8) / (ix->width + 12u);
-}
-
 static size_t node_size(const struct store_index *ix, uint32_t cap, bool inner)
 {
 	size_t keys = (size_t)cap * (ix->width + 4u);
@@ -116,7 +107,9 @@ void tree_free(struct tree *tree)
 		uint32_t n = to - from; \
 		while (n > 1) { \
 			uint32_t half = n / 2; \
-			from += load(keys + (size_t)(from + half - 1) * sizeof(type)) < key ? half : 0; \
+			/* No branch: which way it goes cannot be foreseen. */ \
+			uint32_t less = load(keys + (size_t)(from + half - 1) * sizeof(type)) < key; \
+			from += half & -less; \
 			n -= half; \
 		} \
 		return n == 1 && load(keys + (size_t)from * sizeof(type)) < key ? from + 1 : from; \
@@ -167,6 +160,14 @@ static uint32_t lower_bound(const struct store_index *ix, const struct tree_node
 	return low;
 }
 
+/* Cache misses one after the other would be most of a search: all lines of a node are fetched at once. */
+static inline void prefetch_node(const struct store_index *ix, const struct tree_node *n, bool inner)
+{
+	uint32_t bytes = (uint32_t)node_size(ix, TREE_ENTRIES_MAX, inner);
+	for (uint32_t at = 0; at < bytes; at += 64)
+		__builtin_prefetch((const uint8_t *)n + at);
+}
+
 static inline uint32_t child_index(const struct store_index *ix, const struct tree_node *n, const struct probe *probe)
 {
 	/* Entries equal to a separator are right of it. */
@@ -181,6 +182,7 @@ static void descend(const struct store_index *ix, const struct probe *probe, str
 		path->node[level] = n;
 		path->at[level] = at;
 		n = node_children(ix, n)[at];
+		prefetch_node(ix, n, level > 1);
 	}
 	path->node[0] = n;
 	path->at[0] = lower_bound(ix, n, 0, probe, probe->equal ? TIE_FIRST : probe->tie);
@@ -191,8 +193,10 @@ struct tree_position tree_seek(const struct store_index *ix, const struct probe 
 	struct tree_node *n = ix->tree.root;
 	if (n == NULL)
 		return (struct tree_position){ NULL, 0 };
-	for (uint32_t level = ix->tree.height - 1; level > 0; level--)
+	for (uint32_t level = ix->tree.height - 1; level > 0; level--) {
 		n = node_children(ix, n)[child_index(ix, n, probe)];
+		prefetch_node(ix, n, level > 1);
+	}
 	uint32_t at = lower_bound(ix, n, 0, probe, probe->equal ? TIE_FIRST : probe->tie);
 	return at < n->count ? (struct tree_position){ n, at } : (struct tree_position){ n->next, 0 };
 }
@@ -229,8 +233,10 @@ uint32_t tree_find(const struct store_index *ix, const struct probe *probe)
 	struct tree_node *n = ix->tree.root;
 	if (n == NULL)
 		return ROW_NONE;
-	for (uint32_t level = ix->tree.height - 1; level > 0; level--)
+	for (uint32_t level = ix->tree.height - 1; level > 0; level--) {
 		n = node_children(ix, n)[child_index(ix, n, probe)];
+		prefetch_node(ix, n, level > 1);
+	}
 	uint32_t at = lower_bound(ix, n, 0, probe, TIE_FIRST);
 	return is_at(ix, n, at, probe) ? node_rows(ix, n)[at] : ROW_NONE;
 }
@@ -321,7 +327,7 @@ static enum store_status insert_first(struct store_index *ix, u128 key, uint32_t
 static enum store_status grow_root_leaf(struct store_index *ix, struct path *path)
 {
 	struct tree_node *old = path->node[0];
-	uint32_t cap = (uint32_t)size_min(old->cap * 2u, leaf_cap(ix));
+	uint32_t cap = (uint32_t)size_min(old->cap * 2u, TREE_ENTRIES_MAX);
 	struct tree_node *leaf = node_new(ix, cap, false);
 	if (leaf == NULL)
 		return STORE_MEMORY;
@@ -342,7 +348,7 @@ static enum store_status insert_splitting(struct store_index *ix, struct path *p
 		return STORE_LIMIT;
 	struct tree_node *fresh[TREE_HEIGHT_MAX + 1];
 	for (uint32_t i = 0; i < needed + new_root; i++) {
-		fresh[i] = node_new(ix, i == 0 ? leaf_cap(ix) : inner_cap(ix), i > 0);
+		fresh[i] = node_new(ix, TREE_ENTRIES_MAX, i > 0);
 		if (fresh[i] == NULL) {
 			while (i-- > 0)
 				node_free(ix, fresh[i], i > 0);
@@ -380,7 +386,7 @@ enum store_status tree_insert(struct store_index *ix, const struct probe *probe,
 	descend(ix, probe, &path);
 	struct tree_node *leaf = path.node[0];
 	if (leaf->count == leaf->cap) {
-		if (leaf->cap < leaf_cap(ix)) {
+		if (leaf->cap < TREE_ENTRIES_MAX) {
 			enum store_status status = grow_root_leaf(ix, &path);
 			if (status != STORE_OK)
 				return status;
@@ -420,16 +426,57 @@ static void take_entry(const struct store_index *ix, struct tree_node *n, uint32
 	n->count--;
 }
 
+static void unlink_leaf(struct tree_node *leaf)
+{
+	if (leaf->prev != NULL)
+		leaf->prev->next = leaf->next;
+	if (leaf->next != NULL)
+		leaf->next->prev = leaf->prev;
+}
+
+static void take_child(struct store_index *ix, struct path *path, uint32_t level);
+
+/* The right one of two children of path->node[level + 1] moves into its left neighbour, if they leave room. */
+static bool merge_pair(struct store_index *ix, struct path *path, uint32_t level, uint32_t right_at)
+{
+	struct tree_node *parent = path->node[level + 1];
+	struct tree_node *left = node_children(ix, parent)[right_at - 1], *right = node_children(ix, parent)[right_at];
+	if (left->count + right->count > TREE_ENTRIES_MAX * 3 / 4)
+		return false;
+	if (level > 0) {
+		key_set(ix, right, 0, key_at(ix, parent, right_at));
+		node_rows(ix, right)[0] = node_rows(ix, parent)[right_at];
+	} else {
+		unlink_leaf(right);
+	}
+	move_entries(ix, right, 0, left, level > 0);
+	path->at[level + 1] = right_at;
+	take_child(ix, path, level + 1);
+	node_free(ix, right, level > 0);
+	return true;
+}
+
+/* A node that became small joins a neighbour below the same parent. */
+static void merge_node(struct store_index *ix, struct path *path, uint32_t level)
+{
+	uint32_t at = path->at[level + 1];
+	if (at + 1u < path->node[level + 1]->count && merge_pair(ix, path, level, at + 1))
+		return;
+	if (at > 0)
+		merge_pair(ix, path, level, at);
+}
+
 /* The child at path->at[level] of path->node[level] is gone. */
 static void take_child(struct store_index *ix, struct path *path, uint32_t level)
 {
 	struct tree_node *n = path->node[level];
 	uint32_t at = path->at[level];
+	bool is_root = level + 1 == ix->tree.height;
 	if (n->count == 1) {
-		if (level + 1 < ix->tree.height)
-			take_child(ix, path, level + 1);
-		else
+		if (is_root)
 			ix->tree.root = NULL, ix->tree.height = 0;
+		else
+			take_child(ix, path, level + 1);
 		node_free(ix, n, true);
 		return;
 	}
@@ -438,20 +485,14 @@ static void take_child(struct store_index *ix, struct path *path, uint32_t level
 	take_entry(ix, n, at);
 	if (at == 0)
 		fix_first(ix, path, level, key_at(ix, n, 0), node_rows(ix, n)[0]);
-	while (ix->tree.height > 1 && ix->tree.root->count == 1) {
+	if (!is_root && n->count < TREE_ENTRIES_MAX / 4)
+		merge_node(ix, path, level);
+	while (is_root && ix->tree.height > 1 && ix->tree.root->count == 1) {
 		struct tree_node *root = ix->tree.root;
 		ix->tree.root = node_children(ix, root)[0];
 		ix->tree.height--;
 		node_free(ix, root, true);
 	}
-}
-
-static void unlink_leaf(struct tree_node *leaf)
-{
-	if (leaf->prev != NULL)
-		leaf->prev->next = leaf->next;
-	if (leaf->next != NULL)
-		leaf->next->prev = leaf->prev;
 }
 
 static void drop_leaf(struct store_index *ix, struct path *path)
@@ -463,28 +504,6 @@ static void drop_leaf(struct store_index *ix, struct path *path)
 	else
 		ix->tree.root = NULL, ix->tree.height = 0;
 	node_free(ix, leaf, false);
-}
-
-/* A leaf that became small joins a neighbour below the same parent, if together they leave room. */
-static void merge_leaf(struct store_index *ix, struct path *path)
-{
-	struct tree_node *leaf = path->node[0], *parent = path->node[1];
-	uint32_t at = path->at[1];
-	struct tree_node *left = leaf, *right;
-	if (at + 1u < parent->count) {
-		right = node_children(ix, parent)[at + 1];
-		path->at[1] = at + 1;
-	} else if (at > 0) {
-		left = node_children(ix, parent)[at - 1];
-		right = leaf;
-	} else {
-		return;
-	}
-	if (left->count + right->count > leaf_cap(ix) * 3 / 4)
-		return;
-	move_entries(ix, right, 0, left, false);
-	path->node[0] = right;
-	drop_leaf(ix, path);
 }
 
 bool tree_remove(struct store_index *ix, const struct probe *probe, uint32_t row)
@@ -504,8 +523,8 @@ bool tree_remove(struct store_index *ix, const struct probe *probe, uint32_t row
 	take_entry(ix, leaf, at);
 	if (at == 0 && !ix->exact)
 		fix_first(ix, &path, 0, key_at(ix, leaf, 0), node_rows(ix, leaf)[0]);
-	if (ix->tree.height > 1 && leaf->count < leaf_cap(ix) / 4)
-		merge_leaf(ix, &path);
+	if (ix->tree.height > 1 && leaf->count < TREE_ENTRIES_MAX / 4)
+		merge_node(ix, &path, 0);
 	return true;
 }
 

@@ -47,20 +47,27 @@ def output(*command, **options):
 
 def build():
     subprocess.run(["make", "--no-print-directory", "FLAVOR=dev", "build/dev/worldline", "build/dev/bench/load",
-                    "build/dev/bench/inproc", "build/dev/budget/transaction_test"], cwd=ROOT, check=True)
+                    "build/dev/bench/inproc", "build/dev/budget/transaction_test", "build/dev/budget/load_test"],
+                   cwd=ROOT, check=True)
     subprocess.run(["tests/modules/build.sh", "transfer"], cwd=ROOT, check=True)
 
 
-def allocations():
+def checked(name, what):
+    """One program on the Check framework."""
     global passed, failed
-    text = output(BUILD / "budget" / "transaction_test", cwd=ROOT)
+    text = output(BUILD / "budget" / name, cwd=ROOT)
     found = re.search(r"Checks: (\d+), Failures: (\d+), Errors: (\d+)", text)
     bad = int(found.group(2)) + int(found.group(3)) if found else 1
     good = int(found.group(1)) - bad if found else 0
     passed, failed = passed + good, failed + bad
-    print(f"  {'FAIL' if bad else 'ok  '} allocations and delivered bytes: {good} passed, {bad} failed")
+    print(f"  {'FAIL' if bad else 'ok  '} {what}: {good} passed, {bad} failed")
     if bad:
         print(text)
+
+
+def allocations():
+    checked("load_test", "the load generator itself")
+    checked("transaction_test", "allocations and delivered bytes")
 
 
 def instructions_of(toggle, *arguments):

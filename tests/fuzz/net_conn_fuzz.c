@@ -186,7 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	play_round(loop, handle, -1);
 	ASSERT(loop->open_count == 0 && loop->reap == NULL && loop->dirty == NULL && loop->again == NULL);
 	ASSERT(upgraded == closed);
-	ASSERT(atomic_load(&net->connection_count) == 0);
+	ASSERT(atomic_load(&net->connection_count) == 0 && atomic_load(&net->memory) == 0);
 	net_ring_destroy(ring);
 	return 0;
 }

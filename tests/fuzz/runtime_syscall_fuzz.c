@@ -112,17 +112,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-static void log_nothing(void *context, uint8_t level, struct str target, struct str filename, uint32_t line,
-	struct str function, struct str message, int64_t micros)
+static void log_nothing(void *context, const struct runtime_log *record)
 {
 	(void)context;
-	(void)level;
-	(void)line;
-	(void)micros;
-	ASSERT(utf8_valid((const uint8_t *)target.data, target.len));
-	ASSERT(utf8_valid((const uint8_t *)filename.data, filename.len));
-	ASSERT(utf8_valid((const uint8_t *)function.data, function.len));
-	ASSERT(utf8_valid((const uint8_t *)message.data, message.len));
+	ASSERT(utf8_valid((const uint8_t *)record->target.data, record->target.len));
+	ASSERT(utf8_valid((const uint8_t *)record->filename.data, record->filename.len));
+	ASSERT(utf8_valid((const uint8_t *)record->function.data, record->function.len));
+	ASSERT(utf8_valid((const uint8_t *)record->message.data, record->message.len));
 }
 
 /* ---- one input ---- */

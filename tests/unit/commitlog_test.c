@@ -676,8 +676,8 @@ END_TEST
 
 /* ---- failing storage ---- */
 
-/* Goal: no space for the next segment makes the log read-only before anything that was promised is at risk; it resumes by
- * itself and has lost nothing. */
+/* Goal: no space for the next segment makes the log read-only before anything that was promised is at risk; it
+ * resumes by itself and has lost nothing. */
 static uint64_t fake_now;
 static uint64_t fake_mono(void *context) { (void)context; return fake_now; }
 static void real_random(void *context, void *out, size_t len)
@@ -928,8 +928,8 @@ START_TEST(put_is_atomic)
 			ck_assert_int_eq(storage_get(storage, "a/f", &out, NULL), WL_OK);
 			bool is_old = out.len == sizeof(old) && memcmp(out.data, old, out.len) == 0;
 			bool is_new = out.len == sizeof(new) && memcmp(out.data, new, out.len) == 0;
-			ck_assert_msg(is_new || (is_old && !done), "n %d seed %d: old %d new %d done %d len %zu", (int)n, (int)seed, is_old,
-				is_new, done, out.len);
+			ck_assert_msg(is_new || (is_old && !done), "n %d seed %d: old %d new %d done %d len %zu", (int)n,
+				(int)seed, is_old, is_new, done, out.len);
 			buf_deinit(&out);
 			storage_faulty_destroy(disk);
 		}

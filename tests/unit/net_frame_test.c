@@ -29,7 +29,8 @@ struct seen {
 
 static void note(struct seen *seen, const struct ws_frame *frame)
 {
-	static const char names[] = { [WS_TEXT] = 't', [WS_BINARY] = 'b', [WS_CLOSE] = 'c', [WS_PING] = 'p', [WS_PONG] = 'q' };
+	static const char names[] = { [WS_TEXT] = 't', [WS_BINARY] = 'b', [WS_CLOSE] = 'c', [WS_PING] = 'p',
+		[WS_PONG] = 'q' };
 	buf_put_u8(&seen->text, (uint8_t)names[frame->opcode]);
 	buf_put_u8(&seen->text, ':');
 	buf_put(&seen->text, frame->data, frame->len);
@@ -343,7 +344,8 @@ START_TEST(framing_facts)
 	ck_assert(facts_of("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n", &f) && f.framing == HTTP_CHUNKED);
 	ck_assert(!facts_of("POST / HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", &f));
 	ck_assert(!facts_of("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", &f));
-	ck_assert(facts_of("POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n", &f) && f.expects_continue);
+	ck_assert(facts_of("POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n", &f)
+		&& f.expects_continue);
 	ck_assert(http_has_token(STR("keep-alive, Upgrade"), "upgrade") && !http_has_token(STR("upgraded"), "upgrade"));
 }
 END_TEST

@@ -57,8 +57,8 @@ START_TEST(http_odd_requests)
 		{ "POST /a HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", "HTTP/1.1 400", true, "\r\n\r\n" },
 		{ "POST /a HTTP/1.1\r\nContent-Length: -3\r\n\r\n", "HTTP/1.1 400", true, "\r\n\r\n" },
 		{ "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.1 200", false, "POST /a abc" },
-		{ "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", "HTTP/1.1 200", false,
-			"POST /a abcde" },
+		{ "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+			"HTTP/1.1 200", false, "POST /a abcde" },
 		{ "HEAD /a HTTP/1.1\r\n\r\n", "HTTP/1.1 200", false, "content-length: 8\r\n\r\n" },
 		{ "GET /status/204 HTTP/1.1\r\n\r\n", "HTTP/1.1 204 No Content", false, "text/plain\r\n\r\n" },
 		{ "GET /status/530 HTTP/1.1\r\n\r\n", "HTTP/1.1 530 ", false, "\r\n\r\nbody" },
@@ -86,7 +86,8 @@ START_TEST(http_pipelined)
 		"GET /c HTTP/1.1\r\nConnection: close\r\n\r\nGET /never HTTP/1.1\r\n\r\n", &out, &closed);
 	ck_assert(closed);
 	ck_assert_uint_eq(count_of(text, "HTTP/1.1 200 OK"), 3);
-	ck_assert(strstr(text, "later") < strstr(text, "POST /b hi") && strstr(text, "POST /b hi") < strstr(text, "GET /c "));
+	ck_assert(strstr(text, "later") < strstr(text, "POST /b hi")
+		&& strstr(text, "POST /b hi") < strstr(text, "GET /c "));
 	ck_assert_ptr_null(strstr(text, "never"));
 	buf_deinit(&out);
 	int fd = dial(&app);
@@ -102,7 +103,8 @@ END_TEST
 /* Goal: a request in single bytes is a request. */
 START_TEST(http_byte_by_byte)
 {
-	static const char text[] = "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+	static const char text[] = "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"5\r\nhello\r\n0\r\n\r\n";
 	int fd = dial(&app), on = 1;
 	setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof(on));
 	for (size_t i = 0; i < sizeof(text) - 1; i++) {

@@ -59,6 +59,7 @@ START_TEST(many_connections)
 	for (int i = 0; i < 500 && atomic_load(&app.closed) < COUNT; i++)
 		nap(10);
 	ck_assert_uint_eq(atomic_load(&app.closed), COUNT);
+	ck_assert_uint_eq(atomic_load(&app.net->memory), 0);
 	app_stop(&app);
 }
 END_TEST

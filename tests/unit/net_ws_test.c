@@ -78,7 +78,8 @@ START_TEST(ws_handshake_refused)
 	static const struct { const char *send, *status, *body; } cases[] = {
 		{ "POST /ws HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 405", "Request method must be `GET`" },
 		{ "GET /ws HTTP/1.1\r\n\r\n", "HTTP/1.1 426 Upgrade Required", "requires use of the websocket protocol" },
-		{ "GET /ws HTTP/1.1\r\nConnection: close\r\nUpgrade: websocket\r\n\r\n", "HTTP/1.1 426", "connection: close\r\n" },
+		{ "GET /ws HTTP/1.1\r\nConnection: close\r\nUpgrade: websocket\r\n\r\n", "HTTP/1.1 426",
+			"connection: close\r\n" },
 		{ "GET /ws HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", "HTTP/1.1 426", "upgrade: websocket\r\n" },
 		{ "GET /ws HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13, 8\r\n\r\n",
 			"HTTP/1.1 400", "did not include '13'" },
@@ -96,7 +97,8 @@ START_TEST(ws_handshake_refused)
 }
 END_TEST
 
-/* Goal: messages come back, in order, many in flight; early bytes behind the handshake count; extra headers are there. */
+/* Goal: messages come back, in order, many in flight; early bytes behind the handshake count; extra headers are
+ * there. */
 START_TEST(ws_echo)
 {
 	struct ws_client *client = ws_dial(&app, "/ws?greet");
@@ -128,8 +130,8 @@ END_TEST
 /* Goal: sizes around the frame heads' forms, the loop's buffers and the limits arrive whole, both ways. */
 START_TEST(ws_sizes)
 {
-	static const size_t sizes[] = { 0, 1, 123, 124, 125, 126, 127, 2000, 4095, 4096, 4097, 16384, 65533, 65534, 65535, 65536,
-		131072, 1 << 20, 20 << 20 };
+	static const size_t sizes[] = { 0, 1, 123, 124, 125, 126, 127, 2000, 4095, 4096, 4097, 16384, 65533, 65534,
+		65535, 65536, 131072, 1 << 20, 20 << 20 };
 	struct ws_client *client = ws_dial(&app, "/ws");
 	uint8_t *bytes = mem_or_abort(mem_alloc((20 << 20) + 1));
 	for (size_t i = 0; i < (20 << 20) + 1; i++)
@@ -157,7 +159,7 @@ START_TEST(ws_frames_raw)
 	ck_assert_str_eq(RAW(fd, "\x80\x81\0\0\0\0" "2", &closed), "8203003132");
 	ck_assert_str_eq(RAW(fd, "\x8a\x82\0\0\0\0zz", &closed), "");
 	ck_assert(!closed);
-	ck_assert_str_eq(RAW(fd, "\x82\xff\0\0\0\0\2\0\0\1\0\0\0\0", &closed), ""); /* 32 MiB + 1: silent until more comes */
+	ck_assert_str_eq(RAW(fd, "\x82\xff\0\0\0\0\2\0\0\1\0\0\0\0", &closed), ""); /* 32 MiB + 1: silent until more */
 	ck_assert(!closed);
 	ck_assert_str_eq(RAW(fd, "x", &closed), "");
 	ck_assert(closed);
@@ -185,7 +187,8 @@ START_TEST(ws_frames_raw)
 }
 END_TEST
 
-/* Goal: our Close comes after what is queued, is answered by theirs; a drop has none; closed is called once for each. */
+/* Goal: our Close comes after what is queued, is answered by theirs; a drop has none; closed is called once for
+ * each. */
 START_TEST(ws_close_and_drop)
 {
 	uint16_t code;
@@ -273,7 +276,8 @@ END_TEST
 /* Goal: who does not read is cut off once it lags too far; the others get everything; memory comes back. */
 START_TEST(ring_laggard_cut_off)
 {
-	struct ws_client *fast = ws_dial(&app, "/ws?follow"), *slow = ws_dial(&app, "/ws?follow"), *source = ws_dial(&app, "/ws");
+	struct ws_client *fast = ws_dial(&app, "/ws?follow"), *slow = ws_dial(&app, "/ws?follow");
+	struct ws_client *source = ws_dial(&app, "/ws");
 	enum { PIECE = 200000, COUNT = 400 };
 	uint8_t *bytes = mem_or_abort(mem_alloc(PIECE));
 	memset(bytes, 'A', PIECE);
@@ -328,6 +332,35 @@ START_TEST(ring_slow_reader)
 }
 END_TEST
 
+/* Goal: what a follower costs: one send a round, however many messages the round had (the loop counts). */
+START_TEST(ring_calls)
+{
+	enum { FOLLOWERS = 50, MESSAGES = 40 };
+	struct ws_client *followers[FOLLOWERS], *source = ws_dial(&app, "/ws");
+	for (int i = 0; i < FOLLOWERS; i++)
+		followers[i] = ws_dial(&app, "/ws?follow");
+	for (int i = 0; i < FOLLOWERS; i++) { /* the first pings are answered before it counts */
+		ws_say(followers[i], "Eready");
+		hears(followers[i], "ready");
+	}
+	nap(50);
+	const struct net_loop *loop = net_loop_at(app.net, 0);
+	uint64_t before = atomic_load(&loop->syscalls);
+	for (int i = 0; i < MESSAGES; i++)
+		ck_assert(ws_client_queue(source, true, "Ato all", 7));
+	ck_assert_int_eq(ws_client_flush(source, NULL), WL_OK);
+	for (int i = 0; i < FOLLOWERS; i++) {
+		for (int k = 0; k < MESSAGES; k++)
+			hears(followers[i], "to all");
+	}
+	nap(20);
+	ck_assert_uint_le(atomic_load(&loop->syscalls) - before, FOLLOWERS + 6);
+	for (int i = 0; i < FOLLOWERS; i++)
+		ws_client_destroy(followers[i]);
+	ws_client_destroy(source);
+}
+END_TEST
+
 /* Goal: own output is bounded: a client that asks for much and reads nothing is cut off. */
 START_TEST(ws_output_bounded)
 {
@@ -348,10 +381,12 @@ static void unpack(const struct ws_client_message *message, uint8_t tag, uint8_t
 		memcpy(out, message->data + 1, len);
 	} else if (tag == NET_COMPRESS_BROTLI) {
 		size_t got = len;
-		ck_assert_int_eq(BrotliDecoderDecompress(message->len - 1, message->data + 1, &got, out), BROTLI_DECODER_RESULT_SUCCESS);
+		ck_assert_int_eq(BrotliDecoderDecompress(message->len - 1, message->data + 1, &got, out),
+			BROTLI_DECODER_RESULT_SUCCESS);
 		ck_assert_uint_eq(got, len);
 	} else {
-		z_stream z = { .next_in = message->data + 1, .avail_in = (uInt)(message->len - 1), .next_out = out, .avail_out = (uInt)len };
+		z_stream z = { .next_in = message->data + 1, .avail_in = (uInt)(message->len - 1), .next_out = out,
+			.avail_out = (uInt)len };
 		ck_assert_int_eq(inflateInit2(&z, 31), Z_OK);
 		ck_assert_int_eq(inflate(&z, Z_FINISH), Z_STREAM_END);
 		ck_assert_uint_eq(z.avail_out, 0);
@@ -468,10 +503,12 @@ END_TEST
 START_TEST(ws_keep_alive)
 {
 	struct app own = { 0 };
-	app_start(&own, 1, (struct net_ws_options){ .ping_interval_ms = 100, .idle_timeout_ms = 700, .close_timeout_ms = 100 });
+	app_start(&own, 1, (struct net_ws_options){ .ping_interval_ms = 100, .idle_timeout_ms = 700,
+		.close_timeout_ms = 100 });
 	struct ws_client *answers = ws_dial(&own, "/ws"), *silent = ws_dial(&own, "/ws");
 	struct ws_client_message message;
-	ck_assert_int_eq(ws_client_receive(answers, 1500, &message, NULL), WL_ERR_UNAVAILABLE); /* answers pings meanwhile */
+	/* Answers pings meanwhile. */
+	ck_assert_int_eq(ws_client_receive(answers, 1500, &message, NULL), WL_ERR_UNAVAILABLE);
 	ck_assert_uint_eq(atomic_load(&own.closed), 1);
 	ck_assert_int_eq(ws_client_receive(silent, 1000, &message, NULL), WL_OK);
 	ck_assert(message.closed && message.code == 0);
@@ -499,6 +536,7 @@ int main(void)
 	tcase_add_test(group, ws_compression);
 	tcase_add_test(group, ws_out_of_memory);
 	tcase_add_test(group, ring_order);
+	tcase_add_test(group, ring_calls);
 	tcase_add_test(group, ring_laggard_cut_off);
 	tcase_add_test(group, ring_slow_reader);
 	tcase_add_test(group, lend_taken_and_kept);

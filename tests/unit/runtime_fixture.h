@@ -80,20 +80,20 @@ static inline void put_optional(struct buf *out, struct str s)
 	buf_put_u8(out, '|');
 }
 
-static inline void fixture_log(void *context, uint8_t level, struct str target, struct str filename, uint32_t line,
-	struct str function, struct str message, int64_t micros)
+static inline void fixture_log(void *context, const struct runtime_log *record)
 {
 	struct fixture *f = context;
-	ck_assert_int_gt(micros, 0);
-	buf_printf(&f->log, "%u|", level);
-	put_optional(&f->log, target);
-	put_optional(&f->log, filename);
-	if (line == UINT32_MAX)
+	ck_assert_int_gt(record->micros, 0);
+	ck_assert_int_eq(record->trace_count > 0, record->level == RUNTIME_LEVEL_PANIC);
+	buf_printf(&f->log, "%u|", record->level);
+	put_optional(&f->log, record->target);
+	put_optional(&f->log, record->filename);
+	if (record->line == UINT32_MAX)
 		buf_put_cstr(&f->log, "-|");
 	else
-		buf_printf(&f->log, "%u|", line);
-	put_optional(&f->log, function);
-	buf_put_str(&f->log, message);
+		buf_printf(&f->log, "%u|", record->line);
+	put_optional(&f->log, record->function);
+	buf_put_str(&f->log, record->message);
 	buf_put_u8(&f->log, '\n');
 }
 

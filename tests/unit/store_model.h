@@ -55,7 +55,8 @@ static inline void rows_add(struct model_rows *r, const uint8_t *data, uint32_t 
 		r->rows = mem_or_abort(mem_realloc(r->rows, r->cap * sizeof(*r->rows)));
 	}
 	uint8_t *copy = mem_or_abort(mem_alloc(len));
-	memcpy(copy, data, len);
+	if (len > 0)
+		memcpy(copy, data, len);
 	r->rows[r->count++] = (struct model_row){ copy, len };
 }
 static inline void rows_take(struct model_rows *r, uint32_t at)
@@ -83,7 +84,7 @@ static inline void rows_copy(struct model_rows *to, const struct model_rows *fro
 static inline uint32_t rows_find(const struct model_rows *r, const uint8_t *data, uint32_t len)
 {
 	for (uint32_t i = 0; i < r->count; i++)
-		if (r->rows[i].len == len && memcmp(r->rows[i].data, data, len) == 0)
+		if (r->rows[i].len == len && (len == 0 || memcmp(r->rows[i].data, data, len) == 0))
 			return i;
 	return UINT32_MAX;
 }
@@ -377,7 +378,7 @@ static inline void model_insert(struct model *m, struct source *src)
 		bool conflict = !exists && model_conflicts(m, row.data, UINT32_MAX);
 		ASSERT(status == (conflict ? STORE_UNIQUE_VIOLATION : STORE_OK));
 		if (status == STORE_OK) {
-			ASSERT(len == 0 && stored.len == row.len && memcmp(stored.data, row.data, row.len) == 0);
+			ASSERT(len == 0 && stored.len == row.len && (row.len == 0 || memcmp(stored.data, row.data, row.len) == 0));
 			if (!exists)
 				rows_add(&m->visible, row.data, (uint32_t)row.len);
 		} else {
@@ -602,6 +603,14 @@ static const struct shape shapes[] = {
 	{ "id:u s:s", "!0 1", 0, true, 30 },
 	{ "n:u", "", -1, true, 30 },
 	{ "d:f x:b", "!0 1", 0, true, 30 },
+	{ "", "", -1, false, 2 },
+	{ "n:u", "!0", 0, false, 30000 },
+	{ "c0:K c1:K c2:K c3:K c4:K c5:K c6:K c7:K c8:K c9:K", "!0 1", 0, false, 200 },
+	{ "c0:K c1:K c2:K c3:K c4:K c5:K c6:K c7:K c8:K c9:K c10:K c11:K c12:K c13:K c14:K c15:K "
+		"c16:K c17:K c18:K c19:K c20:K c21:K c22:K c23:K c24:K c25:K c26:K c27:K c28:K c29:K "
+		"c30:K c31:K c32:K c33:K c34:K c35:K c36:K c37:K c38:K c39:K c40:K c41:K c42:K c43:K "
+		"c44:K c45:K c46:K c47:K c48:K c49:K c50:K c51:K c52:K c53:K c54:K c55:K c56:K c57:K "
+		"c58:K c59:K", "!0", -1, false, 100 },
 };
 static inline struct model model_of_shape(const struct shape *shape)
 {

@@ -6,7 +6,14 @@
 #include "base/mem.h"
 #include "store/store.h"
 
+#ifdef UTIL_WITHOUT_CHECK /* fuzz targets */
+#define ck_assert_int_eq(a, b) ASSERT((a) == (b))
+#define ck_assert_ptr_nonnull(p) ASSERT((p) != NULL)
+#define ck_assert(x) ASSERT(x)
+#define ck_abort_msg(...) ASSERT(!"unexpected")
+#else
 #include <check.h>
+#endif
 #include <stdio.h>
 
 enum { UTIL_MAX = 16 };

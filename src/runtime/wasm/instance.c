@@ -10,7 +10,10 @@
  */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "native.h"
 #include "runtime/wasm/wasm.h"
+
+enum { TRACE_NAME_BYTES_MAX = 4096 };
 
 static struct wasm_instance *wasm_of(struct runtime_instance *in)
 {
@@ -106,7 +109,39 @@ static void destroy(struct runtime_instance *in)
 	mem_free(instance);
 }
 
-static const struct engine_ops ops = { .call = call, .memory_size = memory_size, .destroy = destroy };
+struct trace {
+	struct buf *text;
+	size_t ends[RUNTIME_TRACE_MAX];
+	uint32_t count, max;
+};
+
+static void trace_frame(void *context, const char *name, size_t len)
+{
+	struct trace *trace = context;
+	if (trace->count == trace->max)
+		return;
+	size_t room = 4 * len + 16; /* what native_demangle may need */
+	if (len > TRACE_NAME_BYTES_MAX || !buf_reserve(trace->text, room))
+		return;
+	size_t n = native_demangle(name, len, (char *)trace->text->data + trace->text->len, room);
+	trace->text->len += size_min(n, room);
+	trace->ends[trace->count++] = trace->text->len;
+}
+
+static uint32_t guest_trace(struct runtime_instance *base, struct buf *scratch, struct str *names, uint32_t max)
+{
+	struct wasm_instance *in = (struct wasm_instance *)base;
+	struct trace trace = { .text = scratch, .max = max < RUNTIME_TRACE_MAX ? max : RUNTIME_TRACE_MAX };
+	buf_clear(scratch);
+	native_wasm_backtrace(in->context, trace_frame, &trace);
+	for (uint32_t i = 0; i < trace.count; i++) {
+		size_t from = i == 0 ? 0 : trace.ends[i - 1];
+		names[i] = (struct str){ (const char *)scratch->data + from, trace.ends[i] - from };
+	}
+	return trace.count;
+}
+
+static const struct engine_ops ops = { .trace = guest_trace, .call = call, .memory_size = memory_size, .destroy = destroy };
 
 /* ---- creation ---- */
 
