@@ -231,12 +231,20 @@ static void release_waiting(struct loop_db *db)
 	}
 }
 
+/* A log that has failed is noticed by the executor, which closes the clients: see that it runs. */
+static void run_if_failed(struct loop_db *db)
+{
+	if (database_failed(db->database) && !db->lent)
+		make_runnable(db);
+}
+
 static void task_durable(struct net_loop *loop, struct net_task *task)
 {
 	(void)loop;
 	struct loop_db *db = (struct loop_db *)(void *)((uint8_t *)task - offsetof(struct loop_db, durable_task));
 	db->awaiting = false;
 	release_waiting(db);
+	run_if_failed(db);
 }
 
 void delivery_durable(void *context, struct database *database, uint32_t loop)
@@ -396,6 +404,7 @@ void delivery_tick(struct api_loop *loop)
 	while (*link != NULL) {
 		struct loop_db *db = *link;
 		if (!may_go(db)) {
+			run_if_failed(db);
 			link = &db->next;
 			continue;
 		}
