@@ -25,7 +25,7 @@ static struct fake {
 	void *slot;
 	int shares;
 	uint64_t durable;
-	bool closed, wanted, more, lose_loop;
+	bool closed, failed, wanted, more, lose_loop;
 	uint32_t runs, posts;
 } fake;
 #define DB ((struct database *)(void *)&fake)
@@ -44,6 +44,7 @@ static bool fake_cancel(struct database *db, uint32_t loop)
 	return was;
 }
 static bool fake_closed(const struct database *db) { (void)db; return fake.closed; }
+static bool fake_failed(const struct database *db) { (void)db; return fake.failed; }
 static struct database_inbox *fake_open(struct database *db, uint32_t loop)
 {
 	(void)db;
@@ -121,6 +122,7 @@ static void fake_sweep(struct api *api) { (void)api; }
 #define database_await_durable fake_await
 #define database_await_cancel fake_cancel
 #define database_closed fake_closed
+#define database_failed fake_failed
 #define database_inbox_open fake_open
 #define database_inbox_post fake_post
 #define database_run_pending fake_run
@@ -326,6 +328,21 @@ START_TEST(mail_is_posted_and_run_once_a_round)
 }
 END_TEST
 
+START_TEST(a_database_whose_log_failed_is_run)
+{
+	begin(0);
+	fake.failed = true;
+	delivery_tick(&api.loops[0]);
+	ck_assert(!delivery_round(&api.loops[0]));
+	ck_assert_uint_eq(fake.runs, 1);
+	delivery_durable(&api, DB, 0);
+	run_tasks();
+	ck_assert(!delivery_round(&api.loops[0]));
+	ck_assert_uint_eq(fake.runs, 2);
+	end(1);
+}
+END_TEST
+
 START_TEST(a_lost_loop_is_left_alone_until_told)
 {
 	begin(0);
@@ -397,6 +414,7 @@ int main(void)
 	tcase_add_test(tcase, an_advance_between_looking_and_asking_is_not_missed);
 	tcase_add_test(tcase, entries_of_every_kind);
 	tcase_add_test(tcase, mail_is_posted_and_run_once_a_round);
+	tcase_add_test(tcase, a_database_whose_log_failed_is_run);
 	tcase_add_test(tcase, a_lost_loop_is_left_alone_until_told);
 	tcase_add_test(tcase, a_closed_database_goes_when_nothing_is_under_way);
 	tcase_add_test(tcase, after_the_end_blocks_are_given_back);

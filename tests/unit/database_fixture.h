@@ -56,8 +56,10 @@ HELPER void guest_describe(struct buf *out, enum guest_tables tables)
 	add_type(&d, "Text", "(id:u64,text:string)");
 	add_type(&d, "Arrived", "(connection:u64)");
 	add_type(&d, "Gone", "(connection:u64)");
-	TABLE(&d, .name = "numbers", .ref = 0, .primary_key = "0", .indexes = "btree numbers_n_idx_btree n 0", .unique = "0");
-	TABLE(&d, .name = "texts", .ref = 1, .primary_key = "0", .indexes = "btree texts_id_idx_btree id 0", .unique = "0");
+	TABLE(&d, .name = "numbers", .ref = 0, .primary_key = "0",
+		.indexes = "btree numbers_n_idx_btree n 0", .unique = "0");
+	TABLE(&d, .name = "texts", .ref = 1, .primary_key = "0",
+		.indexes = "btree texts_id_idx_btree id 0", .unique = "0");
 	TABLE(&d, .name = "arrived", .ref = 2, .primary_key = "0",
 		.indexes = "btree arrived_connection_idx_btree connection 0", .unique = "0");
 	TABLE(&d, .name = "gone", .ref = 3, .primary_key = "0",
