@@ -62,7 +62,8 @@ static struct store *make(struct store_table **t, struct store_index **ix, const
 	struct store_index_def index = { .name = STR("t_id"), .unique = true, .column_count = 1, .columns = key };
 	struct store_constraint_def constraint = { .name = STR("t_key"), .column_count = 1, .columns = key };
 	struct store_table_def def = { .name = STR("t"), .row_type = sats_product_of(&arena, elements, 3),
-		.column_count = 3, .columns = columns, .index_count = 1, .indexes = &index, .constraint_count = 1, .constraints = &constraint,
+		.column_count = 3,
+		.columns = columns, .index_count = 1, .indexes = &index, .constraint_count = 1, .constraints = &constraint,
 		.primary_key = 0, .schedule_at = -1 };
 	struct store *s = store_create();
 	struct store_delta delta;
