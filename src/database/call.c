@@ -111,6 +111,7 @@ enum runtime_outcome db_run_reducer(struct database *db, const struct db_call *c
 		*text = STR("the module could not be instantiated");
 		return RUNTIME_TRAP;
 	}
+	store_set_call_time(db->store, call->micros); /* schedule delays are counted from here */
 	struct runtime_call guest = { .id = call->id, .name = call->function->name, .sender = call->caller.identity,
 		.connection = call->caller.connection, .timestamp = call->micros, .args = call->args };
 	struct runtime_result result = { 0 };
