@@ -54,13 +54,15 @@ static struct store *make(struct store_table **t, struct store_index **ix, const
 	static struct arena arena;
 	arena_init(&arena, 1 << 20);
 	const struct sats_type *p = sats_primitive;
-	struct sats_element elements[] = { { STR("id"), &p[SATS_U32] }, { STR("a"), &p[SATS_U32] }, { STR("b"), last } };
+	struct sats_element elements[] = { { STR("id"), &p[SATS_U32] }, { STR("a"), &p[SATS_U32] },
+		{ STR("b"), last } };
 	struct store_column columns[] = { { STR("id"), { 0 }, &p[SATS_U32] }, { STR("a"), { 0 }, &p[SATS_U32] },
 		{ STR("b"), { 0 }, last } };
 	static const uint16_t key[] = { 0 };
 	struct store_index_def index = { .name = STR("t_id"), .unique = true, .column_count = 1, .columns = key };
 	struct store_constraint_def constraint = { .name = STR("t_key"), .column_count = 1, .columns = key };
-	struct store_table_def def = { .name = STR("t"), .row_type = sats_product_of(&arena, elements, 3), .column_count = 3,
+	struct store_table_def def = { .name = STR("t"), .row_type = sats_product_of(&arena, elements, 3),
+		.column_count = 3,
 		.columns = columns, .index_count = 1, .indexes = &index, .constraint_count = 1, .constraints = &constraint,
 		.primary_key = 0, .schedule_at = -1 };
 	struct store *s = store_create();

@@ -47,7 +47,7 @@ const struct route api_routes[] = {
 	{ "/v1/database/:db/sql", DB, { { METHOD_POST, route_sql, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/schema", DB, { { METHOD_GET, route_schema, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/logs", DB, { { METHOD_GET, route_logs, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/mcp", DB, { { METHOD_POST, route_mcp, CREDENTIALS_ANYBODY, 0, false } } },
+	{ "/v1/database/:db/mcp", DB_BY_HANDLER, { { METHOD_POST, route_mcp, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/lock", DB, { { METHOD_POST, route_lock, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/unlock", DB, { { METHOD_POST, route_unlock, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/reset", DB, { { METHOD_PUT, route_reset, CREDENTIALS_ANYBODY, 0, false } } },

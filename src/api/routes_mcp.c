@@ -215,7 +215,7 @@ static void tool_sql(struct mcp *mcp)
 	if (database_sql(mcp->db, &caller, text_of(&sql), wait, &json, &micros, &error) == WL_OK)
 		tool_result(mcp, buf_str(&json), false);
 	else
-		tool_result(mcp, buf_str(&error), true);
+		tool_result(mcp, error.len > 0 ? buf_str(&error) : STR("request failed with HTTP 403 Forbidden"), true);
 	buf_deinit(&json);
 	buf_deinit(&error);
 }
@@ -389,9 +389,26 @@ static void answer(struct mcp *mcp)
 		protocol_error(mcp, NO_METHOD, "method not found: ", method, "");
 }
 
+/* The database of the route; that it exists is for the tools to find out. */
+static bool resolve_target(struct api_call *call)
+{
+	struct str name;
+	bool is_name;
+	if (call->params[0].data == NULL)
+		return true;
+	if (!call_name_or_identity(call, call->params[0], &call->database, &name, &is_name))
+		return false;
+	if (!is_name || host_resolve(call->api->host, name, &call->database))
+		return true;
+	reply_printf(call, 404, "`%.*s` not found", STR_FMT(name));
+	return false;
+}
+
 void route_mcp(struct api_call *call)
 {
 	enum media media = call_media(call);
+	if (!resolve_target(call))
+		return;
 	if (media != MEDIA_JSON && media != MEDIA_JSON_EXACT) {
 		reply_text(call, 415, STR("Expected request with `Content-Type: application/json`"));
 		return;

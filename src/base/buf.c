@@ -45,7 +45,7 @@ bool buf_reserve(struct buf *buf, size_t more)
 
 uint8_t *buf_extend_slow(struct buf *buf, size_t len)
 {
-	if (!buf_reserve(buf, len))
+	if (!buf_reserve(buf, len > 0 || buf->data != NULL ? len : 1)) /* never an offset to NULL */
 		return NULL;
 	uint8_t *p = buf->data + buf->len;
 	buf->len += len;

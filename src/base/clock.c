@@ -92,6 +92,8 @@ void timestamp_format(int64_t micros, char out[48])
 		snprintf(tail, sizeof(tail), ".%06d", (int)fraction);
 	else if (fraction != 0)
 		snprintf(tail, sizeof(tail), ".%03d", (int)(fraction / 1000));
-	snprintf(out, 48, "%04lld-%02u-%02uT%02d:%02d:%02d%s+00:00", (long long)year, month, day,
+	char text[96]; /* room for years that no clock shows */
+	snprintf(text, sizeof(text), "%04lld-%02u-%02uT%02d:%02d:%02d%s+00:00", (long long)year, month, day,
 		(int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60), tail);
+	snprintf(out, 48, "%.47s", text);
 }

@@ -254,7 +254,7 @@ const struct cli_command cli_command_call = {
 	.options = (const struct cli_option[]){
 		CLI_OPTION_SERVER("The server of the database"), CLI_OPTION_ANONYMOUS, CLI_OPTION_YES, CLI_OPTION_NO_CONFIG,
 		{ 0 } },
-	.examples = "call quickstart add Ada\ncall quickstart rename 1 '\"Grace\"'\ncall --server local -- quickstart "
-		"say_hello",
+	.examples = "call quickstart add Ada\ncall quickstart rename 1 '\"Grace\"'\n"
+		"call --server local -- quickstart say_hello",
 	.run = run,
 };

@@ -28,7 +28,7 @@ struct cli_args;
 struct cli_config;
 struct cli {
 	const char *program;     /* what help texts call us: "worldline", or "spacetime" when started as one */
-	const char *config_path; /* of cli.toml */
+	const char *config_path; /* of cli.toml; NULL, like those below, when there is no home folder */
 	const char *config_dir, *data_dir;
 	struct arena arena;
 	struct cli_config *config; /* NULL for commands that need none */
@@ -60,7 +60,6 @@ struct cli_command {
 	const struct cli_option *options;  /* the same */
 	const struct cli_command *const *commands; /* of a group, ended by NULL */
 	bool unstable;                     /* warns on stderr, as the field does */
-	bool no_config;                    /* does not read cli.toml */
 	bool (*run)(struct cli *cli, const struct cli_args *args);
 	int (*run_raw)(struct cli *cli, int argc, char **argv); /* instead of run: parses itself, returns the status */
 };
@@ -76,7 +75,7 @@ int cli_start(int argc, char **argv);
 void cli_init(struct cli *cli, const char *argv0);
 void cli_deinit(struct cli *cli);
 /* Paths from --root-dir, --config-path (both may be NULL) and the environment. */
-bool cli_find_paths(struct cli *cli, const char *root_dir, const char *config_path);
+void cli_find_paths(struct cli *cli, const char *root_dir, const char *config_path);
 
 /* Records the innermost text, and drops what was recorded before. Returns false. */
 bool cli_fail(struct cli *cli, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -346,6 +346,16 @@ static bool load_header(void *context, struct scanner *s, const struct header *h
 	return true;
 }
 
+static const char *kind_of(struct str value)
+{
+	char first = value.data[0];
+	if (first == '[' || first == '{')
+		return first == '[' ? "array" : "inline table";
+	if (first == 't' || first == 'f')
+		return "boolean";
+	return memchr(value.data, '.', value.len) != NULL ? "float" : "integer";
+}
+
 static bool load_entry(void *context, struct scanner *s, enum scope scope, const struct entry *entry)
 {
 	struct loading *l = context;
@@ -367,13 +377,8 @@ static bool load_entry(void *context, struct scanner *s, enum scope scope, const
 			continue;
 		if (!entry->is_string) {
 			struct str found = { s->data + entry->value_at, entry->value_end - entry->value_at };
-			char first = found.data[0];
-			const char *kind = first == '[' ? "array" : first == '{' ? "inline table" :
-				first == 't' || first == 'f' ? "boolean" : memchr(found.data, '.', found.len) != NULL ? "float" :
-					"integer";
 			return cli_fail(l->cli, "Config error: The option `%s` is not a `string`, found: `%s: %.*s`", entry->key,
-				kind,
-				STR_FMT(found));
+				kind_of(found), STR_FMT(found));
 		}
 		if (*known[i].slot != NULL)
 			return cli_fail(l->cli, "TOML parse error at line %u: duplicate key `%s`", entry->line, entry->key);
@@ -415,7 +420,7 @@ static const char first_text[] =
 	"host = \"127.0.0.1:3000\"\n"
 	"protocol = \"http\"\n";
 
-bool cli_config_load(struct cli *cli, struct cli_config *out)
+bool cli_config_load(struct cli *cli, bool make, struct cli_config *out)
 {
 	bool missing = false;
 	*out = (struct cli_config){ .path = cli->config_path };
@@ -423,8 +428,8 @@ bool cli_config_load(struct cli *cli, struct cli_config *out)
 		if (!missing)
 			return cli_fail_around(cli, "config file %s is invalid", out->path);
 		buf_init(&out->text, CLI_CONFIG_BYTES_MAX);
-		buf_put_cstr(&out->text, first_text);
-		return cli_config_parse(cli, out) && cli_config_save(cli, out);
+		buf_put_cstr(&out->text, make ? first_text : "");
+		return cli_config_parse(cli, out) && (!make || cli_config_save(cli, out));
 	}
 	if (!cli_config_parse(cli, out))
 		return cli_fail_around(cli, "config file %s is invalid", out->path);

@@ -23,8 +23,8 @@ struct cli_config {
 	struct cli_server *servers;
 	uint32_t server_count;
 };
-/* Reads cli->config_path; a missing file is made, with `local` as the default server. */
-bool cli_config_load(struct cli *cli, struct cli_config *out);
+/* Reads cli->config_path. A missing file is made, with `local` as the default server; or is as an empty one. */
+bool cli_config_load(struct cli *cli, bool make, struct cli_config *out);
 /* From a text; for tests, and after edits. */
 bool cli_config_parse(struct cli *cli, struct cli_config *config);
 bool cli_config_save(struct cli *cli, struct cli_config *config);

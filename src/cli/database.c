@@ -325,14 +325,13 @@ const struct cli_command cli_command_list = {
 };
 const struct cli_command cli_command_rename = {
 	.name = "rename", .summary = "Give a database another name",
-	.words = (const struct cli_word[]){ { .name = "DATABASE", .help = "Its identity, or a name of it", .required =
-		true },
-		{ 0 } },
+	.words = (const struct cli_word[]){
+		{ .name = "DATABASE", .help = "Its identity, or a name of it", .required = true }, { 0 } },
 	.options = (const struct cli_option[]){
 		{ .name = "to", .value = "NAME", .required = true, .help = "The new name; it takes the place of all others" },
 		CLI_OPTION_SERVER("The server of the database"), CLI_OPTION_YES, { 0 } },
-	.examples = "rename --to people c200aed593dc7c475fe6b654d96e41a6f0ca9d48e00e6451f2613c1614d5e827", .run =
-		run_rename,
+	.examples = "rename --to people c200aed593dc7c475fe6b654d96e41a6f0ca9d48e00e6451f2613c1614d5e827",
+	.run = run_rename,
 };
 const struct cli_command cli_command_lock = {
 	.name = "lock", .summary = "Keep a database from being deleted or reset", .words = DATABASE_WORD,

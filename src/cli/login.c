@@ -22,10 +22,16 @@ static bool decode_base64(struct str text, struct buf *out)
 	uint32_t bits = 0, count = 0;
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.data[i];
-		uint32_t v = c >= 'A' && c <= 'Z' ? (uint32_t)(c - 'A') : c >= 'a' && c <= 'z' ? (uint32_t)(c - 'a' + 26) :
-			c >= '0' && c <= '9' ? (uint32_t)(c - '0' + 52) : c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 :
-				64;
-		if (v == 64)
+		uint32_t v;
+		if (c >= 'A' && c <= 'Z')
+			v = (uint32_t)(c - 'A');
+		else if (c >= 'a' && c <= 'z')
+			v = (uint32_t)(c - 'a' + 26);
+		else if (c >= '0' && c <= '9')
+			v = (uint32_t)(c - '0' + 52);
+		else if (c == '+' || c == '-' || c == '/' || c == '_')
+			v = c == '+' || c == '-' ? 62 : 63;
+		else
 			return false;
 		bits = bits << 6 | v;
 		if (++count % 4 != 1)
@@ -321,9 +327,8 @@ static const struct cli_command command_show = {
 const struct cli_command cli_command_login = {
 	.name = "login",
 	.summary = "Log in, and save the token for all later commands",
-	.details = "Without options a browser is opened to log in with spacetimedb.com. Whoever is logged in is logged "
-		"out\n"
-		"first. Commands that need a token and find none log in at their server directly.",
+	.details = "Without options a browser is opened to log in with spacetimedb.com. Whoever is logged in is\n"
+		"logged out first. Commands that need a token and find none log in at their server directly.",
 	.options = (const struct cli_option[]){
 		{ .name = "auth-host", .value = "URL", .preset = AUTH_HOST, .conflicts = "token server-issued-login",
 			.help = "The host that logs you in" },

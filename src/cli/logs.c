@@ -71,8 +71,8 @@ static void put_trace(struct printing *p, const struct native_json *doc)
 	uint32_t trace = cli_json_member(doc, 0, "trace"), count = 0;
 	uint32_t at = trace != 0 ? cli_json_items(doc, trace, &count) : 0;
 	for (uint32_t i = 0; at != 0 && i < count; i++, at = doc->nodes[at].next) {
-		struct str module = cli_json_member_str(doc, at, "module_name"), function = cli_json_member_str(doc, at,
-			"func_name");
+		struct str module = cli_json_member_str(doc, at, "module_name");
+		struct str function = cli_json_member_str(doc, at, "func_name");
 		buf_put_cstr(&p->out, "    in ");
 		if (module.data != NULL) {
 			put_coloured(p, DIM, module);
@@ -177,10 +177,9 @@ static bool run(struct cli *cli, const struct cli_args *args)
 		.colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL };
 	for (int i = 0; level != NULL && level_choices[i] != NULL; i++)
 		p.level = strcmp(level_choices[i], level) == 0 ? i : p.level;
+	const char *count = lines != NULL ? cli_text(cli, "num_lines=%s&", lines) : "";
 	struct cli_request request = { .method = "GET", .token = target.token, .sink = take_data, .sink_context = &p,
-		.url = cli_target_url(cli, &target, cli_text(cli, lines != NULL ? "logs?num_lines=%s&follow=%s" :
-			"logs?%sfollow=%s",
-			lines != NULL ? lines : "", follow ? "true" : "false")) };
+		.url = cli_target_url(cli, &target, cli_text(cli, "logs?%sfollow=%s", count, follow ? "true" : "false")) };
 	bool ok = cli_http(cli, &request, &reply);
 	if (ok && !cli_reply_good(&reply))
 		ok = reply.body.len > 0 ? cli_fail(cli, "%.*s", STR_FMT(buf_str(&reply.body))) : cli_fail_status(cli, &reply);
@@ -202,8 +201,8 @@ const struct cli_command cli_command_logs = {
 	.options = (const struct cli_option[]){
 		{ .name = "num-lines", .letter = 'n', .value = "NUM_LINES", .number_max = UINT32_MAX,
 			.help = "Only the last lines; all of today without this" },
-		{ .name = "follow", .letter = 'f', .help = "Go on with what comes; begins with the last 10 lines unless -n "
-			"says" },
+		{ .name = "follow", .letter = 'f',
+			.help = "Go on with what comes; begins with the last 10 lines unless -n says" },
 		{ .name = "format", .value = "FORMAT", .preset = "text", .choices = cli_choices_format,
 			.help = "Readable lines, or the records as they are" },
 		{ .name = "level", .letter = 'l', .value = "LEVEL", .choices = level_choices,

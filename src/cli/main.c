@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The program: one table of commands. Reads what stands before the command, finds it, lets the table read its
- * arguments,
- * runs it, and prints what failed.
+ * arguments, runs it, and prints what failed.
  */
 #include "cli/args.h"
 #include "cli/config.h"
@@ -21,35 +20,34 @@ static int run_version(struct cli *cli, int argc, char **argv)
 	return CLI_DONE;
 }
 
-/* Where data and keys are unless the arguments say otherwise: the later of two flags wins. */
+/*
+ * Where data and keys are unless the arguments say otherwise: the later of two flags wins. A service may have no home,
+ * and no host makes a cli.toml.
+ */
 static int run_start(struct cli *cli, int argc, char **argv)
 {
 	char **all = cli_alloc(cli, ((size_t)argc + START_ARGS_ADDED + 1) * sizeof(*all));
-	const char *added[START_ARGS_ADDED] = { "--data-dir", cli->data_dir, "--jwt-key-dir", cli->config_dir };
-	int count = 4;
 	struct cli_config config = { 0 };
-	bool own_files = false;
-	for (int i = 0; i < argc; i++)
-		own_files = own_files || strncmp(argv[i], "--data-dir", 10) == 0;
-	/* A host that is told where all is does not touch the user's cli.toml. */
-	if (!own_files && !cli_config_load(cli, &config))
+	int count = 0;
+	if (cli->config_path != NULL && !cli_config_load(cli, false, &config))
 		return CLI_FAILED;
-	if (config.listen_addr != NULL) {
-		added[count++] = "--listen-addr";
-		added[count++] = config.listen_addr;
+	const char *const added[START_ARGS_ADDED] = { "--data-dir", cli->data_dir, "--jwt-key-dir", cli->config_dir,
+		"--listen-addr", config.listen_addr };
+	for (int i = 0; i < START_ARGS_ADDED; i += 2) {
+		if (added[i + 1] == NULL)
+			continue;
+		all[count++] = cli_text(cli, "%s", added[i]);
+		all[count++] = cli_text(cli, "%s", added[i + 1]);
 	}
-	for (int i = 0; i < count; i++)
-		all[i] = cli_text(cli, "%s", added[i]);
-	for (int i = 0; i < argc; i++)
-		all[count + i] = argv[i];
+	memcpy(all + count, argv, (size_t)argc * sizeof(*argv));
 	cli_config_deinit(&config);
 	return cli_start(count + argc, all);
 }
 
 static const struct cli_command command_start = {
-	.name = "start", .summary = "Start a host", .no_config = true, .run_raw = run_start };
+	.name = "start", .summary = "Start a host", .run_raw = run_start };
 static const struct cli_command command_version = {
-	.name = "version", .summary = "Print the version", .no_config = true, .run_raw = run_version };
+	.name = "version", .summary = "Print the version", .run_raw = run_version };
 
 static const struct cli_command *const commands[] = {
 	&command_start, &cli_command_publish, &cli_command_call, &cli_command_sql, &cli_command_subscribe,
@@ -60,9 +58,8 @@ static const struct cli_command *const commands[] = {
 static const struct cli_command program = {
 	.name = "worldline",
 	.summary = "Worldline: a database that is also the application server",
-	.details = "COMMAND --help says more. Saved servers and your token are in cli.toml ($XDG_CONFIG_HOME/spacetime, "
-		"or\n"
-		"--root-dir/config); the default server of a new file is `local`, http://127.0.0.1:3000.",
+	.details = "COMMAND --help says more. Saved servers and your token are in cli.toml ($XDG_CONFIG_HOME/spacetime,\n"
+		"or --root-dir/config); the default server of a new file is `local`, http://127.0.0.1:3000.",
 	.options = (const struct cli_option[]){
 		{ .name = "root-dir", .value = "DIR", .help = "Keep configuration and data below this folder" },
 		{ .name = "config-path", .value = "FILE", .help = "The cli.toml to use" },
@@ -128,7 +125,9 @@ static int run_command(struct cli *cli, const struct cli_command *command, const
 		cli_help_print(cli, command, path, true);
 		return CLI_USAGE;
 	}
-	if (!command->no_config && !cli_config_load(cli, &config))
+	if (cli->config_path == NULL)
+		return cli_fail(cli, "cannot find your home directory: set HOME, or pass --root-dir"), CLI_FAILED;
+	if (!cli_config_load(cli, true, &config))
 		return CLI_FAILED;
 	cli->config = &config;
 	if (command->unstable)
@@ -161,10 +160,7 @@ static int read_globals(struct cli *cli, int argc, char **argv, int *status)
 		*status = CLI_USAGE;
 		return -1;
 	}
-	if (!cli_find_paths(cli, cli_args_text(&args, "root-dir"), cli_args_text(&args, "config-path"))) {
-		*status = CLI_FAILED;
-		return -1;
-	}
+	cli_find_paths(cli, cli_args_text(&args, "root-dir"), cli_args_text(&args, "config-path"));
 	return count;
 }
 

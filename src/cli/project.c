@@ -76,9 +76,8 @@ static bool json5_skip(struct json5 *j)
 
 static bool is_word(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || c ==
-		'+'
-		|| c == '-' || c == '.';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+		|| (c != '\0' && strchr("_$+-.", c) != NULL);
 }
 
 /* A number, true, false, null; or a bare key, which gets its quotes. */

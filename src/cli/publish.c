@@ -87,8 +87,7 @@ static bool load_program(struct publishing *p)
 {
 	if (strcmp(p->host_type, "Js") == 0)
 		return cli_fail(p->cli, "JavaScript modules are not supported by this version yet: publish a WebAssembly "
-			"module with "
-			"--bin-path");
+			"module with --bin-path");
 	if (p->path == NULL)
 		return fail_build(p->cli, ".");
 	printf("(WASM) Skipping build. Instead we are publishing %s\n", p->path);
@@ -119,8 +118,8 @@ static bool confirm_remote(struct publishing *p)
 static bool confirm_clear(struct publishing *p)
 {
 	printf("This will DESTROY the current %s module, and ALL corresponding data.\n", p->name);
-	if (!cli_confirm(yes_to(p, "delete-data"), cli_text(p->cli, "Are you sure you want to proceed? [deleting %s]",
-		p->name)))
+	const char *question = cli_text(p->cli, "Are you sure you want to proceed? [deleting %s]", p->name);
+	if (!cli_confirm(yes_to(p, "delete-data"), question))
 		return cli_fail(p->cli, "Aborted.");
 	buf_put_cstr(&p->query, "&clear=true");
 	return true;
@@ -202,10 +201,12 @@ static bool check_changes(struct publishing *p)
 {
 	struct cli *cli = p->cli;
 	struct cli_reply reply;
+	/* The field's tool sends the first name, its hosts read the second. */
+	const char *style = getenv("NO_COLOR") != NULL ? "NoColor" : "AnsiColor";
 	struct cli_request request = { .method = "POST", .token = p->target.token, .has_body = true,
 		.body = buf_bytes(&p->program),
-		.url = cli_text(cli, "%s/v1/database/%s/pre_publish?pretty_print_style=%s&host_type=%s", p->target.url,
-			cli_percent(cli, p->name), getenv("NO_COLOR") != NULL ? "NoColor" : "AnsiColor", p->host_type) };
+		.url = cli_text(cli, "%s/v1/database/%s/pre_publish?pretty_print_style=%s&style=%s&host_type=%s",
+			p->target.url, cli_percent(cli, p->name), style, style, p->host_type) };
 	puts("Checking for breaking changes...");
 	fflush(stdout);
 	if (!cli_http(cli, &request, &reply))
@@ -277,9 +278,8 @@ static bool send_program(struct publishing *p)
 	cli_check(cli, &p->query);
 	puts("Publishing module...");
 	fflush(stdout);
-	struct cli_request request = { .method = p->name != NULL ? "PUT" : "POST", .token = p->target.token, .has_body =
-		true,
-		.body = buf_bytes(&p->program),
+	struct cli_request request = { .method = p->name != NULL ? "PUT" : "POST", .token = p->target.token,
+		.has_body = true, .body = buf_bytes(&p->program),
 		.url = cli_text(cli, "%s/v1/database%s%s?host_type=%s%s", p->target.url, p->name != NULL ? "/" : "",
 			p->name != NULL ? cli_percent(cli, p->name) : "", p->host_type, buf_text(&p->query)) };
 	if (!cli_http(cli, &request, &reply))
@@ -316,9 +316,8 @@ static bool key_known(struct cli *cli, const struct cli_project_target *target)
 			found = cli_project_setting(target, known[k]) == &target->settings[i];
 		if (!found)
 			return cli_fail(cli, "Config key '%.*s' is not supported in the config file. Available keys: database, "
-				"server, "
-				"module-path, build-options, wasm-file, js-file, num-replicas, break-clients, anon-identity, parent, "
-				"organization, native-aot, dotnet-version", STR_FMT(target->settings[i].key));
+				"server, module-path, build-options, wasm-file, js-file, num-replicas, break-clients, anon-identity, "
+				"parent, organization, native-aot, dotnet-version", STR_FMT(target->settings[i].key));
 	}
 	return true;
 }
@@ -335,6 +334,12 @@ static const char *setting(const struct publishing *p, const struct cli_project_
 		return cli_keep(p->cli, (struct str){ found->doc->nodes[found->node].text,
 			found->doc->nodes[found->node].text_len });
 	return cli_project_text(p->cli, project, key);
+}
+
+static bool flag_setting(const struct publishing *p, const struct cli_project_target *project, const char *option,
+	const char *key)
+{
+	return cli_args_flag(p->args, option) || (project != NULL && cli_project_flag(project, key));
 }
 
 static const char *file_setting(const struct publishing *p, const struct cli_project_target *project, const char *dir,
@@ -360,9 +365,8 @@ static bool publish_target(struct cli *cli, const struct cli_args *args, const s
 	p.organization = setting(&p, project, "organization", "organization");
 	p.replicas = setting(&p, project, "num-replicas", "num-replicas");
 	p.clear = clear != NULL ? clear : "never";
-	p.anonymous = cli_args_flag(args, "anonymous") || (project != NULL && cli_project_flag(project, "anon-identity"));
-	p.break_clients = cli_args_flag(args, "break-clients") || (project != NULL && cli_project_flag(project,
-		"break-clients"));
+	p.anonymous = flag_setting(&p, project, "anonymous", "anon-identity");
+	p.break_clients = flag_setting(&p, project, "break-clients", "break-clients");
 	if (p.path == NULL && js != NULL) {
 		p.path = js;
 		p.host_type = "Js";
@@ -426,9 +430,8 @@ static bool check_one_target(struct cli *cli, const struct cli_args *args)
 	for (size_t i = 0; i < ARRAY_COUNT(options); i++)
 		if (cli_args_text(args, options[i]) != NULL)
 			return cli_fail(cli, "Cannot use module-specific arguments (--%s) when publishing to multiple targets. "
-				"Please "
-				"specify the database name or identity to select a single target, or remove these arguments.",
-					options[i]);
+				"Please specify the database name or identity to select a single target, or remove these arguments.",
+				options[i]);
 	return true;
 }
 
@@ -461,12 +464,11 @@ const struct cli_command cli_command_publish = {
 	.name = "publish",
 	.summary = "Publish a compiled module: create a database, or update one",
 	.details = "This version takes a module that is compiled already (--bin-path); it does not build sources.\n"
-		"The tables of a database stay through an update. What cannot be kept is refused, unless --delete-data says "
-			"so.",
+		"The tables of a database stay through an update. What cannot be kept is refused, unless\n"
+		"--delete-data says so.",
 	.words = (const struct cli_word[]){
 		{ .name = "NAME", .help = "Lower-case letters, digits and single hyphens, or an identity; without it the "
-			"database "
-			"has an identity only" }, { 0 } },
+			"database has an identity only" }, { 0 } },
 	.options = (const struct cli_option[]){
 		{ .name = "bin-path", .letter = 'b', .value = "WASM_FILE", .conflicts = "module-path build-options js-path",
 			.help = "The compiled WebAssembly module" },
@@ -477,11 +479,10 @@ const struct cli_command cli_command_publish = {
 		{ .name = "build-options", .alias = "build-opts", .value = "BUILD_OPTIONS",
 			.help = "Options of a build; building is not supported by this version yet" },
 		{ .name = "delete-data", .alias = "clear-database", .letter = 'c', .value = "CLEAR_MODE", .bare = "always",
-			.choices = clear_choices, .help = "Delete all data of the database first: always, or only when the change "
-				"needs a "
-			"manual migration" },
-		{ .name = "break-clients", .help = "Do not ask before a change that breaks clients; the same as "
-			"--yes=break-clients" },
+			.choices = clear_choices,
+			.help = "Delete all data of the database first: always, or only when the change needs a manual migration" },
+		{ .name = "break-clients",
+			.help = "Do not ask before a change that breaks clients; the same as --yes=break-clients" },
 		{ .name = "anonymous", .help = "Publish with no token: nobody can ever update the database" },
 		{ .name = "parent", .value = "PARENT", .help = "Name or identity of the database above a new one" },
 		{ .name = "organization", .alias = "org", .value = "ORGANIZATION", .help =

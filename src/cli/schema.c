@@ -286,8 +286,8 @@ static bool load_submodules(struct loading *l, const struct module_part *part, u
 
 static bool load_part(struct loading *l, struct module_part *part, uint32_t depth)
 {
-	return load_typespace(l, part) && load_tables(l, part, part->tables, false) && load_tables(l, part, part->views,
-		true)
+	return load_typespace(l, part)
+		&& load_tables(l, part, part->tables, false) && load_tables(l, part, part->views, true)
 		&& load_functions(l, part, part->reducers, false) && load_functions(l, part, part->procedures, true)
 		&& load_submodules(l, part, depth);
 }

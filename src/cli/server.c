@@ -274,6 +274,8 @@ static bool run_clear(struct cli *cli, const struct cli_args *args)
 {
 	const char *path = cli_args_text(args, "data-dir");
 	path = path != NULL ? path : cli->data_dir;
+	if (path == NULL)
+		return cli_fail(cli, "cannot find your home directory: pass --data-dir");
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
 		puts("Local database not found. Nothing has been deleted.");

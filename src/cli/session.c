@@ -43,7 +43,7 @@ static const char *xdg_dir(struct cli *cli, const char *variable, const char *be
 	return home != NULL && home[0] != '\0' ? cli_text(cli, "%s/%s/spacetime", home, below_home) : NULL;
 }
 
-bool cli_find_paths(struct cli *cli, const char *root_dir, const char *config_path)
+void cli_find_paths(struct cli *cli, const char *root_dir, const char *config_path)
 {
 	if (root_dir != NULL) {
 		cli->config_dir = cli_text(cli, "%s/config", root_dir);
@@ -51,12 +51,12 @@ bool cli_find_paths(struct cli *cli, const char *root_dir, const char *config_pa
 	} else {
 		const char *data = xdg_dir(cli, "XDG_DATA_HOME", ".local/share");
 		cli->config_dir = xdg_dir(cli, "XDG_CONFIG_HOME", ".config");
-		if (data == NULL || cli->config_dir == NULL)
-			return cli_fail(cli, "cannot find your home directory: set HOME, or pass --root-dir");
-		cli->data_dir = cli_text(cli, "%s/data", data);
+		cli->data_dir = data != NULL ? cli_text(cli, "%s/data", data) : NULL;
 	}
-	cli->config_path = config_path != NULL ? config_path : cli_text(cli, "%s/cli.toml", cli->config_dir);
-	return true;
+	if (config_path != NULL)
+		cli->config_path = config_path;
+	else if (cli->config_dir != NULL)
+		cli->config_path = cli_text(cli, "%s/cli.toml", cli->config_dir);
 }
 
 /* ---- errors ---- */

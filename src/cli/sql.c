@@ -100,9 +100,10 @@ static bool put_result(struct cli *cli, struct buf *out, const struct native_jso
 {
 	uint32_t schema_node = cli_json_member(doc, result, "schema"), rows = 0;
 	const struct sats_type *schema = schema_node != 0 ? cli_product_parse(cli, doc, schema_node) : NULL;
-	if (schema == NULL || schema->count > CLI_GRID_COLUMNS_MAX)
-		return schema_node != 0 ? cli_fail_around(cli, "malformed sql response") : cli_fail(cli,
-			"malformed sql response");
+	if (schema_node == 0 || (schema != NULL && schema->count > CLI_GRID_COLUMNS_MAX))
+		return cli_fail(cli, "malformed sql response");
+	if (schema == NULL)
+		return cli_fail_around(cli, "malformed sql response");
 	struct cli_grid grid;
 	cli_grid_init(&grid, schema->count, CLI_GRID_PSQL);
 	put_header(&grid, schema);
@@ -231,8 +232,8 @@ const struct cli_command cli_command_sql = {
 			.help = "A table, or the host's answer as it is" },
 		CLI_OPTION_CONFIRMED, CLI_OPTION_SERVER("The server of the database"), CLI_OPTION_ANONYMOUS, CLI_OPTION_YES,
 		CLI_OPTION_NO_CONFIG, { 0 } },
-	.examples = "sql quickstart 'SELECT * FROM person'\nsql quickstart --format json 'SELECT COUNT(*) AS n FROM "
-		"person'\n"
+	.examples = "sql quickstart 'SELECT * FROM person'\n"
+		"sql quickstart --format json 'SELECT COUNT(*) AS n FROM person'\n"
 		"sql quickstart --interactive",
 	.run = run,
 };

@@ -53,9 +53,8 @@ static bool fail_unknown(struct cli *cli, const struct known *known, const char 
 	struct buf list = BUF_INIT(1 << 20);
 	for (uint32_t i = 0; i < known->count; i++)
 		buf_printf(&list, "%s%s", i > 0 ? ", " : "", known->names[i]);
-	cli_fail(cli, "Multiple databases found in config: %s. Please specify which database to use, or pass --no-config "
-		"to "
-		"use '%s' directly.", buf_text(&list), name);
+	cli_fail(cli, "Multiple databases found in config: %s. Please specify which database to use, or pass "
+		"--no-config to use '%s' directly.", buf_text(&list), name);
 	buf_deinit(&list);
 	return false;
 }

@@ -153,7 +153,9 @@ void database_call_json(struct database *db, const struct database_caller *calle
 		.args = BUF_INIT(ARGUMENT_BYTES_MAX), .def = database_module(db) };
 	uint32_t id;
 	const struct module_function *found = module_reducer(job.def, function, &id);
-	job.is_procedure = found == NULL || (found->is_private && !db_is_owner(db, &caller->identity));
+	/* Lifecycle reducers are private, but whoever calls one is told what it is. */
+	job.is_procedure = found == NULL || (found->is_private && found->lifecycle == MODULE_NO_LIFECYCLE &&
+		!db_is_owner(db, &caller->identity));
 	if (job.is_procedure)
 		found = module_procedure(job.def, function, &id);
 	if (found != NULL)

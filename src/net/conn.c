@@ -16,7 +16,7 @@
  *   3. The slot (and with it conn->request->conn) stays while the application holds the request.
  *   4. `upgraded` turns false exactly when `closed` is called.
  *   5. net->memory is the sum of `counted`, which follows what a connection holds at the end of each read and flush.
- *   6. left_len > 0 outside WAIT, STREAM and a paused WebSocket means an incomplete head or frame.
+ *   6. left_len > 0 while input is not held (input_held) means an incomplete head or frame.
  */
 #include "net/net_internal.h"
 
@@ -116,12 +116,19 @@ struct conn *conn_open(struct net_loop *loop, int fd)
 	return conn;
 }
 
+/* Input waits, raw and bounded: behind a request that is not answered, or behind answers that are not read. */
+static bool input_held(const struct conn *conn)
+{
+	return conn->paused || conn->phase == CONN_WAIT || conn->phase == CONN_STREAM
+		|| (conn->phase == CONN_HEAD && conn->blocked);
+}
+
 void conn_interest(struct net_loop *loop, struct conn *conn)
 {
 	if (conn->fd < 0)
 		return;
 	bool read = !conn->eof && !conn->paused;
-	if (conn->phase == CONN_WAIT || conn->phase == CONN_STREAM)
+	if (input_held(conn))
 		read = read && conn->left_len < NET_HELD_BYTES_MAX;
 	uint32_t interest = (read ? (uint32_t)EPOLLIN : 0) | (conn->blocked ? (uint32_t)EPOLLOUT : 0);
 	if (interest == conn->interest)
@@ -226,6 +233,8 @@ void conn_output_done(struct net_loop *loop, struct conn *conn)
 {
 	if (conn->phase == CONN_STREAM) {
 		answer_stream_progress(conn);
+	} else if (conn->phase == CONN_HEAD && (conn->left_len > 0 || conn->eof)) {
+		conn_again(loop, conn);
 	} else if (conn->phase == CONN_LINGER && !conn->shut) {
 		if (conn->eof) {
 			conn_kill(loop, conn);
@@ -332,7 +341,7 @@ static bool left_keep(struct conn *conn, const uint8_t *data, size_t len)
 static void process(struct net_loop *loop, struct conn *conn, uint8_t *data, size_t len)
 {
 	size_t used = len;
-	if (conn->paused || conn->phase == CONN_WAIT || conn->phase == CONN_STREAM)
+	if (input_held(conn))
 		used = 0;
 	else if (conn->phase == CONN_HEAD || conn->phase == CONN_BODY)
 		used = http_feed(loop, conn, data, len);
@@ -419,13 +428,12 @@ void conn_run_again(struct net_loop *loop)
 	while (conn != NULL) {
 		struct conn *next = conn->again_next;
 		conn->in_again = false;
-		if (conn->fd >= 0 && conn->left_len > 0 && !conn->paused && conn->phase != CONN_WAIT
-			&& conn->phase != CONN_STREAM && conn->phase != CONN_LINGER) {
+		if (conn->fd >= 0 && conn->left_len > 0 && !input_held(conn) && conn->phase != CONN_LINGER) {
 			size_t len = conn->left_len;
 			memcpy(loop->in, conn->left, len);
 			process(loop, conn, loop->in, len);
 		}
-		if (conn->eof && (conn->phase == CONN_HEAD || conn->phase == CONN_BODY))
+		if (conn->eof && !input_held(conn) && (conn->phase == CONN_HEAD || conn->phase == CONN_BODY))
 			conn_finish(loop, conn); /* half closed, and what it sent before has been answered */
 		if (conn->fd >= 0)
 			conn_interest(loop, conn);

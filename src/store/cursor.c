@@ -15,7 +15,7 @@ enum cursor_kind {
 	CURSOR_ONE,   /* [1] row */
 	CURSOR_TABLE, /* [1] page, [2] word, [3] rows left in the word */
 	CURSOR_TREE,  /* pointers[0] leaf, [1] place; ends at pointers[1], [2] */
-	CURSOR_INT,   /* the same in the tree; [3] next key, [4] last key, [5], [6] next key and row of the chunks, [7] has */
+	CURSOR_INT,   /* the same in the tree; [4] last key; [5], [6] next key and row of the chunks, if [7] */
 };
 
 static void give(const struct store_table *t, uint32_t number, struct store_row *row)

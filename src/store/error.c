@@ -33,6 +33,15 @@ void store_error_free(struct store *store)
 	store->error = NULL;
 }
 
+/* The table is about to go: nothing may point to its indexes. */
+void store_error_forget(struct store *store)
+{
+	if (store->error == NULL)
+		return;
+	store->error->told = STORE_OK;
+	store->error->index = NULL;
+}
+
 enum store_status store_fail(struct store *store, enum store_status status)
 {
 	if (store->error != NULL && store->error->told != status)

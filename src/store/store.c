@@ -144,6 +144,7 @@ void store_table_remove(struct store *store, struct store_table *t)
 			map_remove(&store->index_accessors, ix->def->accessor.data, ix->def->accessor.len);
 	}
 	sequences_forget(store, t);
+	store_error_forget(store);
 }
 
 static bool add_names(struct store *store, struct store_table *t)

@@ -167,9 +167,9 @@ struct store_row {
 /*
  * Inserts the row in data[0..*len). Set semantics: an equal row already there is success.
  * On success generated columns (sequences, value 0) are written back to the start of `data` as BSATN, *len = their
- * size (0 when none). `row` (may be NULL) receives the stored row. Trailing bytes: STORE_BAD_ROW where all rows have one
- * size, ignored elsewhere. On failure `data` and `len` are untouched. STORE_SCHEDULE_TOO_LONG: the row is stored all
- * the same.
+ * size (0 when none). `row` (may be NULL) receives the stored row. Trailing bytes: STORE_BAD_ROW where all rows have
+ * one size, ignored elsewhere. On failure `data` and `len` are untouched. STORE_SCHEDULE_TOO_LONG: the row is stored
+ * all the same.
  */
 enum store_status store_insert(struct store *store, struct store_table *table, uint8_t *data, size_t *len,
 	struct store_row *row);

@@ -463,5 +463,6 @@ static inline enum store_status store_fail_unique(struct store *store, const str
 }
 enum store_status store_fail_delay(struct store *store, uint64_t micros);
 struct error *store_fail_detail(struct store *store); /* may be NULL */
+void store_error_forget(struct store *store);
 void store_error_free(struct store *store);
 #endif

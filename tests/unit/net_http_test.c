@@ -100,6 +100,32 @@ START_TEST(http_pipelined)
 }
 END_TEST
 
+/* Goal: who pipelines and does not read is not answered without end: the requests wait until it reads. */
+START_TEST(http_pipelined_unread)
+{
+	enum { REQUESTS = 200, BODY = 500000 };
+	int fd = dial(&app);
+	char *body = mem_or_abort(mem_zalloc(BODY));
+	memset(body, 'x', BODY);
+	struct timeval patience = { .tv_usec = 300000 };
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	static const char head[] = "POST /a HTTP/1.1\r\nContent-Length: 500000\r\n\r\n";
+	uint32_t sent = 0;
+	for (; sent < REQUESTS; sent++) { /* until the server takes no more */
+		if (send(fd, head, sizeof(head) - 1, MSG_NOSIGNAL) != sizeof(head) - 1
+			|| send(fd, body, BODY, MSG_NOSIGNAL) != BODY)
+			break;
+	}
+	ck_assert_uint_lt(sent, REQUESTS);
+	ck_assert_uint_lt(mem_stats().live_bytes, 8 << 20);
+	out = BUF_INIT(REQUESTS * (size_t)BODY);
+	get_all(fd, &out, 500);
+	ck_assert_uint_ge(count_of(buf_text(&out), "HTTP/1.1 200 OK"), sent);
+	mem_free(body);
+	close(fd);
+}
+END_TEST
+
 /* Goal: a request in single bytes is a request. */
 START_TEST(http_byte_by_byte)
 {
@@ -308,6 +334,7 @@ int main(void)
 	tcase_add_checked_fixture(group, setup, teardown);
 	tcase_add_test(group, http_odd_requests);
 	tcase_add_test(group, http_pipelined);
+	tcase_add_test(group, http_pipelined_unread);
 	tcase_add_test(group, http_byte_by_byte);
 	tcase_add_test(group, http_head_limits);
 	tcase_add_test(group, http_body_limits);

@@ -240,7 +240,8 @@ START_TEST(variable_rows)
 	uint64_t live = 0;
 	static uint32_t lens[300];
 	for (uint32_t i = 0; i < 20000; i++) {
-		uint32_t id = draw_below(&src, 300), n = draw_below(&src, 50) == 0 ? draw_below(&src, 60000) : draw_below(&src, 300);
+		uint32_t id = draw_below(&src, 300);
+		uint32_t n = draw_below(&src, draw_below(&src, 50) == 0 ? 60000 : 300);
 		store_tx_begin(f.s);
 		store_u64(row, id);
 		store_u32(row + 8, n);

@@ -97,8 +97,8 @@ static inline bool is_raw(const struct model *m, const struct store_index_def *i
 		fixed &= m->layout->columns[ix->columns[i]]->fixed_size >= 0;
 	return ix->kind == STORE_HASH && ix->column_count > 1 && fixed;
 }
-static inline int compare_column_of(const struct model *m, const struct store_index_def *ix, uint32_t i, const uint8_t *a,
-	const uint8_t *b)
+static inline int compare_column_of(const struct model *m, const struct store_index_def *ix, uint32_t i,
+	const uint8_t *a, const uint8_t *b)
 {
 	const struct sats_layout *layout = m->layout->columns[ix->columns[i]];
 	if (is_raw(m, ix))

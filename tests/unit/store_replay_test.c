@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store: what the log writes can be applied to an empty store and gives the same one; names, schedules, range errors. */
+/* store: what the log writes, applied to an empty store, gives the same one; names, schedules, range errors. */
 #include "base/clock.h"
 #include "unit/store_model.h"
 
@@ -175,7 +175,8 @@ START_TEST(names)
 	for (int round = 0; round < 2; round++) {
 		store_tx_begin(s);
 		ck_assert_int_eq(store_table_create(s, def, &t), STORE_OK);
-		ck_assert_uint_eq(store_table_def(t)->id, STORE_FIRST_USER_ID + 2 * (uint32_t)round); /* a failed one took a number */
+		/* The creation that failed took a number, too. */
+		ck_assert_uint_eq(store_table_def(t)->id, STORE_FIRST_USER_ID + 2 * (uint32_t)round);
 		ck_assert_ptr_eq(store_table_by_name(s, STR("t")), t);
 		ck_assert_ptr_eq(store_table_by_name(s, STR("tAccessor")), t);
 		ck_assert_ptr_eq(store_index_table(store_index_by_name(s, STR("t_1_idx"))), t);
@@ -303,7 +304,8 @@ START_TEST(violations)
 		{ "a:s b:u", "!0", "020000006f6e01000000", "020000006f6e02000000", "'[\"a\"]' value: \"on\"" },
 		{ "a:u b:B", "!0,1 !0", "0700000001", "0700000002", "'[\"a\"]' value: 7" },
 		{ "a:h b:B c:b", "!0,1", "07000100", "07000101", "'[\"a\", \"b\"]' value: (0 = 7, 1 = 1)" },
-		{ "a:K b:b", "!0", "000000000000000000000000000000000100000000000000000000000000000000", "000000000000000000000000000000000100000000000000000000000000000001",
+		{ "a:K b:b", "!0", "000000000000000000000000000000000100000000000000000000000000000000",
+			"000000000000000000000000000000000100000000000000000000000000000001",
 			"'[\"a\"]' value: 340282366920938463463374607431768211456" },
 		{ "a:I b:b", "!0", "0000000000000000000000000000008000", "0000000000000000000000000000008001",
 			"'[\"a\"]' value: -170141183460469231731687303715884105728" },
