@@ -58,21 +58,23 @@ START_TEST(calls_keep_their_order)
 	struct line *a = must_connect(&w, 0, false, 1), *b = must_connect(&w, 1, false, 2);
 	w.on_received = note_result;
 	uint32_t first = w.next_request;
-	for (uint64_t i = 0; i < 20; i++)
-		ck_assert_uint_ne(world_call_number(&w, i % 3 == 0 ? a : b, "unique_number", 10 + i / 2), 0);
+	for (uint64_t i = 0; i < 20; i++) {
+		uint64_t id = 10 + i / 2;
+		ck_assert_uint_ne(world_call(&w, i % 3 == 0 ? a : b, "put_text", &id, 1, i % 2 == 0 ? "first" : "second"), 0);
+	}
 	world_settle(&w);
 	ck_assert_uint_eq(results.count, 20);
 	uint32_t last[2] = { 0 };
 	for (uint32_t i = 0; i < 20; i++) {
-		/* Each number is asked for twice: the first gets it. */
+		/* Each key is asked for twice: the first gets it. */
 		bool is_first = (results.ids[i] - first) % 2 == 0;
 		ck_assert_uint_eq(results.outcomes[i], is_first ? OUTCOME_OK : OUTCOME_ERR);
 		uint32_t *before = &last[results.conns[i] == b->conn];
 		ck_assert_uint_gt(results.ids[i], *before);
 		*before = results.ids[i];
 	}
-	for (uint64_t n = 10; n < 20; n++)
-		ck_assert(world_has(&w, "numbers", n));
+	for (uint64_t id = 10; id < 20; id++)
+		ck_assert(world_has(&w, "texts", id));
 	ck_assert_uint_eq(w.order_faults, 0);
 }
 END_TEST
@@ -139,8 +141,8 @@ START_TEST(bad_calls_are_refused)
 		w.last.tag = 0;
 		ck_assert_uint_ne(world_call(&w, line, reducers[i], NULL, 0, NULL), 0);
 		world_settle(&w);
-		ck_assert_msg(w.last.tag == GOT_RESULT && w.last.outcome == OUTCOME_INTERNAL && w.last.text[0] != '\0', "%s: %s",
-			reducers[i], w.last.text);
+		ck_assert_msg(w.last.tag == GOT_RESULT && w.last.outcome == OUTCOME_INTERNAL && w.last.text[0] != '\0',
+			"%s: %s", reducers[i], w.last.text);
 	}
 	ck_assert(world_put(&w, 0, DATABASE_PROTOCOL, line->client, "\3nonsense", 9));
 	world_settle(&w);
@@ -302,8 +304,8 @@ START_TEST(failed_creations_leave_nothing)
 	ck_assert_uint_gt(text.len, 0);
 	buf_clear(&text);
 	struct database *db = NULL;
-	ck_assert_int_eq(database_create(&w.options, RUNTIME_WASM, (struct bytes){ (const uint8_t *)"junk", 4 }, &db, &text),
-		WL_ERR_INVALID);
+	struct bytes junk = { (const uint8_t *)"junk", 4 };
+	ck_assert_int_eq(database_create(&w.options, RUNTIME_WASM, junk, &db, &text), WL_ERR_INVALID);
 	ck_assert_ptr_null(db);
 	ck_assert_uint_eq(log_files(), 0);
 	buf_deinit(&text);
