@@ -98,7 +98,7 @@ struct database {
 	int64_t last_micros;             /* timestamps never step back */
 	uint64_t offset;                 /* of the last commit; COMMITLOG_NONE before the first */
 	struct buf scratch;              /* error texts */
-	bool log_failed;                 /* a record was lost: nothing is committed any more */
+	bool log_failed;                 /* seen, and clients were closed: nothing is committed any more */
 	struct store_table **created;    /* tables made in the open transaction: their schema is logged first */
 	uint32_t created_count;
 

@@ -10,9 +10,10 @@
  * view tables are not logged.
  *
  * Invariants
- *  1. The log has room (or the caller has waited for it) before the store
- *     commits; a record that is lost after that stops the database.
- *  2. A commit that changes nothing durable has no record and no offset of its own.
+ *  1. The store commits only after the log has taken the whole record: what
+ *     cannot be logged is rolled back, and never was.
+ *  2. A commit that changes nothing durable has no record and no offset of its
+ *     own, and does not ask whether the log can be written.
  */
 #include "database/database_internal.h"
 
@@ -159,45 +160,49 @@ void db_stop_committing(struct database *db)
 	db_clients_close(db, 1011, STR("the database's log has failed"));
 }
 
+/* Appends the record of a prepared transaction. What fails here leaves nothing behind. */
+static enum wl_err write_record(struct database *db, const struct store_delta *delta, int64_t micros,
+	uint32_t reducer, struct buf *error)
+{
+	struct buf *record;
+	enum wl_err err = begin_record(db, &record, error);
+	if (err != WL_OK)
+		return err;
+	put_record(db, record, delta, micros, reducer);
+	uint64_t offset = commitlog_end(db->commitlog);
+	if (offset == COMMITLOG_NONE) {
+		buf_put_cstr(error, "the transaction is too large for the log, or there is no memory for it");
+		return WL_ERR_MEMORY;
+	}
+	db->offset = offset;
+	return WL_OK;
+}
+
 enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, struct subs_client *caller,
 	bool broadcast, struct bytes *update, struct buf *error)
 {
-	struct buf *record = NULL;
-	if (db->commitlog != NULL) {
-		enum wl_err err = begin_record(db, &record, error);
-		if (err != WL_OK) {
-			db_rollback(db);
-			return err;
-		}
-	}
 	struct store_delta delta;
-	enum store_status status = store_tx_commit(db->store, &delta);
-	if (status != STORE_OK) {
-		if (record != NULL)
-			commitlog_cancel(db->commitlog);
+	enum wl_err err = WL_OK;
+	if (store_tx_prepare(db->store, &delta) != STORE_OK) {
 		buf_put_str(error, store_error_text(db->store));
+		err = WL_ERR_MEMORY;
+	} else if (delta.durable && db->commitlog != NULL) {
+		err = write_record(db, &delta, micros, reducer, error);
+	}
+	if (err != WL_OK) {
 		db_rollback(db);
-		return WL_ERR_MEMORY;
+		return err;
 	}
-	if (delta.durable && record != NULL) {
-		put_record(db, record, &delta, micros, reducer);
-		uint64_t offset = commitlog_end(db->commitlog);
-		if (offset == COMMITLOG_NONE)
-			db_stop_committing(db);
-		else
-			db->offset = offset;
-	} else if (record != NULL) {
-		commitlog_cancel(db->commitlog);
-	} else if (delta.durable) {
+	store_tx_finish(db->store);
+	if (delta.durable && db->commitlog == NULL)
 		db->offset = db->offset == COMMITLOG_NONE ? 0 : db->offset + 1;
-	}
 	forget_created(db);
 	atomic_fetch_add_explicit(&db->transactions, 1, memory_order_relaxed);
 	struct bytes none = { (const uint8_t *)"\0\0\0\0", 4 };
 	struct bytes callers = broadcast ? subs_commit(db->subs, &delta, caller) : none;
 	if (update != NULL)
 		*update = callers;
-	return db->log_failed ? WL_ERR_IO : WL_OK;
+	return WL_OK;
 }
 
 /* ---- replay ---- */

@@ -150,6 +150,9 @@ static inline struct bytes store_delta_row(const struct store_delta_rows *rows, 
 }
 /* STORE_MEMORY when the delta cannot be built: the transaction is then still open; roll it back. */
 enum store_status store_tx_commit(struct store *store, struct store_delta *delta);
+/* The same in two halves, for a log in between: after prepare there is only finish, which cannot fail, or rollback. */
+enum store_status store_tx_prepare(struct store *store, struct store_delta *delta);
+void store_tx_finish(struct store *store);
 void store_tx_rollback(struct store *store);
 /* Text of the last failed call, as datastore section 17 has it, prefix ("IndexError: ") included. Borrowed until the
  * next call. Before the transaction ends. */

@@ -298,18 +298,29 @@ void tx_commit_quietly(struct store *store)
 	end(store);
 }
 
-enum store_status store_tx_commit(struct store *store, struct store_delta *delta)
+enum store_status store_tx_prepare(struct store *store, struct store_delta *delta)
 {
 	ASSERT(store->tx_active);
 	*delta = (struct store_delta){ 0 };
 	enum store_status status = sequences_save(store);
 	if (status == STORE_OK && store->changed != NULL)
 		status = delta_build(store, delta);
-	if (UNLIKELY(status != STORE_OK))
-		return store_fail(store, status);
+	return LIKELY(status == STORE_OK) ? STORE_OK : store_fail(store, status);
+}
+
+void store_tx_finish(struct store *store)
+{
+	ASSERT(store->tx_active);
 	sequences_saved(store);
 	tx_commit_quietly(store);
-	return STORE_OK;
+}
+
+enum store_status store_tx_commit(struct store *store, struct store_delta *delta)
+{
+	enum store_status status = store_tx_prepare(store, delta);
+	if (LIKELY(status == STORE_OK))
+		store_tx_finish(store);
+	return status;
 }
 
 void store_tx_rollback(struct store *store)

@@ -40,7 +40,7 @@ enum { CONNECTION_REFUSED = 0xbad, CONNECTION_TRAPS = 0xdead, CONNECTION_STAYS =
 
 /* ---- the guest ---- */
 
-enum guest_tables { TABLES_SAME, TABLES_CHANGED, TABLES_MORE };
+enum guest_tables { TABLES_SAME, TABLES_CHANGED, TABLES_MORE, TABLES_NO_LIFECYCLE };
 
 HELPER void guest_describe(struct buf *out, enum guest_tables tables)
 {
@@ -71,8 +71,10 @@ HELPER void guest_describe(struct buf *out, enum guest_tables tables)
 	for (size_t i = 0; i < ARRAY_COUNT(reducers); i++)
 		add_reducer(&d, reducers[i][0], reducers[i][1]);
 	add_lifecycle(&d, MODULE_INIT, "init");
-	add_lifecycle(&d, MODULE_ON_CONNECT, "client_connected");
-	add_lifecycle(&d, MODULE_ON_DISCONNECT, "client_disconnected");
+	if (tables != TABLES_NO_LIFECYCLE) {
+		add_lifecycle(&d, MODULE_ON_CONNECT, "client_connected");
+		add_lifecycle(&d, MODULE_ON_DISCONNECT, "client_disconnected");
+	}
 	description_put(&d, out);
 	description_deinit(&d);
 }
@@ -352,6 +354,24 @@ HELPER void must_create(struct world *w)
 	buf_deinit(&text);
 }
 
+/* From another program than the engine's, which the world then knows as well. */
+HELPER enum wl_err world_create_from(struct world *w, uint32_t version, enum guest_tables tables, struct buf *text)
+{
+	struct database *db = NULL;
+	buf_deinit(&w->extra_code);
+	guest_make(&w->extra_code, version, tables);
+	enum wl_err err = database_create(&w->options, RUNTIME_WASM, buf_bytes(&w->extra_code), &db, text);
+	w->db = db;
+	return err;
+}
+
+HELPER enum wl_err world_update(struct world *w, uint32_t version, enum guest_tables tables, struct buf *text)
+{
+	buf_deinit(&w->extra_code);
+	guest_make(&w->extra_code, version, tables);
+	return database_update(w->db, RUNTIME_WASM, buf_bytes(&w->extra_code), text);
+}
+
 HELPER enum wl_err world_open(struct world *w, struct buf *text)
 {
 	struct database *db = NULL;
@@ -517,9 +537,9 @@ HELPER const struct received *world_ask(struct world *w, struct line *line, cons
 }
 #define ASK_OK(w, line, reducer, n) \
 	do { \
-		const struct received *got = world_ask(w, line, reducer, n); \
-		ck_assert_msg(got->tag == GOT_RESULT && got->outcome == OUTCOME_OK, "tag %u, outcome %u: %s", got->tag, \
-			got->outcome, got->text); \
+		const struct received *got_ = world_ask(w, line, reducer, n); \
+		ck_assert_msg(got_->tag == GOT_RESULT && got_->outcome == OUTCOME_OK, "tag %u, outcome %u: %s", got_->tag, \
+			got_->outcome, got_->text); \
 	} while (0)
 
 HELPER struct line *must_connect(struct world *w, uint32_t loop, bool confirmed, uint64_t connection)
@@ -571,6 +591,37 @@ HELPER void world_deinit(struct world *w)
 }
 
 /* ---- looking into tables ---- */
+
+/* One statement over HTTP's path; `text` receives the answer or the error. */
+HELPER enum wl_err world_sql(struct world *w, const char *sql, struct buf *text)
+{
+	struct database_caller caller = { .jwt_payload = STR("{}") };
+	struct buf json = BUF_INIT(1 << 20);
+	uint64_t micros;
+	store_u64(caller.identity.le, 1);
+	store_u64(caller.connection.le, 0xc0ffee);
+	buf_clear(text);
+	enum wl_err err = database_sql(w->db, &caller, str_of(sql), true, &json, &micros, text);
+	if (err == WL_OK)
+		buf_put(text, json.data, json.len);
+	buf_deinit(&json);
+	return err;
+}
+
+HELPER enum database_outcome world_http_call(struct world *w, uint64_t connection, const char *reducer,
+	const char *json, struct buf *text)
+{
+	struct database_caller caller = { .jwt_payload = STR("{}") };
+	struct database_result result;
+	store_u64(caller.identity.le, connection);
+	store_u64(caller.connection.le, connection);
+	database_call_json(w->db, &caller, str_of(reducer), str_of(json), &result);
+	enum database_outcome outcome = result.outcome;
+	if (text != NULL)
+		buf_put(text, result.text.data, result.text.len);
+	database_result_deinit(&result);
+	return outcome;
+}
 
 HELPER uint64_t world_count(struct world *w, const char *table)
 {
