@@ -3,16 +3,16 @@
  * Between executors and network loops: mail collected on a loop goes to its database once a round, and delivery blocks
  * come back and take effect in order.
  *
- * Threading: everything runs on the loop but delivery_deliver and delivery_durable, which only push to a queue and post a
- * task. While a database runs on the loop's own thread (net_loop_lend) another thread may take the loop over; whoever has
- * lost it touches nothing of it any more but the task that says so.
+ * Threading: everything runs on the loop but delivery_deliver and delivery_durable, which only push to a queue and
+ * post a task. While a database runs on the loop's own thread (net_loop_lend) another thread may take the loop over;
+ * whoever has lost it touches nothing of it any more but the task that says so.
  *
  * Invariants
  * 1. Blocks of one database take effect in the order of their arrival. An entry takes effect once: entries without
  *    DELIVERY_CONFIRMED at arrival, the others when the block's offset is durable and no earlier block waits.
- * 2. A loop_db is in its database's slot from its making to its end, and holds a share: a database never goes while a loop
- *    knows it. It ends only when the database is closed, has no connections here, no waiting blocks, no mail, and no task
- *    under way (awaiting, lent).
+ * 2. A loop_db is in its database's slot from its making to its end, and holds a share: a database never goes while a
+ *    loop knows it. It ends only when the database is closed, has no connections here, no waiting blocks, no mail,
+ *    and no task under way (awaiting, lent).
  * 3. `awaiting` is set before the database is asked to tell, so a task is never posted twice.
  * 4. After a message was put, its inbox is posted and the database run within the same round.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fetches the documents in which foreign issuers publish their keys. Any client can name an issuer, so any client can make
- * this host send a request: addresses are checked when they are connected to (after name resolution, at every redirect),
- * and size, time and protocols are limited. The status of the answer is ignored, as the reference does.
+ * Fetches the documents in which foreign issuers publish their keys. Any client can name an issuer, so any client can
+ * make this host send a request: addresses are checked when they are connected to (after name resolution, at every
+ * redirect), and size, time and protocols are limited. The status of the answer is ignored, as the reference does.
  */
 #include "api/api_internal.h"
 

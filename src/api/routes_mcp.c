@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The MCP endpoints: JSON-RPC 2.0 over POST, one object a request. The route of a database works on that one; the host's
- * route takes a `database` argument. What goes wrong in a tool is a result that says so; what goes wrong before is a
- * protocol error. Answers have their keys in alphabetical order.
+ * The MCP endpoints: JSON-RPC 2.0 over POST, one object a request. The route of a database works on that one; the
+ * host's route takes a `database` argument. What goes wrong in a tool is a result that says so; what goes wrong
+ * before is a protocol error. Answers have their keys in alphabetical order.
  */
 #include "api/api_internal.h"
 #include "auth/json_walk.h"

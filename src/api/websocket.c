@@ -2,8 +2,9 @@
 /*
  * WebSocket connections: the handshake of `subscribe`, and messages on their way to a database.
  *
- * The handshake is checked on a worker, which may wait for a database to open. The upgrade itself happens in a task on the
- * connection's loop: from there on the connection and its client belong to the loop, and nobody races with its end.
+ * The handshake is checked on a worker, which may wait for a database to open. The upgrade itself happens in a task
+ * on the connection's loop: from there on the connection and its client belong to the loop, and nobody races with its
+ * end.
  *
  * A client's life: created in the attach task, CONNECT is its first mail, then messages, DISCONNECT is its last; the
  * executor frees it. The connection is paused until the executor says RESUME.

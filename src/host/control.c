@@ -2,15 +2,15 @@
 /*
  * Control data: names, owners, locks, which folder and program belong to a database.
  *
- * One append-only file. A change is one record {magic, length, CRC-32C, operations}, written and synced before it takes
- * effect in memory; replaying the file from the start gives the same memory, by the same function. A file rewritten as a
- * whole would be as safe, but with 10,000 databases each publish would write two megabytes; a record is 200 bytes. The
- * file is rewritten only when most of it is history (temp file, sync, rename).
+ * One append-only file. A change is one record {magic, length, CRC-32C, operations}, written and synced before it
+ * takes effect in memory; replaying the file from the start gives the same memory, by the same function. A file
+ * rewritten as a whole would be as safe, but with 10,000 databases each publish would write two megabytes; a record
+ * is 200 bytes. The file is rewritten only when most of it is history (temp file, sync, rename).
  *
  * Invariants
  * 1. Memory never runs ahead of the disk: control_commit applies after the sync.
- * 2. The file is a row of whole records. A bad one with nothing valid behind it is a write that a crash cut short: it is
- *    cut off. A bad one with a valid one behind it is damage, and the host does not start.
+ * 2. The file is a row of whole records. A bad one with nothing valid behind it is a write that a crash cut short: it
+ *    is cut off. A bad one with a valid one behind it is damage, and the host does not start.
  * 3. `failed` is final: after a failed sync nobody knows what the disk holds.
  * 4. A name is bound to one database at most, and that database lists it.
  */

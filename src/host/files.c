@@ -4,8 +4,9 @@
  *
  * Invariants
  * 1. A program is on disk, synced, before anything refers to it; its name is its hash, checked when it is read.
- * 2. Only folders with a marker beside them (ID.new: being made, ID.gone: being removed) are ever removed by a start. A
- *    folder that control data does not know and nobody has marked is left alone: it may be all that is left of something.
+ * 2. Only folders with a marker beside them (ID.new: being made, ID.gone: being removed) are ever removed by a start.
+ *    A folder that control data does not know and nobody has marked is left alone: it may be all that is left of
+ *    something.
  */
 #include "base/log.h"
 #include "base/mem.h"

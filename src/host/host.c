@@ -4,10 +4,11 @@
  *
  * Invariants
  * 1. `opening` of an entry is set by the one thread that opens its database; others wait for it and share the outcome.
- * 2. `changing` is held through a publish, reset or delete: these follow one another for each database, while calls to a
- *    running database go on.
- * 3. Order of a creation: program on disk, folder marked unfinished, database durable, control data, marker gone. A crash
- *    leaves either the database or a marked folder. Order of a removal: control data, clients closed, folder gone.
+ * 2. `changing` is held through a publish, reset or delete: these follow one another for each database, while calls
+ *    to a running database go on.
+ * 3. Order of a creation: program on disk, folder marked unfinished, database durable, control data, marker gone. A
+ *    crash leaves either the database or a marked folder. Order of a removal: control data, clients closed, folder
+ *    gone.
  * 4. The monitor is never held across compiling, opening, closing or waiting for a database.
  */
 #include "base/log.h"
@@ -446,8 +447,8 @@ static void change_end(struct host *host, struct entry *entry)
 }
 
 /*
- * Makes a database in a new folder and commits it to control data: a fresh one, or in place of `old`. The monitor is held
- * at the start and the end only.
+ * Makes a database in a new folder and commits it to control data: a fresh one, or in place of `old`. The monitor is
+ * held at the start and the end only.
  */
 static enum wl_err create(struct host *host, struct entry *entry, const struct identity *owner, enum runtime_kind kind,
 	struct bytes program, const struct control_database *old, struct buf *error)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Goal: control data is all or nothing at every crash, and what was promised is there afterwards. Method: a simulated disk
- * that loses, tears and reorders what was not synced; a model of names and owners; power off at every call in turn. */
+/* Goal: control data is all or nothing at every crash, and what was promised is there afterwards. Method: a simulated
+ * disk that loses, tears and reorders what was not synced; a model of names and owners; power off at every call in
+ * turn. */
 #include "base/mem.h"
 #include "commitlog/storage_faulty.h"
 #include "host/host_internal.h"
