@@ -37,8 +37,8 @@ struct api {
 };
 
 /* ---- one request, from its head to its answer (router.c, reply.c) ---- */
-enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_PATCH, METHOD_OPTIONS, METHOD_OTHER,
-	METHOD_ANY /* in the table only */ };
+enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_PATCH, METHOD_OPTIONS,
+	METHOD_OTHER, METHOD_ANY /* in the table only */ };
 enum credentials {
 	CREDENTIALS_IGNORED,
 	CREDENTIALS_IF_GIVEN, /* none is fine, bad ones are refused */
@@ -112,7 +112,8 @@ void call_free(struct api_call *call);
 bool call_credentials(struct api_call *call, enum credentials wanted);
 bool call_lookup(struct api_call *call, struct str segment); /* {db} -> call->database; it exists */
 /* {db} -> identity, or a name (then *is_name and its text); syntax only. */
-bool call_name_or_identity(struct api_call *call, struct str segment, struct identity *id, struct str *name, bool *is_name);
+bool call_name_or_identity(struct api_call *call, struct str segment, struct identity *id, struct str *name,
+	bool *is_name);
 bool call_identity(struct api_call *call, struct str segment, struct identity *out); /* {identity}, strict */
 bool call_body_fits(struct api_call *call);
 bool call_body_text(struct api_call *call, struct str *out, bool say_where); /* UTF-8 */

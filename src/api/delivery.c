@@ -282,7 +282,8 @@ static void task_blocks(struct net_loop *loop, struct net_task *task)
 	struct api_loop *mine = (struct api_loop *)(void *)((uint8_t *)task - offsetof(struct api_loop, blocks_task));
 	struct mpsc_node *node = mpsc_take_all(&mine->blocks);
 	while (node != NULL) {
-		struct delivery_block *block = (struct delivery_block *)(void *)((uint8_t *)node - offsetof(struct delivery_block, node));
+		struct delivery_block *block =
+			(struct delivery_block *)(void *)((uint8_t *)node - offsetof(struct delivery_block, node));
 		node = node->next;
 		block_take(mine, block);
 	}
@@ -376,7 +377,8 @@ static void give_up_waiting(struct loop_db *db)
 	while ((block = db->waiting) != NULL) {
 		const struct delivery_entry *entry = delivery_first(block);
 		for (; !delivery_at_end(block, entry); entry = delivery_next(entry))
-			if ((entry->flags & DELIVERY_CONFIRMED) != 0 && (entry->kind == DELIVERY_CLOSE || entry->kind == DELIVERY_DROP))
+			if ((entry->flags & DELIVERY_CONFIRMED) != 0 &&
+				(entry->kind == DELIVERY_CLOSE || entry->kind == DELIVERY_DROP))
 				entry_apply(db, entry);
 		db->waiting = block->next;
 		delivery_block_done(block);

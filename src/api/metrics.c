@@ -25,8 +25,10 @@ static const struct host_metric host_metrics[] = {
 	{ "spacetime_client_outgoing_queue_disconnects_total", "counter", "Connections cut off because they did not read.",
 		HOST(net.cut_off) },
 	{ "worldline_http_requests_total", "counter", "HTTP requests.", HOST(requests) },
-	{ "worldline_http_client_errors_total", "counter", "HTTP answers with a status of 400 to 499.", HOST(responses_4xx) },
-	{ "worldline_http_server_errors_total", "counter", "HTTP answers with a status of 500 and above.", HOST(responses_5xx) },
+	{ "worldline_http_client_errors_total", "counter", "HTTP answers with a status of 400 to 499.",
+		HOST(responses_4xx) },
+	{ "worldline_http_server_errors_total", "counter", "HTTP answers with a status of 500 and above.",
+		HOST(responses_5xx) },
 	{ "worldline_open_databases", "gauge", "Databases in memory.", HOST(databases) },
 	{ "worldline_allocated_bytes", "gauge", "Memory in use by the host itself.", HOST(mem.live_bytes) },
 	{ "worldline_allocations_total", "counter", "Allocations ever made by the host itself.", HOST(mem.allocations) },
@@ -82,8 +84,8 @@ void route_metrics(struct api_call *call)
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(host_metrics); i++) {
 		const struct host_metric *metric = &host_metrics[i];
-		buf_printf(&text, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", metric->name, metric->help, metric->name, metric->type,
-			metric->name, (unsigned long long)value_at(&values, metric->offset));
+		buf_printf(&text, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", metric->name, metric->help, metric->name,
+			metric->type, metric->name, (unsigned long long)value_at(&values, metric->offset));
 	}
 	for (size_t i = 0; i < ARRAY_COUNT(database_metrics) && list.len > 0; i++) {
 		const struct database_metric *metric = &database_metrics[i];

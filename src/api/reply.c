@@ -169,7 +169,8 @@ struct str percent_decode(struct arena *arena, struct str text, bool plus_is_spa
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.data[i];
 		int high, low;
-		if (c == '%' && i + 2 < text.len && (high = hex_digit(text.data[i + 1])) >= 0 && (low = hex_digit(text.data[i + 2])) >= 0) {
+		if (c == '%' && i + 2 < text.len && (high = hex_digit(text.data[i + 1])) >= 0 &&
+			(low = hex_digit(text.data[i + 2])) >= 0) {
 			out[len++] = (char)(high << 4 | low);
 			i += 2;
 		} else {
@@ -193,7 +194,8 @@ static bool parse_identity(struct str text, struct identity *out)
 	return identity_from_hex(text, out);
 }
 
-bool call_name_or_identity(struct api_call *call, struct str segment, struct identity *id, struct str *name, bool *is_name)
+bool call_name_or_identity(struct api_call *call, struct str segment, struct identity *id, struct str *name,
+	bool *is_name)
 {
 	struct str text = percent_decode(&call->arena, segment, false);
 	const char *reason;
@@ -239,7 +241,8 @@ bool call_identity(struct api_call *call, struct str segment, struct identity *o
 		return true;
 	if (!utf8_valid((const uint8_t *)text.data, text.len))
 		text = STR("?");
-	reply_printf(call, 400, "Invalid URL: invalid value: string \"%.*s\", expected a byte array or hex string", STR_FMT(text));
+	reply_printf(call, 400, "Invalid URL: invalid value: string \"%.*s\", expected a byte array or hex string",
+		STR_FMT(text));
 	return false;
 }
 

@@ -26,7 +26,8 @@ const struct route api_routes[] = {
 		{ METHOD_POST, route_heap_settings_post, CREDENTIALS_IGNORED, 0, true } } },
 	{ "/v1/identity", ROUTE_CORS, { { METHOD_POST, route_identity_create, CREDENTIALS_IGNORED, 0, false } } },
 	{ "/v1/identity/public-key", ROUTE_CORS, { { METHOD_GET, route_public_key, CREDENTIALS_IGNORED, 0, true } } },
-	{ "/v1/identity/websocket-token", ROUTE_CORS, { { METHOD_POST, route_websocket_token, CREDENTIALS_TOKEN, 0, false } } },
+	{ "/v1/identity/websocket-token", ROUTE_CORS,
+		{ { METHOD_POST, route_websocket_token, CREDENTIALS_TOKEN, 0, false } } },
 	{ "/v1/identity/:identity/verify", ROUTE_CORS, { { METHOD_GET, route_verify, CREDENTIALS_TOKEN, 0, false } } },
 	{ "/v1/identity/:identity/databases", ROUTE_CORS,
 		{ { METHOD_GET, route_identity_databases, CREDENTIALS_IGNORED, 0, false } } },
@@ -38,7 +39,8 @@ const struct route api_routes[] = {
 	{ "/v1/database/:db", DB_BY_HANDLER, { { METHOD_GET, route_database, CREDENTIALS_ANYBODY, 0, false },
 		{ METHOD_PUT, route_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false },
 		{ METHOD_DELETE, route_delete, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/identity", DB_BY_HANDLER, { { METHOD_GET, route_database_identity, CREDENTIALS_ANYBODY, 0, false } } },
+	{ "/v1/database/:db/identity", DB_BY_HANDLER,
+		{ { METHOD_GET, route_database_identity, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/subscribe", DB_BY_HANDLER, { { METHOD_GET, route_subscribe, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/names", DB, { { METHOD_GET, route_names_get, CREDENTIALS_ANYBODY, 0, false },
 		{ METHOD_POST, route_names_add, CREDENTIALS_ANYBODY, 0, false },
@@ -51,11 +53,15 @@ const struct route api_routes[] = {
 	{ "/v1/database/:db/lock", DB, { { METHOD_POST, route_lock, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/unlock", DB, { { METHOD_POST, route_unlock, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/reset", DB, { { METHOD_PUT, route_reset, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/pre_publish", DB, { { METHOD_POST, route_pre_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false } } },
+	{ "/v1/database/:db/pre_publish", DB,
+		{ { METHOD_POST, route_pre_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false } } },
 	{ "/v1/database/:db/unstable/timestamp", DB, { { METHOD_GET, route_timestamp, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/route", ROUTE_CORS, { { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
-	{ "/v1/database/:db/route/", ROUTE_CORS, { { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
-	{ "/v1/database/:db/route/*path", ROUTE_CORS, { { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
+	{ "/v1/database/:db/route", ROUTE_CORS,
+		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
+	{ "/v1/database/:db/route/", ROUTE_CORS,
+		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
+	{ "/v1/database/:db/route/*path", ROUTE_CORS,
+		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
 };
 const size_t api_route_count = ARRAY_COUNT(api_routes);
 
@@ -246,7 +252,8 @@ void router_request(struct api *api, struct net_request *request)
 {
 	struct str path, query, params[ROUTE_PARAMS_MAX] = { { 0 } };
 	atomic_fetch_add_explicit(&api->requests, 1, memory_order_relaxed);
-	const struct route *route = target_split(net_request_target(request), &path, &query) ? route_match(path, params) : NULL;
+	bool split = target_split(net_request_target(request), &path, &query);
+	const struct route *route = split ? route_match(path, params) : NULL;
 	if (route == NULL) {
 		refuse_early(request, 404);
 		return;

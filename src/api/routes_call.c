@@ -143,7 +143,9 @@ void route_sql(struct api_call *call)
 
 static bool takes_method(const struct module_route *route, struct str method)
 {
-	static const char *const names[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH" };
+	static const char *const names[] = {
+		"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"
+	};
 	if (route->method < 0)
 		return true;
 	if ((size_t)route->method < ARRAY_COUNT(names))

@@ -71,7 +71,8 @@ static void tail_end(struct tail *tail)
 	tail->over = true;
 	if (!tail->past_sent || tail->ending || atomic_load(&tail->api->stopping))
 		return;
-	tail->ending = worker_pool_run(tail->api->workers, tail_free_on_worker, tail); /* no memory: the sweep tries again */
+	/* no memory: the sweep tries again */
+	tail->ending = worker_pool_run(tail->api->workers, tail_free_on_worker, tail);
 }
 
 static void tail_lines(void *context, struct bytes lines)

@@ -270,7 +270,8 @@ static const struct tool tools[] = {
 	{ "get_schema", "Get schema", "Returns the tables, types and reducers of a database as JSON.", "", "",
 		true, false, false, true, tool_get_schema },
 	{ "sql", "SQL", "Runs one SQL statement. Only the owner may change data this way.",
-		"\"confirmed\":{\"type\":\"boolean\"},\"sql\":{\"type\":\"string\"}", "\"sql\"", false, true, false, true, tool_sql },
+		"\"confirmed\":{\"type\":\"boolean\"},\"sql\":{\"type\":\"string\"}", "\"sql\"",
+		false, true, false, true, tool_sql },
 	{ "call", "Call reducer", "Calls a reducer with a JSON array of arguments.",
 		"\"args\":{\"items\":{},\"type\":\"array\"},\"reducer\":{\"type\":\"string\"}", "\"reducer\"",
 		false, true, false, true, tool_call },
@@ -366,7 +367,8 @@ static void initialize(struct mcp *mcp)
 	result_begin(mcp);
 	buf_printf(&mcp->out, "{\"capabilities\":{\"tools\":{}},\"instructions\":\"%s\",\"protocolVersion\":\"2025-06-18\","
 		"\"serverInfo\":{\"name\":\"spacetimedb\",\"version\":\"" COMPATIBLE_VERSION "\"}}}", mcp->host_wide
-		? "Databases of this host. Tools that work on one take its name or identity as `database`; list_databases shows yours."
+		? "Databases of this host. Tools that work on one take its name or identity as `database`; "
+			"list_databases shows yours."
 		: "One database: look at its tables and reducers with get_schema, read with sql, change data with call.");
 }
 
@@ -416,8 +418,8 @@ void route_mcp(struct api_call *call)
 	if (!call_body_fits(call))
 		return;
 	struct bytes body = net_request_body(call->request);
-	struct mcp mcp = { .call = call, .text = { (const char *)body.data, body.len }, .host_wide = call->params[0].data == NULL,
-		.out = BUF_INIT(128 << 20) };
+	struct mcp mcp = { .call = call, .text = { (const char *)body.data, body.len },
+		.host_wide = call->params[0].data == NULL, .out = BUF_INIT(128 << 20) };
 	char message[256];
 	if (native_json_parse(mcp.text.data, mcp.text.len, &mcp.doc, message, sizeof(message)) != 0) {
 		reply_printf(call, 400, "Failed to parse the request body as JSON: %s", message);

@@ -43,11 +43,12 @@ void route_names_add(struct api_call *call)
 		return;
 	}
 	if (name.len > DOMAIN_PART_BYTES_MAX) {
-		reply_printf(call, 500, "Error when parsing a domain, reason: Domain name parts must be shorter than %d characters: "
-			"`%.*s`", DOMAIN_PART_BYTES_MAX, STR_FMT(name));
+		reply_printf(call, 500, "Error when parsing a domain, reason: Domain name parts must be shorter than "
+			"%d characters: `%.*s`", DOMAIN_PART_BYTES_MAX, STR_FMT(name));
 		return;
 	}
-	enum host_name_result result = host_name_add(call->api->host, name, &call->database, &call->claims.identity, &error);
+	enum host_name_result result = host_name_add(call->api->host, name, &call->database, &call->claims.identity,
+		&error);
 	struct buf json = BUF_INIT(4096);
 	switch (result) {
 	case HOST_NAME_OK:
@@ -168,13 +169,15 @@ static void replace(struct api_call *call, const struct str *names, uint32_t cou
 		reply_json(call, 401, &json);
 		return;
 	}
-	switch (host_names_replace(call->api->host, &call->database, names, count, &call->claims.identity, &which, &error)) {
+	switch (host_names_replace(call->api->host, &call->database, names, count, &call->claims.identity, &which,
+		&error)) {
 	case HOST_NAME_OK:
 		buf_put_cstr(&json, "\"Success\"");
 		reply_json(call, 200, &json);
 		break;
 	case HOST_NAME_TAKEN:
-		buf_printf(&json, "{\"OtherError\":\"Cannot rename to %.*s because it already is in use.\"}", STR_FMT(buf_str(&which)));
+		buf_printf(&json, "{\"OtherError\":\"Cannot rename to %.*s because it already is in use.\"}",
+			STR_FMT(buf_str(&which)));
 		reply_json(call, 400, &json);
 		break;
 	case HOST_NAME_DENIED:

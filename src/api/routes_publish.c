@@ -35,9 +35,11 @@ static bool read_token(struct api_call *call, struct publish_query *query)
 	struct str text;
 	if (!call_query(call, "token", &text, &query->has_token))
 		return false;
-	bool valid = text.data != NULL && query->has_token && text.len > 2 && text.len <= 66 && memcmp(text.data, "0x", 2) == 0;
+	bool valid = text.data != NULL && query->has_token && text.len > 2 && text.len <= 66 &&
+		memcmp(text.data, "0x", 2) == 0;
 	for (size_t i = 2; valid && i < text.len; i++)
-		valid = (text.data[i] >= '0' && text.data[i] <= '9') || ((text.data[i] | 0x20) >= 'a' && (text.data[i] | 0x20) <= 'f');
+		valid = (text.data[i] >= '0' && text.data[i] <= '9') ||
+			((text.data[i] | 0x20) >= 'a' && (text.data[i] | 0x20) <= 'f');
 	if (!query->has_token || valid)
 		return true;
 	reply_bad_query(call, "invalid digit found in string");
@@ -116,8 +118,8 @@ static void reply_refused(struct api_call *call, enum wl_err err, bool updating,
 		reply_text(call, 503, text);
 	else if (err == WL_ERR_UNSUPPORTED && updating)
 		reply_printf(call, 400, "Failed to create or update the database: %.*s", STR_FMT(text));
-	else
-		reply_text(call, 500, text.len > 0 || err == WL_ERR_DENIED ? text : str_of(wl_err_name(err))); /* init may fail silently */
+	else /* init may fail silently */
+		reply_text(call, 500, text.len > 0 || err == WL_ERR_DENIED ? text : str_of(wl_err_name(err)));
 }
 
 /* Starts the database over with the body, or with its stored program when the body was too long to be taken. */
@@ -127,7 +129,8 @@ static void reset(struct api_call *call, struct str name, enum runtime_kind kind
 	if (!call_is_owner(call, "reset database", &record))
 		return;
 	if (record.locked) {
-		reply_text(call, 403, STR("Database is locked and cannot be reset with --delete-data. Run `spacetime unlock` first."));
+		reply_text(call, 403, STR("Database is locked and cannot be reset with --delete-data. "
+			"Run `spacetime unlock` first."));
 		return;
 	}
 	struct bytes program = net_request_body(call->request);

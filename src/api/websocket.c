@@ -122,7 +122,8 @@ static void attach(struct net_loop *net_loop, struct net_task *task)
 	struct api *api = call->api;
 	struct api_loop *loop = &api->loops[net_loop_index(net_loop)];
 	struct ws *ws = atomic_load(&api->stopping) ? NULL : mem_zalloc(sizeof(*ws));
-	struct loop_db *db = ws != NULL && !database_closed(handshake->database) ? loop_db_get(loop, handshake->database) : NULL;
+	bool possible = ws != NULL && !database_closed(handshake->database);
+	struct loop_db *db = possible ? loop_db_get(loop, handshake->database) : NULL;
 	if (db == NULL) {
 		mem_free(ws);
 		attach_refused(handshake, STR("the database is not available"));

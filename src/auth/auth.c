@@ -101,9 +101,11 @@ static enum wl_err load_keys(struct auth *auth, const struct auth_options *optio
 		return err;
 	}
 	if (!read_file(options->public_key_path, auth->public_pem, &auth->public_len))
-		return fail(error, WL_ERR_IO, "Unable to read public key for JWT token verification: %s", options->public_key_path);
+		return fail(error, WL_ERR_IO, "Unable to read public key for JWT token verification: %s",
+			options->public_key_path);
 	if (!read_file(options->private_key_path, auth->private_pem, &auth->private_len))
-		return fail(error, WL_ERR_IO, "Unable to read private key for JWT token signing: %s", options->private_key_path);
+		return fail(error, WL_ERR_IO, "Unable to read private key for JWT token signing: %s",
+			options->private_key_path);
 	return WL_OK;
 }
 
@@ -217,8 +219,8 @@ static void uuid_v4(char out[37])
 	random_bytes(r, sizeof(r));
 	r[6] = (uint8_t)(0x40 | (r[6] & 0x0f));
 	r[8] = (uint8_t)(0x80 | (r[8] & 0x3f));
-	snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2], r[3], r[4],
-		r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15]);
+	snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2], r[3],
+		r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15]);
 }
 
 void auth_random_identity(struct identity *out)
@@ -288,7 +290,8 @@ static enum wl_err check_parts(struct auth *auth, struct str token, const char *
 		return fail(error, WL_ERR_DENIED, "Invalid token: ExpiredSignature");
 	struct error local = { 0 };
 	enum wl_err err;
-	if (native_jwt_verify_es256(auth->public_pem, auth->public_len, token.data, token.len, message, sizeof(message)) == 0)
+	if (native_jwt_verify_es256(auth->public_pem, auth->public_len, token.data, token.len, message,
+		sizeof(message)) == 0)
 		err = claims_accept(claims, identity, &local);
 	else
 		err = fail(&local, WL_ERR_DENIED, "Invalid token: %s", message);
@@ -321,7 +324,8 @@ enum wl_err auth_check(struct auth *auth, struct str token, struct auth_claims *
 	enum wl_err err;
 	if (error == NULL)
 		error = &ignored;
-	if (native_jwt_peek(token.data, token.len, &alg, kid, payload, token.len, &payload_len, message, sizeof(message)) != 0)
+	if (native_jwt_peek(token.data, token.len, &alg, kid, payload, token.len, &payload_len, message,
+		sizeof(message)) != 0)
 		err = fail(error, WL_ERR_DENIED, "Invalid token: %s", message);
 	else
 		err = claims_read((struct str){ payload, payload_len }, &claims, error);
@@ -336,7 +340,8 @@ enum wl_err auth_check(struct auth *auth, struct str token, struct auth_claims *
 	return err;
 }
 
-enum wl_err auth_short_token(struct auth *auth, const struct auth_claims *claims, struct buf *token, struct error *error)
+enum wl_err auth_short_token(struct auth *auth, const struct auth_claims *claims, struct buf *token,
+	struct error *error)
 {
 	struct buf payload = BUF_INIT(2 * AUTH_TOKEN_BYTES_MAX);
 	enum wl_err err = claims_renew(str_of(claims->payload), now_seconds(), 60, &payload, error);

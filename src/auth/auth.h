@@ -41,7 +41,8 @@ enum wl_err auth_mint(struct auth *auth, struct auth_claims *out, struct error *
 /* Validates a token completely (sections 3.3, 3.4). WL_ERR_DENIED with the reference's text on failure. */
 enum wl_err auth_check(struct auth *auth, struct str token, struct auth_claims *out, struct error *error);
 /* The caller's claims again, 60 seconds long, signed here (websocket-token). */
-enum wl_err auth_short_token(struct auth *auth, const struct auth_claims *claims, struct buf *token, struct error *error);
+enum wl_err auth_short_token(struct auth *auth, const struct auth_claims *claims, struct buf *token,
+	struct error *error);
 /* issuer|subject -> identity (section 3.6). */
 void auth_identity(struct str issuer, struct str subject, struct identity *out);
 /* A fresh database identity. */

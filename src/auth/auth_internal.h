@@ -11,7 +11,7 @@ enum {
 	AUTH_KID_BYTES_MAX = 128,
 	AUTH_PEM_BYTES_MAX = 4096,
 	AUTH_ISSUERS_MAX = 256,            /* foreign issuers remembered */
-	AUTH_FETCHES_MAX = 8,              /* at once: a client may name any issuer, and slow ones must not eat the workers */
+	AUTH_FETCHES_MAX = 8,              /* at once: any client may name any issuer, slow ones must not eat the workers */
 	AUTH_JWKS_BYTES_MAX = 1 << 20,
 	AUTH_KEYS_MAX = 64,                /* of one issuer */
 	AUTH_REFRESH_SECONDS = 300,        /* age at which the next check fetches again */

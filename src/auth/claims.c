@@ -5,9 +5,11 @@
  */
 #include "auth/auth_internal.h"
 
+enum claim { CLAIM_IDENTITY, CLAIM_SUBJECT, CLAIM_ISSUER, CLAIM_AUDIENCE, CLAIM_ISSUED, CLAIM_EXPIRY, CLAIM_COUNT };
+
 struct claim_spec {
 	const char *name;
-	enum claim { CLAIM_IDENTITY, CLAIM_SUBJECT, CLAIM_ISSUER, CLAIM_AUDIENCE, CLAIM_ISSUED, CLAIM_EXPIRY, CLAIM_COUNT } claim;
+	enum claim claim;
 	bool required;
 };
 static const struct claim_spec specs[] = { /* in the order in which missing ones are reported */
@@ -40,7 +42,8 @@ static enum wl_err json_error(struct error *error, struct str text, size_t at, c
 	return fail(error, WL_ERR_DENIED, "Invalid token: JSON error: %s at line %u column %u", message, line, column);
 }
 
-static enum wl_err wrong_type(struct error *error, struct str text, const struct json_member *member, const char *expected)
+static enum wl_err wrong_type(struct error *error, struct str text, const struct json_member *member,
+	const char *expected)
 {
 	struct buf message = BUF_INIT(ERROR_TEXT_MAX);
 	json_invalid_type(member->value, expected, &message);
@@ -86,7 +89,8 @@ static enum wl_err read_integer(struct str text, const struct json_member *membe
 	return err;
 }
 
-static enum wl_err read_identity(struct str text, const struct json_member *member, struct claims *out, struct error *error)
+static enum wl_err read_identity(struct str text, const struct json_member *member, struct claims *out,
+	struct error *error)
 {
 	const char *expected = "a byte array or hex string";
 	if (member->value->kind == NATIVE_JSON_NULL)
@@ -118,7 +122,8 @@ static bool is_audience(const struct native_json *doc, const struct json_member 
 	return true;
 }
 
-static enum wl_err read_member(const struct json_member *member, enum claim claim, struct claims *out, struct error *error)
+static enum wl_err read_member(const struct json_member *member, enum claim claim, struct claims *out,
+	struct error *error)
 {
 	struct str text = out->payload;
 	int64_t ignored;
@@ -136,7 +141,8 @@ static enum wl_err read_member(const struct json_member *member, enum claim clai
 	case CLAIM_AUDIENCE:
 		if (is_audience(&out->doc, member))
 			return WL_OK;
-		return json_error(error, text, member->value_end + 1, "data did not match any variant of untagged enum Audience");
+		return json_error(error, text, member->value_end + 1,
+			"data did not match any variant of untagged enum Audience");
 	case CLAIM_ISSUED:
 		return read_integer(text, member, &ignored, error);
 	default:
@@ -183,8 +189,8 @@ enum wl_err claims_read(struct str payload, struct claims *out, struct error *er
 			continue;
 		unsigned line, column;
 		json_position(payload, walk.at, &line, &column);
-		return fail(error, WL_ERR_DENIED, "Invalid token: JSON error: missing field `%s` at line %u column %u", specs[i].name,
-			line, column);
+		return fail(error, WL_ERR_DENIED, "Invalid token: JSON error: missing field `%s` at line %u column %u",
+			specs[i].name, line, column);
 	}
 	return WL_OK;
 }

@@ -10,7 +10,7 @@
 
 static size_t skip_space(struct str text, size_t at)
 {
-	while (at < text.len && (text.data[at] == ' ' || text.data[at] == '\t' || text.data[at] == '\n' || text.data[at] == '\r'))
+	while (at < text.len && memchr(" \t\n\r", text.data[at], 4) != NULL)
 		at++;
 	return at;
 }

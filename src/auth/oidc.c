@@ -166,7 +166,8 @@ static enum wl_err fetch_keys(struct oidc *oidc, struct str issuer, struct key_s
 	struct buf uri = BUF_INIT(4096), body = BUF_INIT(AUTH_JWKS_BYTES_MAX);
 	struct native_json doc = { 0 };
 	struct key_set *set = mem_zalloc(sizeof(*set));
-	enum wl_err err = set == NULL ? fail(error, WL_ERR_MEMORY, "out of memory") : find_jwks_uri(oidc, issuer, &uri, error);
+	enum wl_err err = set == NULL ? fail(error, WL_ERR_MEMORY, "out of memory")
+		: find_jwks_uri(oidc, issuer, &uri, error);
 	if (err == WL_OK)
 		err = oidc->fetch(oidc->context, buf_text(&uri), &body, error);
 	if (err == WL_OK)

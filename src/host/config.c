@@ -111,7 +111,8 @@ bool duration_parse(struct str text, uint64_t *ms, const char **reason)
 		while (at < text.len && ((text.data[at] | 0x20) >= 'a' && (text.data[at] | 0x20) <= 'z'))
 			at++;
 		size_t unit = 0;
-		while (unit < ARRAY_COUNT(units) && !str_eq((struct str){ text.data + from, at - from }, str_of(units[unit].name)))
+		while (unit < ARRAY_COUNT(units) &&
+			!str_eq((struct str){ text.data + from, at - from }, str_of(units[unit].name)))
 			unit++;
 		if (unit == ARRAY_COUNT(units)) {
 			*reason = at == from ? "time unit needed, for example 5sec or 5ms" : "unknown time unit";
@@ -183,7 +184,8 @@ static enum wl_err read_key(const struct key_spec *spec, const struct toml_entry
 	}
 	if (number < spec->min || number > spec->max) {
 		char wanted[96];
-		snprintf(wanted, sizeof(wanted), "from %llu to %llu", (unsigned long long)spec->min, (unsigned long long)spec->max);
+		snprintf(wanted, sizeof(wanted), "from %llu to %llu", (unsigned long long)spec->min,
+			(unsigned long long)spec->max);
 		return bad_value(entry, path, wanted, error);
 	}
 	if (spec->kind == VALUE_MB)
@@ -208,7 +210,8 @@ enum wl_err config_parse(struct str text, const char *path, struct config *out, 
 	}
 	toml_deinit(&toml);
 	if (err == WL_OK && (out->jwt_private_key == NULL) != (out->jwt_public_key == NULL))
-		err = fail(error, WL_ERR_INVALID, "invalid TOML syntax in %s: [certificate-authority] needs both jwt-priv-key-path "
+		err = fail(error, WL_ERR_INVALID,
+			"invalid TOML syntax in %s: [certificate-authority] needs both jwt-priv-key-path "
 			"and jwt-pub-key-path", path);
 	if (err != WL_OK)
 		config_deinit(out);

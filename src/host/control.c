@@ -289,13 +289,15 @@ static enum wl_err replay(struct control *control, struct bytes file, uint64_t *
 			break;
 		enum wl_err err = apply(control, record);
 		if (err != WL_OK)
-			return fail(error, err, "%s: the record at byte %zu cannot be applied: %s", control->path, at, wl_err_name(err));
+			return fail(error, err, "%s: the record at byte %zu cannot be applied: %s", control->path, at,
+				wl_err_name(err));
 		at += RECORD_HEAD_BYTES + record.len;
 	}
 	*good = at;
 	for (size_t i = at + 1; i + RECORD_HEAD_BYTES <= file.len; i++)
 		if (record_at((struct bytes){ file.data + i, file.len - i }).data != NULL)
-			return fail(error, WL_ERR_CORRUPT, "%s is damaged at byte %zu: there are valid records behind it", control->path, at);
+			return fail(error, WL_ERR_CORRUPT, "%s is damaged at byte %zu: there are valid records behind it",
+				control->path, at);
 	return WL_OK;
 }
 
@@ -449,7 +451,8 @@ static enum wl_err append(struct control *control, const struct buf *record, str
 	const struct storage_ops *ops = control->storage->ops;
 	if (!ops->write(control->file, record->data, record->len, control->size)) {
 		enum wl_err err = fail_errno(error, WL_ERR_IO, "cannot write %s", control->path);
-		control->failed = !ops->truncate(control->file, control->size); /* half a record must not stay in front of others */
+		/* half a record must not stay in front of others */
+		control->failed = !ops->truncate(control->file, control->size);
 		return err;
 	}
 	if (!ops->sync(control->file)) {
@@ -465,7 +468,8 @@ enum wl_err control_commit(struct control *control, const struct buf *change, st
 	if (control->failed)
 		return fail(error, WL_ERR_IO, "%s could not be written before; restart the host", control->path);
 	if (change->failed || change->len > CONTROL_RECORD_BYTES_MAX)
-		return fail(error, change->len > CONTROL_RECORD_BYTES_MAX ? WL_ERR_LIMIT : WL_ERR_MEMORY, "the change is too large");
+		return fail(error, change->len > CONTROL_RECORD_BYTES_MAX ? WL_ERR_LIMIT : WL_ERR_MEMORY,
+			"the change is too large");
 	struct buf record = BUF_INIT(CONTROL_RECORD_BYTES_MAX + RECORD_HEAD_BYTES);
 	enum wl_err err = put_record(&record, change->data, change->len) ? append(control, &record, error)
 		: fail(error, WL_ERR_MEMORY, "out of memory");

@@ -51,9 +51,10 @@ static enum wl_err refuse_lock(const char *path, struct error *error)
 	char *end;
 	long pid = strtol(text, &end, 10);
 	if (end == text)
-		return fail(error, WL_ERR_UNAVAILABLE, "cannot take lock on database; spacetime.pid already exists (owned by pid None)");
-	return fail(error, WL_ERR_UNAVAILABLE, "cannot take lock on database; spacetime.pid already exists (owned by pid Some(%ld))",
-		pid);
+		return fail(error, WL_ERR_UNAVAILABLE,
+			"cannot take lock on database; spacetime.pid already exists (owned by pid None)");
+	return fail(error, WL_ERR_UNAVAILABLE,
+		"cannot take lock on database; spacetime.pid already exists (owned by pid Some(%ld))", pid);
 }
 
 static enum wl_err take_lock(struct datadir *dir, struct error *error)
@@ -111,8 +112,9 @@ static enum wl_err check_version(struct str ours_text, struct str disk_text, str
 		what = "a newer,";
 	if (what == NULL)
 		return WL_OK;
-	return fail(error, WL_ERR_UNSUPPORTED, "metadata.toml indicates that you are running %s incompatible database. Your running "
-		"version is \"%.*s\", but the database on disk is from \"%.*s\".", what, STR_FMT(ours_text), STR_FMT(disk_text));
+	return fail(error, WL_ERR_UNSUPPORTED,
+		"metadata.toml indicates that you are running %s incompatible database. Your running version "
+		"is \"%.*s\", but the database on disk is from \"%.*s\".", what, STR_FMT(ours_text), STR_FMT(disk_text));
 }
 
 static bool version_older(struct str a, struct str b)
@@ -140,7 +142,8 @@ enum wl_err datadir_metadata(struct storage *storage, const char *path, const ch
 		if (on_disk == NULL || on_disk->kind != TOML_STRING || their == NULL || their->kind != TOML_STRING)
 			err = fail(error, WL_ERR_CORRUPT, "%s has no version and edition", path);
 		else if (!str_eq(their->text, str_of(edition)))
-			err = fail(error, WL_ERR_UNSUPPORTED, "metadata.toml at %s indicates that this database is from a different edition of "
+			err = fail(error, WL_ERR_UNSUPPORTED,
+				"metadata.toml at %s indicates that this database is from a different edition of "
 				"SpacetimeDB (running \"%s\", but this database is \"%.*s\")", path, edition, STR_FMT(their->text));
 		else
 			err = check_version(str_of(version), on_disk->text, error);
@@ -149,7 +152,8 @@ enum wl_err datadir_metadata(struct storage *storage, const char *path, const ch
 		err = fail(error, err, "%s: %s", path, cause.text);
 	}
 	if (err == WL_OK && write) {
-		buf_printf(&fresh, "# THIS FILE IS GENERATED, DO NOT MODIFY!\n\nversion = \"%s\"\nedition = \"%s\"\n", version, edition);
+		buf_printf(&fresh, "# THIS FILE IS GENERATED, DO NOT MODIFY!\n\nversion = \"%s\"\nedition = \"%s\"\n", version,
+			edition);
 		err = storage_put(storage, path, fresh.data, fresh.len, error);
 	}
 	toml_deinit(&toml);
@@ -179,7 +183,8 @@ enum wl_err datadir_open(const char *path, struct datadir **out, struct error *e
 	if (err == WL_OK) {
 		struct buf metadata = BUF_INIT(4096);
 		buf_printf(&metadata, "%s/metadata.toml", path);
-		err = datadir_metadata(commitlog_storage_local(), buf_text(&metadata), WORLDLINE_VERSION, WORLDLINE_EDITION, error);
+		err = datadir_metadata(commitlog_storage_local(), buf_text(&metadata), WORLDLINE_VERSION, WORLDLINE_EDITION,
+			error);
 		buf_deinit(&metadata);
 		if (err == WL_OK) {
 			*out = dir;

@@ -187,7 +187,8 @@ bool host_record(struct host *host, const struct identity *id, struct host_recor
 	const struct control_database *found = control_database(host->control, id);
 	bool exists = found != NULL && found->exists;
 	if (exists) {
-		*out = (struct host_record){ .identity = *id, .owner = found->owner, .kind = found->kind, .locked = found->locked };
+		*out = (struct host_record){ .identity = *id, .owner = found->owner, .kind = found->kind,
+			.locked = found->locked };
 		memcpy(out->initial_program, found->program, 32);
 	}
 	monitor_unlock(&host->monitor);
@@ -214,12 +215,13 @@ static int by_id(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-void host_databases_of(struct host *host, const struct identity *owner, void (*fn)(void *context, const struct identity *id),
-	void *context)
+void host_databases_of(struct host *host, const struct identity *owner,
+	void (*fn)(void *context, const struct identity *id), void *context)
 {
 	struct buf found = BUF_INIT(SIZE_MAX);
 	monitor_lock(&host->monitor);
-	for (struct control_database *database = control_first(host->control); database != NULL; database = database->next) {
+	struct control_database *database = control_first(host->control);
+	for (; database != NULL; database = database->next) {
 		if (!database->exists || !identity_eq(&database->owner, owner))
 			continue;
 		struct owned owned = { .id = database->id, .identity = database->identity };
@@ -262,7 +264,8 @@ i128 host_energy(struct host *host, const struct identity *id)
 	return balance;
 }
 
-enum wl_err host_energy_add(struct host *host, const struct identity *id, u128 amount, i128 *balance, struct error *error)
+enum wl_err host_energy_add(struct host *host, const struct identity *id, u128 amount, i128 *balance,
+	struct error *error)
 {
 	const i128 most = (i128)(((u128)1 << 127) - 1);
 	struct buf change = BUF_INIT(128);

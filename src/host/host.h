@@ -47,8 +47,11 @@ void host_each_open(struct host *host, void (*fn)(void *context, struct database
 
 /* ---- names ---- */
 bool host_name_valid(struct str name, const char **reason); /* [a-z0-9]+(-[a-z0-9]+)*, and no identity */
-void host_names(struct host *host, const struct identity *id, void (*fn)(void *context, struct str name), void *context);
-enum host_name_result { HOST_NAME_OK, HOST_NAME_TAKEN, HOST_NAME_DENIED /* its domain belongs to another user */, HOST_NAME_IO };
+void host_names(struct host *host, const struct identity *id, void (*fn)(void *context, struct str name),
+	void *context);
+enum host_name_result {
+	HOST_NAME_OK, HOST_NAME_TAKEN, HOST_NAME_DENIED /* its domain is another user's */, HOST_NAME_IO
+};
 enum host_name_result host_name_add(struct host *host, struct str name, const struct identity *database,
 	const struct identity *caller, struct error *error);
 /* Replaces all names of a database; `which` names the one refused. */
@@ -83,5 +86,6 @@ struct str host_data_dir(const struct host *host);
 /* ---- energy: a balance that nothing is charged to ---- */
 i128 host_energy(struct host *host, const struct identity *id);
 /* Adds (saturating) and returns the new balance. */
-enum wl_err host_energy_add(struct host *host, const struct identity *id, u128 amount, i128 *balance, struct error *error);
+enum wl_err host_energy_add(struct host *host, const struct identity *id, u128 amount, i128 *balance,
+	struct error *error);
 #endif

@@ -58,7 +58,8 @@ enum host_name_result names_add(struct control *control, struct str text, const 
 		control_put_domain(&change, text, caller);
 		control_put_names(&change, id, names, count + 1);
 	}
-	enum wl_err err = names == NULL ? fail(error, WL_ERR_MEMORY, "out of memory") : control_commit(control, &change, error);
+	enum wl_err err = names == NULL ? fail(error, WL_ERR_MEMORY, "out of memory")
+		: control_commit(control, &change, error);
 	buf_deinit(&change);
 	mem_free(names);
 	return err == WL_OK ? HOST_NAME_OK : HOST_NAME_IO;

@@ -126,7 +126,8 @@ static enum wl_err read_string(struct parser *p, struct str *out)
 		close += *close == '\\' && quote == '"' && close + 1 < p->end ? 2 : 1;
 	if (close >= p->end || *close != quote)
 		return fail_at(p, "the string does not end");
-	char *text = arena_alloc(&p->toml->arena, (size_t)(close - p->at)); /* no escape is shorter than what it stands for */
+	/* no escape is shorter than what it stands for */
+	char *text = arena_alloc(&p->toml->arena, (size_t)(close - p->at));
 	if (text == NULL)
 		return fail(p->error, WL_ERR_MEMORY, "out of memory");
 	size_t len = 0;

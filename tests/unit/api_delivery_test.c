@@ -34,7 +34,13 @@ static void **fake_slot(struct database *db, uint32_t loop) { (void)db; (void)lo
 static struct database *fake_share(struct database *db) { fake.shares++; return db; }
 static void fake_release(struct database *db) { (void)db; fake.shares--; }
 static uint64_t fake_durable(const struct database *db) { (void)db; return fake.durable; }
-static uint64_t fake_await(struct database *db, uint32_t loop) { (void)db; (void)loop; fake.wanted = true; return fake.durable; }
+static uint64_t fake_await(struct database *db, uint32_t loop)
+{
+	(void)db;
+	(void)loop;
+	fake.wanted = true;
+	return fake.durable;
+}
 static bool fake_cancel(struct database *db, uint32_t loop)
 {
 	(void)db;
@@ -89,7 +95,11 @@ static void fake_close(struct net_loop *loop, net_conn conn, uint16_t code, stru
 	note("close%llu:%u:%.*s ", (unsigned long long)conn, code, STR_FMT(reason));
 }
 static void fake_drop(struct net_loop *loop, net_conn conn) { (void)loop; note("drop%llu ", (unsigned long long)conn); }
-static void fake_resume(struct net_loop *loop, net_conn conn) { (void)loop; note("resume%llu ", (unsigned long long)conn); }
+static void fake_resume(struct net_loop *loop, net_conn conn)
+{
+	(void)loop;
+	note("resume%llu ", (unsigned long long)conn);
+}
 static struct ws client = { .pending = 3 };
 static void *fake_user(struct net_loop *loop, net_conn conn) { (void)loop; return conn == 1 ? &client : NULL; }
 static struct net_ring *fake_ring(struct net_loop *loop, bool text, enum net_compression compression)
@@ -198,8 +208,8 @@ static void put(struct delivery_block *block, enum delivery_kind kind, uint8_t f
 	struct delivery_entry *entry = (void *)buf_extend(&block->data, size);
 	ck_assert_ptr_nonnull(entry);
 	memset(entry, 0, size);
-	*entry = (struct delivery_entry){ .size = (uint32_t)size, .body_len = (uint32_t)len, .kind = (uint8_t)kind, .flags = flags,
-		.code = code, .to = to, .other = other };
+	*entry = (struct delivery_entry){ .size = (uint32_t)size, .body_len = (uint32_t)len, .kind = (uint8_t)kind,
+		.flags = flags, .code = code, .to = to, .other = other };
 	memcpy(entry->body, body, len);
 	block->any_confirmed |= (flags & DELIVERY_CONFIRMED) != 0;
 }
@@ -302,7 +312,8 @@ START_TEST(entries_of_every_kind)
 	put(block, MSG, DELIVERY_REPLY, 1, 0, 0, "r");
 	put(block, MSG, DELIVERY_REPLY, 4, 0, 0, "gone");
 	deliver(block);
-	ck_assert_str_eq(trace, "resume1 ring+2 follow1 ring<x!9 follow1none ring- drop3 close1:1001:bye drop2 1<r 4<gone ");
+	ck_assert_str_eq(trace,
+		"resume1 ring+2 follow1 ring<x!9 follow1none ring- drop3 close1:1001:bye drop2 1<r 4<gone ");
 	ck_assert_uint_eq(client.pending, 2);
 	end(1);
 }

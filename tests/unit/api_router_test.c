@@ -40,7 +40,8 @@ START_TEST(paths_find_their_routes)
 {
 	static const struct { const char *target, *pattern, *first, *second; } cases[] = {
 		{ "/v1/ping", "/v1/ping", "", "" },
-		{ "/v1/ping/", NULL, "", "" }, { "/v1//ping", NULL, "", "" }, { "/V1/ping", NULL, "", "" }, { "/", NULL, "", "" },
+		{ "/v1/ping/", NULL, "", "" }, { "/v1//ping", NULL, "", "" }, { "/V1/ping", NULL, "", "" },
+		{ "/", NULL, "", "" },
 		{ "/v1/database", "/v1/database", "", "" },
 		{ "/v1/database/", NULL, "", "" },
 		{ "/v1/database/x", "/v1/database/:db", "x", "" },
@@ -134,7 +135,8 @@ END_TEST
 START_TEST(addresses_that_are_not_public)
 {
 	static const struct { const char *text; bool is_private; } cases[] = {
-		{ "8.8.8.8", false }, { "1.1.1.1", false }, { "172.32.0.1", false }, { "100.128.0.1", false }, { "192.0.1.1", false },
+		{ "8.8.8.8", false }, { "1.1.1.1", false }, { "172.32.0.1", false }, { "100.128.0.1", false },
+		{ "192.0.1.1", false },
 		{ "127.0.0.1", true }, { "10.1.2.3", true }, { "172.16.0.1", true }, { "172.31.255.255", true },
 		{ "192.168.1.1", true }, { "169.254.169.254", true }, { "100.64.0.1", true }, { "0.0.0.0", true },
 		{ "224.0.0.1", true }, { "255.255.255.255", true }, { "198.18.0.1", true }, { "192.0.2.1", true },

@@ -107,10 +107,12 @@ START_TEST(config_keys_are_read_and_checked)
 	ck_assert_uint_eq(config.guest_memory_bytes, 64 << 20);
 	config_deinit(&config);
 	static const struct { const char *text, *says; } cases[] = {
-		{ "[websocket]\nidle-timeout = 30", "invalid TOML syntax in c: line 2: `idle-timeout` must be a duration such as \"15s\"" },
+		{ "[websocket]\nidle-timeout = 30",
+			"invalid TOML syntax in c: line 2: `idle-timeout` must be a duration such as \"15s\"" },
 		{ "[websocket]\nidle-timeout = \"30\"",
 			"invalid TOML syntax in c: line 2: `idle-timeout` must be time unit needed, for example 5sec or 5ms" },
-		{ "[limits]\nguest-memory-mb = 0", "invalid TOML syntax in c: line 2: `guest-memory-mb` must be from 1 to 4096" },
+		{ "[limits]\nguest-memory-mb = 0",
+			"invalid TOML syntax in c: line 2: `guest-memory-mb` must be from 1 to 4096" },
 		{ "[oidc]\nenabled = \"yes\"", "invalid TOML syntax in c: line 2: `enabled` must be true or false" },
 		{ "[certificate-authority]\njwt-pub-key-path = \"x\"",
 			"invalid TOML syntax in c: [certificate-authority] needs both jwt-priv-key-path and jwt-pub-key-path" },
@@ -180,8 +182,8 @@ START_TEST(a_folder_belongs_to_one_host)
 	ck_assert_msg(datadir_open(folder, &dir, &error) == WL_OK, "%s", error.text);
 	pid_t child = fork(); /* flock belongs to the open file: another open of the same process is refused as well */
 	if (child == 0)
-		_exit(datadir_open(folder, &other, &error) == WL_ERR_UNAVAILABLE &&
-			strstr(error.text, "cannot take lock on database; spacetime.pid already exists (owned by pid Some(") != NULL ? 0 : 1);
+		_exit(datadir_open(folder, &other, &error) != WL_ERR_UNAVAILABLE || strstr(error.text,
+			"cannot take lock on database; spacetime.pid already exists (owned by pid Some(") == NULL);
 	int status;
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert_int_eq(status, 0);
@@ -203,8 +205,9 @@ START_TEST(versions_are_checked_both_ways)
 		{ "2.9.0", "here", WL_ERR_UNSUPPORTED, "a newer, incompatible database" },
 		{ "3.0.0", "here", WL_ERR_UNSUPPORTED, "a newer, incompatible database" },
 		{ "2.8.3-beta", "here", WL_ERR_UNSUPPORTED, "an incompatible database" },
-		{ "2.8.3", "cloud", WL_ERR_UNSUPPORTED, "from a different edition of SpacetimeDB (running \"here\", but this database is "
-			"\"cloud\")" },
+		{ "2.8.3", "cloud", WL_ERR_UNSUPPORTED,
+			"from a different edition of SpacetimeDB (running \"here\", "
+			"but this database is \"cloud\")" },
 		{ "two", "here", WL_ERR_CORRUPT, "no valid version" },
 	};
 	folder_make();

@@ -79,7 +79,8 @@ static bool holds(const struct control *control, uint32_t steps)
 		snprintf(text[0], sizeof(text[0]), "name-%u", d);
 		snprintf(text[1], sizeof(text[1]), "other-%u", d);
 		const struct control_database *database = control_database(control, &id);
-		const struct control_name *name = control_name(control, str_of(text[0])), *other = control_name(control, str_of(text[1]));
+		const struct control_name *name = control_name(control, str_of(text[0]));
+		const struct control_name *other = control_name(control, str_of(text[1]));
 		bool dropped = done == 4 && d % 2 == 0, renamed = done == 4 && d % 2 == 1;
 		bool exists = database != NULL && database->exists;
 		if (exists != (done > 0 && !dropped))

@@ -9,10 +9,10 @@
 #define INDEX_ID "btree person_id_idx_btree id 0"
 #define TAIL "(according to Unicode Standard Annex 31, https://www.unicode.org/reports/tr31/) and cannot be used for " \
 	"entities in a module."
-#define BAD_CHAR(name, c) "module contains invalid identifier: Identifier `" name "` contains a character '" c "' that " \
-	"is not an XID_continue character " TAIL
-#define BAD_START(name, c) "module contains invalid identifier: Identifier `" name "`'s starting character '" c "' is " \
-	"neither an underscore ('_') nor a Unicode XID_start character " TAIL
+#define BAD_CHAR(name, c) "module contains invalid identifier: Identifier `" name "` contains a character '" c "' " \
+	"that is not an XID_continue character " TAIL
+#define BAD_START(name, c) "module contains invalid identifier: Identifier `" name "`'s starting character '" c "' " \
+	"is neither an underscore ('_') nor a Unicode XID_start character " TAIL
 #define EMPTY "module contains invalid identifier: Empty identifiers are forbidden."
 #define CODEGEN "internal codegen error: "
 

@@ -423,8 +423,9 @@ static void base64url(const void *data, size_t len, char *out)
 static void make_signed_part(const char *header, const char *payload, char *out)
 {
 	base64url(header, strlen(header), out);
-	strcat(out, ".");
-	base64url(payload, strlen(payload), out + strlen(out));
+	out += strlen(out);
+	*out++ = '.';
+	base64url(payload, strlen(payload), out);
 }
 
 static void make_hs256(const char *key, size_t key_len, char *out)
@@ -432,8 +433,9 @@ static void make_hs256(const char *key, size_t key_len, char *out)
 	unsigned char mac[32];
 	make_signed_part("{\"typ\":\"JWT\",\"alg\":\"HS256\"}", claims, out);
 	HMAC(EVP_sha256(), key, (int)key_len, (unsigned char *)out, strlen(out), mac, NULL);
-	strcat(out, ".");
-	base64url(mac, sizeof mac, out + strlen(out));
+	out += strlen(out);
+	*out++ = '.';
+	base64url(mac, sizeof mac, out);
 }
 
 START_TEST(jwt_keys)
@@ -450,7 +452,7 @@ START_TEST(jwt_keys)
 	ck_assert_int_eq(strncmp(private_pem, "-----BEGIN PRIVATE KEY-----\n", 28), 0);
 	ck_assert_int_eq(strncmp(public_pem, "-----BEGIN PUBLIC KEY-----\n", 27), 0);
 	char first[512];
-	strcpy(first, private_pem);
+	snprintf(first, sizeof first, "%s", private_pem);
 	make_keys();
 	ck_assert_str_ne(first, private_pem);
 	EVP_PKEY_free(private_key);
@@ -545,7 +547,7 @@ START_TEST(jwt_algorithms)
 		size_t payload_len;
 		enum native_jwt_alg alg;
 		make_signed_part(cases[i].header, claims, token);
-		strcat(token, ".AAAA");
+		memcpy(token + strlen(token), ".AAAA", sizeof ".AAAA");
 		int peeked = native_jwt_peek(token, strlen(token), &alg, kid, payload, sizeof payload,
 					     &payload_len, error, sizeof error);
 		ck_assert_int_eq(peeked == 0 ? (int)alg : -1, cases[i].peek);
@@ -590,7 +592,8 @@ START_TEST(jwt_jwk_ec)
 	base64url(point + 33, 32, y);
 	ck_assert_int_eq(native_jwt_sign_es256(private_pem, strlen(private_pem), claims, strlen(claims),
 					       token, sizeof token, error, sizeof error), 0);
-	snprintf(jwk, sizeof jwk, "{\"kty\":\"EC\",\"kid\":\"a\",\"use\":\"sig\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\"}", x, y);
+	snprintf(jwk, sizeof jwk, "{\"kty\":\"EC\",\"kid\":\"a\",\"use\":\"sig\",\"crv\":\"P-256\","
+		"\"x\":\"%s\",\"y\":\"%s\"}", x, y);
 	ck_assert_msg(native_jwt_verify_jwk(jwk, strlen(jwk), token, strlen(token), error, sizeof error) == 0,
 		      "%s", error);
 	snprintf(jwk, sizeof jwk, "{\"kty\":\"EC\",\"kid\":\"a\",\"crv\":\"P-384\",\"x\":\"%s\",\"y\":\"%s\"}", x, y);
@@ -615,8 +618,9 @@ START_TEST(jwt_jwk_rsa)
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	ck_assert_int_eq(EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key), 1);
 	ck_assert_int_eq(EVP_DigestSign(context, signature, &signature_len, (uint8_t *)token, strlen(token)), 1);
-	strcat(token, ".");
-	base64url(signature, signature_len, token + strlen(token));
+	size_t signed_len = strlen(token);
+	token[signed_len] = '.';
+	base64url(signature, signature_len, token + signed_len + 1);
 	EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n_big);
 	EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e_big);
 	base64url(n, (size_t)BN_bn2bin(n_big, n), n_text);

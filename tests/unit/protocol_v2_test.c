@@ -185,7 +185,8 @@ static const char *decode(const char *hex, struct protocol_client_message *messa
 START_TEST(client_messages)
 {
 	struct protocol_client_message m;
-	ck_assert_ptr_null(decode("00010000000700000001000000" "14000000" "53454c454354202a2046524f4d20706572736f6e", &m, NULL));
+	ck_assert_ptr_null(decode("00010000000700000001000000" "14000000"
+		"53454c454354202a2046524f4d20706572736f6e", &m, NULL));
 	ck_assert_uint_eq(m.kind, PROTOCOL_SUBSCRIBE);
 	ck_assert_uint_eq(m.query_set_id, 7);
 	struct str sql = protocol_next_query(&m.queries);

@@ -65,7 +65,7 @@ static const char *literal(const struct sats_type *type, const char *text)
 	if (sats_parse_literal(&out, type, str_of(text)) == WL_OK)
 		hex_encode(out.data, out.len, hex);
 	else
-		strcpy(hex, "-");
+		memcpy(hex, "-", 2);
 	buf_deinit(&out);
 	return hex;
 }

@@ -109,7 +109,8 @@ static const struct {
 	  "00250000005f5f74696d657374616d705f6d6963726f735f73696e63655f756e69785f65706f63685f5f"
 	  "0c",
 		"(Interval: (__time_duration_micros__: I64) | Time: (__timestamp_micros_since_unix_epoch__: I64))",
-		"{\"Sum\":{\"variants\":[{\"name\":{\"some\":\"Interval\"},\"algebraic_type\":{\"Product\":{\"elements\":[{\"name\":"
+		"{\"Sum\":{\"variants\":[{\"name\":{\"some\":\"Interval\"},"
+		"\"algebraic_type\":{\"Product\":{\"elements\":[{\"name\":"
 		"{\"some\":\"__time_duration_micros__\"},\"algebraic_type\":{\"I64\":[]}}]}}},{\"name\":{\"some\":\"Time\"},"
 		"\"algebraic_type\":{\"Product\":{\"elements\":[{\"name\":{\"some\":\"__timestamp_micros_since_unix_epoch__\"},"
 		"\"algebraic_type\":{\"I64\":[]}}]}}}]}}",

@@ -5,6 +5,7 @@
 #include "sats/layout_internal.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -112,8 +113,7 @@ START_TEST(vectors)
 		uint8_t data[256];
 		size_t len = strlen(cases[i].hex) / 2, consumed = 99;
 		struct error error;
-		strcpy(longer, cases[i].hex);
-		strcpy(longer + 2 * len, "abcd");
+		snprintf(longer, sizeof(longer), "%sabcd", cases[i].hex);
 		ck_assert_int_eq(validate_hex(layout, cases[i].hex, &consumed, &error), WL_OK);
 		ck_assert_uint_eq(consumed, len);
 		ck_assert_int_eq(validate_hex(layout, longer, &consumed, &error), WL_OK);

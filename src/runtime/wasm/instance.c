@@ -141,7 +141,8 @@ static uint32_t guest_trace(struct runtime_instance *base, struct buf *scratch, 
 	return trace.count;
 }
 
-static const struct engine_ops ops = { .trace = guest_trace, .call = call, .memory_size = memory_size, .destroy = destroy };
+static const struct engine_ops ops = { .trace = guest_trace, .call = call, .memory_size = memory_size,
+	.destroy = destroy };
 
 /* ---- creation ---- */
 
