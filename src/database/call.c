@@ -111,11 +111,15 @@ enum runtime_outcome db_run_reducer(struct database *db, const struct db_call *c
 		*text = STR("the module could not be instantiated");
 		return RUNTIME_TRAP;
 	}
+	store_set_call_time(db->store, call->micros); /* schedule delays are counted from here */
 	struct runtime_call guest = { .id = call->id, .name = call->function->name, .sender = call->caller.identity,
-		.connection = call->caller.connection, .timestamp = call->micros, .args = call->args };
+		.connection = call->caller.connection, .timestamp = call->micros, .args = call->args,
+		.now_nanos = db->now_nanos };
 	struct runtime_result result = { 0 };
-	atomic_fetch_add_explicit(&db->reducer_calls, 1, memory_order_relaxed);
+	db_count(&db->reducer_calls, 1);
 	enum runtime_outcome outcome = runtime_call_reducer(db->module.instance, &guest, &result);
+	if (LIKELY(db->now_nanos != 0))
+		db->now_nanos = result.end_nanos;
 	*nanos = result.nanos;
 	*text = result.text;
 	if (LIKELY(outcome == RUNTIME_OK))

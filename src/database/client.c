@@ -3,6 +3,7 @@
  * Clients: connecting and disconnecting with their system rows and lifecycle
  * reducers, and what their messages ask for.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "database/database_internal.h"
 
@@ -319,4 +320,6 @@ void db_client_message(struct database *db, struct database_client *client, uint
 	case PROTOCOL_V2_KIND_COUNT:
 		break;
 	}
+	if (message.kind != PROTOCOL_CALL_REDUCER)
+		db->now_nanos = clock_mono_nanos(); /* reads may have taken long */
 }

@@ -96,6 +96,9 @@ struct database {
 	struct database_client *clients;
 	uint64_t client_count;
 	int64_t last_micros;             /* timestamps never step back */
+	int64_t step_micros;             /* wall and monotonic time at the beginning of the step … */
+	uint64_t step_nanos;
+	uint64_t now_nanos;              /* … and the latest reading in it; 0 outside steps: the clock is read */
 	uint64_t offset;                 /* of the last commit; COMMITLOG_NONE before the first */
 	struct buf scratch;              /* error texts */
 	bool log_failed;                 /* seen, and clients were closed: nothing is committed any more */
@@ -119,6 +122,11 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 void db_free(struct database *db);
 void db_assert_executor(const struct database *db);
 int64_t db_now(struct database *db); /* micros, never less than before */
+/* Counters have one writer, the executor: a plain addition that others may read. */
+static inline void db_count(_Atomic uint64_t *counter, uint64_t by)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+}
 void db_on_durable(void *context, uint64_t offset, enum commitlog_state state);
 
 /* transaction.c */

@@ -127,7 +127,7 @@ void db_rollback(struct database *db)
 {
 	store_tx_rollback(db->store);
 	forget_created(db);
-	atomic_fetch_add_explicit(&db->rolled_back, 1, memory_order_relaxed);
+	db_count(&db->rolled_back, 1);
 }
 
 /* The log's buffer for one record; waits for the disk when too much is pending: that is the back-pressure. */
@@ -197,7 +197,7 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 	if (delta.durable && db->commitlog == NULL)
 		db->offset = db->offset == COMMITLOG_NONE ? 0 : db->offset + 1;
 	forget_created(db);
-	atomic_fetch_add_explicit(&db->transactions, 1, memory_order_relaxed);
+	db_count(&db->transactions, 1);
 	struct bytes none = { (const uint8_t *)"\0\0\0\0", 4 };
 	struct bytes callers = broadcast ? subs_commit(db->subs, &delta, caller) : none;
 	if (update != NULL)
