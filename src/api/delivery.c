@@ -274,6 +274,7 @@ static void block_take(struct api_loop *loop, struct delivery_block *block)
 	*db->waiting_last = block;
 	db->waiting_last = &block->next;
 	release_waiting(db);
+	run_if_failed(db); /* before we asked: nobody tells us any more */
 }
 
 static void task_blocks(struct net_loop *loop, struct net_task *task)
