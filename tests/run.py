@@ -166,6 +166,20 @@ def suite_e2e(tally):
     e2e(tally, "dev")
 
 
+def cli(tally, flavor):
+    if not (build(tally, f"build/{flavor}/worldline", flavor=flavor) and modules(tally, "quickstart", "types283")):
+        return
+    status, output = run([sys.executable, "tests/e2e/cli_test.py"], env={"WORLDLINE_FLAVOR": flavor, **SANITIZERS})
+    counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
+    passed, failed = map(int, counts[-1]) if counts else (0, 1)
+    tally.add(f"cli/{flavor}", passed, failed if failed or status == 0 else 1, output[-20000:])
+
+
+def suite_cli(tally):
+    """the command line against a real host"""
+    cli(tally, "dev")
+
+
 KIT = [
     "abi/names,pointers,wrong-ids,insert,update,delete,iterators,index-scan,index-order,key-types,malformed-keys,"
     "auto-inc,return-codes,traps,console,timers,identity,bytes,early",
