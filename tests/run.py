@@ -218,6 +218,21 @@ def suite_kit_asan(tally):
     kit(tally, "asan")
 
 
+def crash_test(tally, script, *arguments, what):
+    """A script whose last line counts what passed and failed."""
+    status, output = run([sys.executable, os.path.join("tests", "crash", script), *arguments], env=SANITIZERS)
+    counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
+    passed, failed = map(int, counts[-1]) if counts else (0, 1)
+    print(output, flush=True)
+    tally.add(what, passed, failed or int(status != 0))
+
+
+def suite_crash(tally):
+    """what was confirmed survives kill -9 of the real host, and so does control data, whole"""
+    if build(tally, "build/dev/worldline") and modules(tally, "types283", "transfer", "quickstart"):
+        crash_test(tally, "kill9.py", "--rounds", "20", what="crash/kill9")
+
+
 def suite_fuzz(tally):
     """every fuzz target for a short while"""
     seconds = os.environ.get("FUZZ_SECONDS", "5")

@@ -585,7 +585,9 @@ struct storage *storage_faulty_storage(struct storage_faulty *disk)
 
 void storage_faulty_power_off_at(struct storage_faulty *disk, uint64_t n)
 {
+	pthread_mutex_lock(&disk->mutex);
 	disk->off_in = n;
+	pthread_mutex_unlock(&disk->mutex);
 }
 
 bool storage_faulty_is_off(const struct storage_faulty *disk)
@@ -612,8 +614,10 @@ void storage_faulty_crash(struct storage_faulty *disk)
 
 void storage_faulty_fail_at(struct storage_faulty *disk, enum storage_faulty_call call, uint64_t n, int reason)
 {
+	pthread_mutex_lock(&disk->mutex);
 	disk->fail_in[call] = n;
 	disk->fail_reason[call] = reason;
+	pthread_mutex_unlock(&disk->mutex);
 }
 
 void storage_faulty_capacity(struct storage_faulty *disk, uint64_t bytes)

@@ -11,7 +11,8 @@
  * if their directory was synced. A sync that fails throws away the chance of
  * what was unsynced: later syncs "succeed" without it, readers still see it.
  *
- * Threading: any thread (one lock). Seeded: the same calls give the same disk.
+ * Threading: any thread (one lock); the lies are told, and what is there is looked at and damaged, while nobody else
+ * uses the disk. Seeded: the same calls give the same disk.
  * Files must be closed before storage_faulty_crash.
  */
 #include "commitlog/commitlog.h"

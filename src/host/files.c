@@ -4,9 +4,10 @@
  *
  * Invariants
  * 1. A program is on disk, synced, before anything refers to it; its name is its hash, checked when it is read.
- * 2. Only folders with a marker beside them (ID.new: being made, ID.gone: being removed) are ever removed by a start.
- *    A folder that control data does not know and nobody has marked is left alone: it may be all that is left of
- *    something.
+ * 2. Only folders with a marker beside them (ID.new: being made, ID.gone: being removed) are ever removed by a start,
+ *    and only when control data does not know them. A folder that nobody has marked is left alone: it may be all that
+ *    is left of something. So a marker comes before the change of control data, and goes after it.
+ * 3. Program files are written one at a time: publishes of one program at the same moment share a name.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -65,10 +66,23 @@ enum wl_err files_replica_create(const char *dir, uint64_t replica, struct error
 	return WL_OK;
 }
 
+enum wl_err files_replica_leave(const char *dir, uint64_t replica, struct error *error)
+{
+	char path[HOST_PATH_BYTES_MAX], marker[HOST_PATH_BYTES_MAX];
+	struct storage *storage = commitlog_storage_local();
+	marker_path(dir, replica, "gone", marker);
+	snprintf(path, sizeof(path), "%s/replicas", dir);
+	if (!mark(marker) || !storage->ops->sync_dir(storage, path))
+		return fail_errno(error, WL_ERR_IO, "cannot write %s", marker);
+	return WL_OK;
+}
+
 void files_replica_done(const char *dir, uint64_t replica)
 {
 	char marker[HOST_PATH_BYTES_MAX];
 	marker_path(dir, replica, "new", marker);
+	unlink(marker);
+	marker_path(dir, replica, "gone", marker);
 	unlink(marker);
 }
 
@@ -79,7 +93,6 @@ void files_replica_remove(const char *dir, uint64_t replica)
 	marker_path(dir, replica, "gone", marker);
 	mark(marker);
 	remove_tree(path);
-	unlink(marker);
 	files_replica_done(dir, replica);
 }
 
@@ -114,7 +127,7 @@ static void program_path(const char *dir, const uint8_t hash[32], bool folder, c
 	snprintf(out, HOST_PATH_BYTES_MAX, folder ? "%s/programs/%.2s" : "%s/programs/%.2s/%s", dir, hex, hex + 2);
 }
 
-enum wl_err files_program_put(const char *dir, const uint8_t hash[32], struct bytes program, struct error *error)
+static enum wl_err program_write(const char *dir, const uint8_t hash[32], struct bytes program, struct error *error)
 {
 	char path[HOST_PATH_BYTES_MAX];
 	struct stat info;
@@ -127,6 +140,15 @@ enum wl_err files_program_put(const char *dir, const uint8_t hash[32], struct by
 		return fail_errno(error, WL_ERR_IO, "cannot create %s", path);
 	program_path(dir, hash, false, path);
 	return storage_put(storage, path, program.data, program.len, error);
+}
+
+enum wl_err files_program_put(const char *dir, const uint8_t hash[32], struct bytes program, struct error *error)
+{
+	static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+	pthread_mutex_lock(&one_at_a_time);
+	enum wl_err err = program_write(dir, hash, program, error);
+	pthread_mutex_unlock(&one_at_a_time);
+	return err;
 }
 
 enum wl_err files_program_get(const char *dir, const uint8_t hash[32], struct buf *out, struct error *error)

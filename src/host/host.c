@@ -477,14 +477,19 @@ static enum wl_err create(struct host *host, struct entry *entry, const struct i
 	monitor_lock(&host->monitor);
 	while (entry->opening) /* of the old one, by somebody who came late */
 		monitor_wait(&host->monitor);
+	bool leaves = err == WL_OK && old != NULL && !host->options.in_memory, made = err == WL_OK;
+	if (leaves)
+		err = files_replica_leave(host->dir, old->replica, &why);
 	if (err == WL_OK) {
 		struct buf change = BUF_INIT(256);
 		control_put_database(&change, &record);
 		err = control_commit(host->control, &change, &why);
 		buf_deinit(&change);
-		if (err != WL_OK)
-			(void)refuse(error, err, why.text);
 	}
+	if (made && err != WL_OK)
+		(void)refuse(error, err, why.text);
+	if (leaves && err != WL_OK)
+		files_replica_done(host->dir, old->replica);
 	struct database *dropped = db; /* closed below: the new one if it came to nothing, otherwise the old one */
 	if (err == WL_OK) {
 		dropped = entry->db;
@@ -619,7 +624,12 @@ enum wl_err host_delete(struct host *host, const struct identity *id, struct err
 	} else {
 		replica = record->replica;
 		control_put_drop(&change, id);
-		err = control_commit(host->control, &change, error);
+		if (!host->options.in_memory)
+			err = files_replica_leave(host->dir, replica, error);
+		if (err == WL_OK)
+			err = control_commit(host->control, &change, error);
+		if (err != WL_OK && !host->options.in_memory)
+			files_replica_done(host->dir, replica);
 	}
 	if (err == WL_OK) {
 		db = entry->db;

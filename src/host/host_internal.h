@@ -62,6 +62,9 @@ enum { HOST_PATH_BYTES_MAX = 4096 };
 void files_replica_path(const char *dir, uint64_t replica, char out[HOST_PATH_BYTES_MAX]);
 /* Makes the folder, marked as unfinished until files_replica_done: a start removes marked ones. */
 enum wl_err files_replica_create(const char *dir, uint64_t replica, struct error *error);
+/* Marks the folder as unwanted, before control data forgets it; files_replica_remove follows, or files_replica_done
+ * when it is kept after all. */
+enum wl_err files_replica_leave(const char *dir, uint64_t replica, struct error *error);
 void files_replica_done(const char *dir, uint64_t replica);
 void files_replica_remove(const char *dir, uint64_t replica);
 /* Removes marked folders that `alive` does not know. */
