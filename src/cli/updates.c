@@ -219,6 +219,8 @@ bool cli_updates_done(const struct cli_updates *s)
 bool cli_updates_take(struct cli_updates *s, const uint8_t *data, size_t len, struct buf *out)
 {
 	struct reader r = reader_of(data, len);
+	if (len < 2)
+		return cli_fail(s->cli, "protocol error: received a payload without a message");
 	if (reader_u8(&r) != 0)
 		return cli_fail(s->cli, "protocol error: a compressed payload was not asked for");
 	while (reader_left(&r) > 0 && !cli_updates_done(s)) {
