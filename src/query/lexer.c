@@ -108,24 +108,22 @@ static bool skip_space(struct lexer *lexer)
 /* 'text' with '' for a quote, from the opening quote on; the value goes to the arena. */
 static bool quoted(struct lexer *lexer, char quote, struct str *out)
 {
-	const char *from = lexer->at++;
-	char *value = arena_alloc(lexer->arena, (size_t)(lexer->end - lexer->at) + 1);
+	const char *from = lexer->at, *close = from + 1;
+	while (close < lexer->end && (*close != quote || (close + 1 < lexer->end && close[1] == quote)))
+		close += *close == quote ? 2 : 1;
+	if (close >= lexer->end)
+		return fail_at(lexer, from, quote == '"' ? "Expected close delimiter '\"' before EOF."
+			: "Unterminated string literal");
+	/* Exactly what it needs: a text may hold thousands of literals. */
+	char *value = arena_alloc(lexer->arena, (size_t)(close - from));
 	size_t len = 0;
 	if (value == NULL)
 		return fail_at(lexer, from, "not enough memory");
-	while (lexer->at < lexer->end) {
-		char c = *lexer->at++;
-		if (c == quote) {
-			if (lexer->at >= lexer->end || *lexer->at != quote) {
-				*out = (struct str){ value, len };
-				return true;
-			}
-			lexer->at++;
-		}
-		value[len++] = c;
-	}
-	return fail_at(lexer, from, quote == '"' ? "Expected close delimiter '\"' before EOF."
-		: "Unterminated string literal");
+	for (const char *at = from + 1; at < close; at += *at == quote ? 2 : 1)
+		value[len++] = *at;
+	lexer->at = close + 1;
+	*out = (struct str){ value, len };
+	return true;
 }
 
 static bool name_start(char c)

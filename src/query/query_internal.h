@@ -5,7 +5,10 @@
 #include "base/mem.h"
 #include "query/query.h"
 
-enum { QUERY_ARENA_BYTES_MAX = 64 << 20 };
+enum {
+	QUERY_ARENA_BYTES_MAX = 64 << 20,
+	QUERY_BYTES_MIN = 4096, /* an arena's first block */
+};
 
 /* ---- lexer ---- */
 enum token_kind {
@@ -85,8 +88,8 @@ bool statement_parse(struct arena *arena, enum query_dialect dialect, struct str
 	struct buf *error);
 
 /* ---- the compiled query ---- */
-enum node_kind { NODE_TRUE, NODE_FALSE, NODE_BOOL_COLUMN, NODE_COMPARE_CONSTANT, NODE_COMPARE_COLUMNS, NODE_AND,
-	NODE_OR, NODE_NOT };
+enum node_kind { NODE_TRUE, NODE_FALSE, NODE_BOOL_COLUMN, NODE_COMPARE_CONSTANT, NODE_COMPARE_COLUMNS,
+	NODE_COMPARE_CONDITIONS, NODE_AND, NODE_OR, NODE_NOT };
 struct node {
 	uint8_t kind, op;
 	bool has_key;                /* compare as scalars */

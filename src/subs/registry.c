@@ -87,7 +87,8 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 		mem_free(key);
 		return NULL;
 	}
-	*query = (struct live_query){ .key = key, .key_len = key_len, .query = compiled, .refs = 1 };
+	*query = (struct live_query){ .key = key, .key_len = key_len, .query = compiled, .refs = 1,
+		.bytes = sizeof(*query) + key_len + query_bytes(compiled) };
 	struct listeners *listeners = listeners_make(subs, query_table(compiled));
 	if (listeners == NULL || !listeners_add(listeners, query)) {
 		query_free(query);
@@ -98,6 +99,7 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 		query_free(query);
 		return NULL;
 	}
+	subs->query_bytes += query->bytes;
 	subs->stats.queries++;
 	return query;
 }
@@ -122,6 +124,12 @@ enum wl_err subs_query_acquire(struct subs *subs, struct str sql, const struct q
 		mem_free(own);
 		return err;
 	}
+	if (subs->query_bytes + query_bytes(compiled) > SUBS_QUERY_BYTES_MAX) {
+		buf_printf(error, "the live queries of a database may hold at most %d bytes of memory", SUBS_QUERY_BYTES_MAX);
+		query_destroy(compiled);
+		mem_free(own);
+		return WL_ERR_LIMIT;
+	}
 	if (!query_depends_on_caller(compiled))
 		key_len = sql.len; /* the text alone; it leads the key */
 	*out = query_make(subs, compiled, own, key_len);
@@ -136,6 +144,7 @@ void subs_query_release(struct subs *subs, struct live_query *query)
 	ASSERT(query->place_count == 0);
 	map_remove(&subs->queries, query->key, query->key_len);
 	listeners_remove(subs, query);
-	query_free(query);
+	subs->query_bytes -= query->bytes;
 	subs->stats.queries--;
+	query_free(query);
 }
