@@ -29,7 +29,7 @@ static bool fail_at(struct lexer *lexer, const char *at, const char *what)
 {
 	unsigned line, column;
 	position(lexer, at, &line, &column);
-	buf_printf(lexer->error, "sql parser error: %s at Line: %u, Column: %u", what, line, column);
+	buf_printf(lexer->error, "sql parser error: %s at Line: %u, Column %u", what, line, column);
 	lexer->failed = true;
 	return false;
 }
@@ -46,8 +46,9 @@ bool lexer_expected(struct lexer *lexer, const char *what)
 		return false;
 	}
 	position(lexer, t->source.data, &line, &column);
-	buf_printf(lexer->error, "sql parser error: Expected %s, found: %.*s at Line: %u, Column: %u", what,
-		(int)size_min(t->source.len, 200), t->source.data, line, column);
+	struct str found = str_cut(t->source, 200);
+	buf_printf(lexer->error, "sql parser error: Expected %s, found: %.*s at Line: %u, Column %u", what,
+		STR_FMT(found), line, column);
 	return false;
 }
 
@@ -203,7 +204,7 @@ static bool symbol(struct lexer *lexer)
 	for (size_t i = 0; i < ARRAY_COUNT(two); i++)
 		if (lexer->end - lexer->at >= 2 && memcmp(lexer->at, two[i], 2) == 0)
 			len = 2;
-	if (strchr("()*,.;:=<>+-!/%?[]{}&|^~@#$`\\", *lexer->at) == NULL)
+	if (*lexer->at == '\0' || strchr("()*,.;:=<>+-!/%?[]{}&|^~@#$`\\", *lexer->at) == NULL)
 		return fail_at(lexer, lexer->at, "Unexpected character");
 	lexer->token.text = (struct str){ lexer->at, len };
 	lexer->at += len;

@@ -16,8 +16,9 @@ struct parser {
 
 static bool unsupported(struct parser *p, const char *what)
 {
+	struct str text = str_cut(p->sql, 1024);
 	if (!p->lexer.failed)
-		buf_printf(p->lexer.error, "%s: %.*s", what, (int)size_min(p->sql.len, 1024), p->sql.data);
+		buf_printf(p->lexer.error, "%s: %.*s", what, STR_FMT(text));
 	p->lexer.failed = true;
 	return false;
 }

@@ -10,10 +10,8 @@ static enum wl_err parse(struct arena *arena, enum query_dialect dialect, struct
 	struct buf *error)
 {
 	if (sql.len > QUERY_TEXT_MAX) {
-		size_t cut = 120;
-		while (cut > 0 && ((uint8_t)sql.data[cut] & 0xc0) == 0x80)
-			cut--;
-		buf_printf(error, "SQL query exceeds maximum allowed length: \"%.*s...\"", (int)cut, sql.data);
+		struct str begin = str_cut(sql, 120);
+		buf_printf(error, "SQL query exceeds maximum allowed length: \"%.*s...\"", STR_FMT(begin));
 		return WL_ERR_INVALID;
 	}
 	return statement_parse(arena, dialect, sql, out, error) ? WL_OK : WL_ERR_INVALID;

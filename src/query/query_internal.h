@@ -31,7 +31,7 @@ bool lexer_init(struct lexer *lexer, struct arena *arena, struct str sql, struct
 bool lexer_next(struct lexer *lexer); /* false: error written */
 bool lexer_is(const struct lexer *lexer, const char *symbol);
 bool lexer_is_keyword(const struct lexer *lexer, const char *keyword); /* unquoted, any case */
-/* Writes "sql parser error: Expected {what}, found: {token} at Line: …, Column: …". Returns false. */
+/* Writes "sql parser error: Expected {what}, found: {token} at Line: …, Column …". Returns false. */
 bool lexer_expected(struct lexer *lexer, const char *what);
 
 /* ---- syntax ---- */

@@ -56,16 +56,17 @@ static void listeners_remove(struct subs *subs, struct live_query *query)
 	mem_free(listeners);
 }
 
-/* Text, then the caller's identity: so that a caller's own queries never meet another's. */
+/* Text, a byte that no text holds, the caller: so that a caller's own queries never meet another's. */
 static char *caller_key(struct str sql, const struct query_caller *caller, size_t *len)
 {
-	*len = sql.len + sizeof(caller->identity.le) + 1;
+	*len = sql.len + 1 + sizeof(caller->identity.le) + 1;
 	char *key = mem_alloc(*len);
 	if (key == NULL)
 		return NULL;
 	if (sql.len > 0)
 		memcpy(key, sql.data, sql.len);
-	memcpy(key + sql.len, caller->identity.le, sizeof(caller->identity.le));
+	key[sql.len] = (char)0xff;
+	memcpy(key + sql.len + 1, caller->identity.le, sizeof(caller->identity.le));
 	key[*len - 1] = caller->is_owner ? 1 : 0;
 	return key;
 }

@@ -227,7 +227,8 @@ static enum wl_err add_query(struct subs *subs, struct subs_client *client, stru
 	struct live_query *query;
 	enum wl_err err = subs_query_acquire(subs, sql, &client->options.caller, &query, &subs->text);
 	if (err != WL_OK) {
-		buf_printf(&subs->text, ", executing: `%.*s`", STR_FMT(sql));
+		struct str text = str_cut(sql, QUERY_TEXT_MAX);
+		buf_printf(&subs->text, ", executing: `%.*s`", STR_FMT(text));
 		return err;
 	}
 	uint64_t known;
