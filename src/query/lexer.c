@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tokens of SQL text: names, numbers, strings, hex, symbols; comments and space are skipped. */
+#include "native.h"
 #include "query/query_internal.h"
 
 #include <ctype.h>
@@ -127,14 +128,26 @@ static bool quoted(struct lexer *lexer, char quote, struct str *out)
 	return true;
 }
 
-static bool name_start(char c)
+/* Length of the letter at `p`, or 0: ASCII, `_`, and whatever Unicode lets identifiers begin with. */
+static size_t letter_len(const char *p, const char *end)
 {
-	return isalpha((uint8_t)c) || c == '_' || (uint8_t)c >= 0x80;
+	char bad[8];
+	size_t len = 1;
+	if ((uint8_t)*p < 0x80)
+		return isalpha((uint8_t)*p) || *p == '_';
+	while (p + len < end && ((uint8_t)p[len] & 0xc0) == 0x80)
+		len++;
+	return native_identifier_check(p, len, bad) == NATIVE_IDENTIFIER_OK ? len : 0;
 }
 
-static bool name_part(char c)
+static void take_name(struct lexer *lexer)
 {
-	return name_start(c) || isdigit((uint8_t)c) || c == '$';
+	while (lexer->at < lexer->end) {
+		size_t len = letter_len(lexer->at, lexer->end);
+		if (len == 0 && !isdigit((uint8_t)*lexer->at) && *lexer->at != '$')
+			break;
+		lexer->at += size_max(len, 1);
+	}
 }
 
 static void take_while(struct lexer *lexer, bool (*part)(char))
@@ -198,14 +211,15 @@ static bool prefixed_string(struct lexer *lexer, bool *is_one)
 
 static bool symbol(struct lexer *lexer)
 {
-	static const char *const two[] = { "<=", ">=", "<>", "!=", "==" };
+	static const char *const longer[] = { "<=>", "<=", ">=", "<>", "!=", "==", "<<", ">>", "||", "::", "->", "=>", "!~",
+		"@>", "<@" };
+	size_t len = 1, left = (size_t)(lexer->end - lexer->at);
+	for (size_t i = 0; len == 1 && i < ARRAY_COUNT(longer); i++)
+		if (left >= strlen(longer[i]) && memcmp(lexer->at, longer[i], strlen(longer[i])) == 0)
+			len = strlen(longer[i]);
 	lexer->token.kind = TOKEN_SYMBOL;
-	size_t len = 1;
-	for (size_t i = 0; i < ARRAY_COUNT(two); i++)
-		if (lexer->end - lexer->at >= 2 && memcmp(lexer->at, two[i], 2) == 0)
-			len = 2;
-	if (*lexer->at == '\0' || strchr("()*,.;:=<>+-!/%?[]{}&|^~@#$`\\", *lexer->at) == NULL)
-		return fail_at(lexer, lexer->at, "Unexpected character");
+	while (lexer->at + len < lexer->end && ((uint8_t)lexer->at[len] & 0xc0) == 0x80)
+		len++; /* a character that means nothing here is a token that nothing expects */
 	lexer->token.text = (struct str){ lexer->at, len };
 	lexer->at += len;
 	return true;
@@ -230,10 +244,10 @@ bool lexer_next(struct lexer *lexer)
 		ok = quoted(lexer, '"', &lexer->token.text);
 	} else if (is_digit(c) || dot_number) {
 		ok = number(lexer);
-	} else if (name_start(c)) {
+	} else if (letter_len(lexer->at, lexer->end) > 0) {
 		ok = prefixed_string(lexer, &is_string);
 		if (ok && !is_string) {
-			take_while(lexer, name_part);
+			take_name(lexer);
 			lexer->token.kind = TOKEN_NAME;
 			lexer->token.text = (struct str){ from, (size_t)(lexer->at - from) };
 		}

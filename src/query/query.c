@@ -352,11 +352,10 @@ static enum wl_err delete_matched(struct query *query, struct store *store, cons
 
 static const struct set_column *set_of(const struct query *query, uint32_t column)
 {
-	const struct set_column *found = NULL;
-	for (uint32_t i = 0; i < query->set_count; i++)
+	for (uint32_t i = 0; i < query->set_count; i++) /* of several the first counts */
 		if (query->sets[i].column == column)
-			found = &query->sets[i];
-	return found;
+			return &query->sets[i];
+	return NULL;
 }
 
 static enum wl_err insert_changed(struct query *query, struct store *store, const struct matched *matched,

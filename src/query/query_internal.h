@@ -77,7 +77,8 @@ struct statement {
 	struct str limit;
 	/* DML, SET, SHOW */
 	struct str table, variable;
-	uint32_t column_count, row_count, value_count; /* INSERT: every row has value_count values */
+	uint32_t column_count, row_count, value_count; /* INSERT: every row has value_count values … */
+	uint32_t odd_count; /* … but one that has this many; 0: none */
 	struct expr **values;
 	uint32_t assignment_count;
 	struct assignment *assignments;

@@ -226,7 +226,11 @@ static const struct node *compare(struct query *query, struct str alias, const s
 		if (is_bool_literal(l) && is_bool_literal(r))
 			return make(query, holds((l->literal == LITERAL_TRUE) - (r->literal == LITERAL_TRUE), e->op) ? NODE_TRUE
 				: NODE_FALSE, error);
-		if (l->kind == EXPR_LITERAL && r->kind == EXPR_LITERAL && !is_bool_literal(r)) {
+		if (l->kind == EXPR_LITERAL && is_bool_literal(r)) {
+			buf_printf(error, "The literal expression `%.*s` cannot be parsed as type `Bool`", STR_FMT(l->name));
+			return NULL;
+		}
+		if (l->kind == EXPR_LITERAL && r->kind == EXPR_LITERAL) {
 			buf_put_cstr(error, "Cannot resolve type for literal expression");
 			return NULL;
 		}
