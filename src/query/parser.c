@@ -829,7 +829,8 @@ static bool parse_delete(struct parser *p, struct statement *s)
 		return false;
 	if (is(p, ","))
 		return refuse(p, "Multi-table DELETE is not supported");
-	if (keyword(p, "as") || keyword(p, "join") || (is_name(p) && !is_reserved_alias(p, true) && !keyword(p, "returning")))
+	bool alias = is_name(p) && !is_reserved_alias(p, true) && !keyword(p, "returning");
+	if (alias || keyword(p, "as") || keyword(p, "join"))
 		return refuse_expression(p, "Unsupported table expression in DELETE", from);
 	return parse_where(p, s);
 }

@@ -201,7 +201,7 @@ static bool holds(int order, enum compare_op op)
 	return false;
 }
 
-/* A comparison whose side is itself a condition: (a < 1) = true. Each side is evaluated once, however deep they nest. */
+/* A comparison whose side is itself a condition: (a < 1) = true. Each side is evaluated once, at any depth. */
 static const struct node *compare_conditions(struct query *query, const struct node *a, const struct node *b,
 	enum compare_op op, struct buf *error)
 {
