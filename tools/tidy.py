@@ -26,7 +26,7 @@ ROOMS = {
     "store": ["sats"],
     "commitlog": ["native"],
     "runtime": ["store", "native"],
-    "query": ["store"],
+    "query": ["store", "native"],
     "protocol": [],
     "subs": ["query", "store", "protocol"],
     "database": ["runtime", "subs", "store", "commitlog", "module", "protocol", "query", "native"],

@@ -108,6 +108,15 @@ bool utf8_valid(const uint8_t *data, size_t len)
 	return true;
 }
 
+struct str str_cut(struct str s, size_t max)
+{
+	if (s.len <= max)
+		return s;
+	while (max > 0 && ((uint8_t)s.data[max] & 0xc0) == 0x80)
+		max--;
+	return (struct str){ s.data, max };
+}
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -85,6 +85,7 @@ static inline bool bytes_eq(struct bytes a, struct bytes b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 bool utf8_valid(const uint8_t *data, size_t len);
+struct str str_cut(struct str s, size_t max); /* at most `max` bytes, never half a character */
 
 /* 256-bit identity and 128-bit connection id, as their little-endian wire bytes. */
 struct identity {

@@ -49,8 +49,8 @@ void writers_push(struct commitlog_writers *writers, struct commitlog *log)
 	log->queued_next = NULL;
 	*writers->run_last = log;
 	writers->run_last = &log->queued_next;
-	monitor_wake_one(&writers->run_monitor);
 	monitor_unlock(&writers->run_monitor);
+	monitor_wake_one(&writers->run_monitor); /* after the lock: who wakes shall not have to wait for it */
 }
 
 /* Monitor of the queue held. */

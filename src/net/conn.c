@@ -366,7 +366,8 @@ static void ended(struct net_loop *loop, struct conn *conn)
 		conn_interest(loop, conn);
 		return;
 	}
-	if (conn->phase == CONN_LINGER && !conn->shut) {
+	bool waiting = conn->phase == CONN_HEAD && (conn->in_again || input_held(conn)); /* whole requests are left */
+	if (waiting || (conn->phase == CONN_LINGER && !conn->shut)) {
 		conn_interest(loop, conn);
 		return;
 	}

@@ -242,9 +242,9 @@ static enum wl_err bind_insert(struct query *query, const struct statement *s, s
 			"table `%.*s`", s->column_count, def->column_count, STR_FMT(def->name));
 		return WL_ERR_INVALID;
 	}
-	if (s->value_count != def->column_count) {
-		buf_printf(error, "Inserting a row with %u values into `%.*s` which has %u fields", s->value_count,
-			STR_FMT(def->name), def->column_count);
+	if (s->value_count != def->column_count || s->odd_count > 0) {
+		buf_printf(error, "Inserting a row with %u values into `%.*s` which has %u fields",
+			s->value_count != def->column_count ? s->value_count : s->odd_count, STR_FMT(def->name), def->column_count);
 		return WL_ERR_INVALID;
 	}
 	query->row_count = s->row_count;

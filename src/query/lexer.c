@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tokens of SQL text: names, numbers, strings, hex, symbols; comments and space are skipped. */
+#include "native.h"
 #include "query/query_internal.h"
 
 #include <ctype.h>
@@ -29,7 +30,7 @@ static bool fail_at(struct lexer *lexer, const char *at, const char *what)
 {
 	unsigned line, column;
 	position(lexer, at, &line, &column);
-	buf_printf(lexer->error, "sql parser error: %s at Line: %u, Column: %u", what, line, column);
+	buf_printf(lexer->error, "sql parser error: %s at Line: %u, Column %u", what, line, column);
 	lexer->failed = true;
 	return false;
 }
@@ -46,8 +47,9 @@ bool lexer_expected(struct lexer *lexer, const char *what)
 		return false;
 	}
 	position(lexer, t->source.data, &line, &column);
-	buf_printf(lexer->error, "sql parser error: Expected %s, found: %.*s at Line: %u, Column: %u", what,
-		(int)size_min(t->source.len, 200), t->source.data, line, column);
+	struct str found = str_cut(t->source, 200);
+	buf_printf(lexer->error, "sql parser error: Expected %s, found: %.*s at Line: %u, Column %u", what,
+		STR_FMT(found), line, column);
 	return false;
 }
 
@@ -108,34 +110,44 @@ static bool skip_space(struct lexer *lexer)
 /* 'text' with '' for a quote, from the opening quote on; the value goes to the arena. */
 static bool quoted(struct lexer *lexer, char quote, struct str *out)
 {
-	const char *from = lexer->at++;
-	char *value = arena_alloc(lexer->arena, (size_t)(lexer->end - lexer->at) + 1);
+	const char *from = lexer->at, *close = from + 1;
+	while (close < lexer->end && (*close != quote || (close + 1 < lexer->end && close[1] == quote)))
+		close += *close == quote ? 2 : 1;
+	if (close >= lexer->end)
+		return fail_at(lexer, from, quote == '"' ? "Expected close delimiter '\"' before EOF."
+			: "Unterminated string literal");
+	/* Exactly what it needs: a text may hold thousands of literals. */
+	char *value = arena_alloc(lexer->arena, (size_t)(close - from));
 	size_t len = 0;
 	if (value == NULL)
 		return fail_at(lexer, from, "not enough memory");
+	for (const char *at = from + 1; at < close; at += *at == quote ? 2 : 1)
+		value[len++] = *at;
+	lexer->at = close + 1;
+	*out = (struct str){ value, len };
+	return true;
+}
+
+/* Length of the letter at `p`, or 0: ASCII, `_`, and whatever Unicode lets identifiers begin with. */
+static size_t letter_len(const char *p, const char *end)
+{
+	char bad[8];
+	size_t len = 1;
+	if ((uint8_t)*p < 0x80)
+		return isalpha((uint8_t)*p) || *p == '_';
+	while (p + len < end && ((uint8_t)p[len] & 0xc0) == 0x80)
+		len++;
+	return native_identifier_check(p, len, bad) == NATIVE_IDENTIFIER_OK ? len : 0;
+}
+
+static void take_name(struct lexer *lexer)
+{
 	while (lexer->at < lexer->end) {
-		char c = *lexer->at++;
-		if (c == quote) {
-			if (lexer->at >= lexer->end || *lexer->at != quote) {
-				*out = (struct str){ value, len };
-				return true;
-			}
-			lexer->at++;
-		}
-		value[len++] = c;
+		size_t len = letter_len(lexer->at, lexer->end);
+		if (len == 0 && !isdigit((uint8_t)*lexer->at) && *lexer->at != '$')
+			break;
+		lexer->at += size_max(len, 1);
 	}
-	return fail_at(lexer, from, quote == '"' ? "Expected close delimiter '\"' before EOF."
-		: "Unterminated string literal");
-}
-
-static bool name_start(char c)
-{
-	return isalpha((uint8_t)c) || c == '_' || (uint8_t)c >= 0x80;
-}
-
-static bool name_part(char c)
-{
-	return name_start(c) || isdigit((uint8_t)c) || c == '$';
 }
 
 static void take_while(struct lexer *lexer, bool (*part)(char))
@@ -199,14 +211,15 @@ static bool prefixed_string(struct lexer *lexer, bool *is_one)
 
 static bool symbol(struct lexer *lexer)
 {
-	static const char *const two[] = { "<=", ">=", "<>", "!=", "==" };
+	static const char *const longer[] = { "<=>", "<=", ">=", "<>", "!=", "==", "<<", ">>", "||", "::", "->", "=>", "!~",
+		"@>", "<@" };
+	size_t len = 1, left = (size_t)(lexer->end - lexer->at);
+	for (size_t i = 0; len == 1 && i < ARRAY_COUNT(longer); i++)
+		if (left >= strlen(longer[i]) && memcmp(lexer->at, longer[i], strlen(longer[i])) == 0)
+			len = strlen(longer[i]);
 	lexer->token.kind = TOKEN_SYMBOL;
-	size_t len = 1;
-	for (size_t i = 0; i < ARRAY_COUNT(two); i++)
-		if (lexer->end - lexer->at >= 2 && memcmp(lexer->at, two[i], 2) == 0)
-			len = 2;
-	if (strchr("()*,.;:=<>+-!/%?[]{}&|^~@#$`\\", *lexer->at) == NULL)
-		return fail_at(lexer, lexer->at, "Unexpected character");
+	while (lexer->at + len < lexer->end && ((uint8_t)lexer->at[len] & 0xc0) == 0x80)
+		len++; /* a character that means nothing here is a token that nothing expects */
 	lexer->token.text = (struct str){ lexer->at, len };
 	lexer->at += len;
 	return true;
@@ -231,10 +244,10 @@ bool lexer_next(struct lexer *lexer)
 		ok = quoted(lexer, '"', &lexer->token.text);
 	} else if (is_digit(c) || dot_number) {
 		ok = number(lexer);
-	} else if (name_start(c)) {
+	} else if (letter_len(lexer->at, lexer->end) > 0) {
 		ok = prefixed_string(lexer, &is_string);
 		if (ok && !is_string) {
-			take_while(lexer, name_part);
+			take_name(lexer);
 			lexer->token.kind = TOKEN_NAME;
 			lexer->token.text = (struct str){ from, (size_t)(lexer->at - from) };
 		}

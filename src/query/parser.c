@@ -12,18 +12,46 @@ struct parser {
 	struct arena *arena;
 	struct str sql;
 	uint32_t parens;
+	const char *taken; /* end of the token before the current one */
 };
 
-static bool unsupported(struct parser *p, const char *what)
+/* ---- refusals: valid SQL that is not served ---- */
+
+static bool refuse(struct parser *p, const char *text)
 {
 	if (!p->lexer.failed)
-		buf_printf(p->lexer.error, "%s: %.*s", what, (int)size_min(p->sql.len, 1024), p->sql.data);
+		buf_put_cstr(p->lexer.error, text);
 	p->lexer.failed = true;
 	return false;
 }
 
+static bool refuse_text(struct parser *p, const char *what, struct str text)
+{
+	struct str shown = str_cut(text, 1024);
+	if (!p->lexer.failed)
+		buf_printf(p->lexer.error, "%s: %.*s", what, STR_FMT(shown));
+	p->lexer.failed = true;
+	return false;
+}
+
+/* The whole statement is not served. */
+static bool unsupported(struct parser *p, const char *what)
+{
+	struct str text = p->sql;
+	while (text.len > 0 && (text.data[text.len - 1] == ';' || text.data[text.len - 1] == ' '))
+		text.len--;
+	return refuse_text(p, what, text);
+}
+
+static bool refuse_token(struct parser *p, const char *what)
+{
+	return refuse_text(p, what, p->lexer.token.source);
+}
+
 static bool next(struct parser *p)
 {
+	const struct str source = p->lexer.token.source;
+	p->taken = source.data + source.len;
 	return lexer_next(&p->lexer);
 }
 
@@ -60,14 +88,53 @@ static bool in_list(struct str word, const char *const *list, size_t count)
 	return false;
 }
 
-/* Words that end a table reference rather than name it anew (section 2). */
-static bool is_reserved_alias(const struct parser *p)
+/* Refuses the expression that begins at `from` and has been read so far, with the rest of it. */
+static bool refuse_expression(struct parser *p, const char *what, const char *from)
 {
-	static const char *const words[] = { "WITH", "EXPLAIN", "ANALYZE", "SELECT", "WHERE", "GROUP", "SORT", "HAVING",
+	static const char *const ends[] = { "AND", "OR", "FROM", "WHERE", "LIMIT", "JOIN", "ON", "AS", "ORDER", "GROUP" };
+	uint32_t depth = 0;
+	while (!p->lexer.failed && p->lexer.token.kind != TOKEN_END) {
+		if (is(p, "(")) {
+			depth++;
+		} else if (depth > 0 && is(p, ")")) {
+			depth--;
+		} else if (depth == 0 && (is(p, ")") || is(p, ",") || is(p, ";") || is(p, "=") ||
+			(p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, ends, ARRAY_COUNT(ends))))) {
+			break;
+		}
+		(void)next(p);
+	}
+	return refuse_text(p, what, (struct str){ from, (size_t)(p->taken - from) });
+}
+
+/* Words that end a table or a column rather than name it anew (section 2). */
+static bool is_reserved_alias(const struct parser *p, bool of_table)
+{
+	static const char *const both[] = { "WITH", "EXPLAIN", "ANALYZE", "SELECT", "WHERE", "GROUP", "SORT", "HAVING",
 		"ORDER", "TOP", "LATERAL", "VIEW", "LIMIT", "OFFSET", "FETCH", "UNION", "EXCEPT", "INTERSECT", "CLUSTER",
-		"DISTRIBUTE", "END", "PIVOT", "ON", "JOIN", "INNER", "CROSS", "FULL", "LEFT", "RIGHT", "NATURAL", "USING",
-		"OUTER", "SET", "QUALIFY", "WINDOW", "PARTITION", "FROM", "INTO" };
-	return p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, words, ARRAY_COUNT(words));
+		"DISTRIBUTE", "END" };
+	static const char *const of_tables[] = { "PIVOT", "ON", "JOIN", "INNER", "CROSS", "FULL", "LEFT", "RIGHT",
+		"NATURAL", "USING", "OUTER", "SET", "QUALIFY", "WINDOW", "PARTITION" };
+	static const char *const of_columns[] = { "FROM", "INTO" };
+	struct str word = p->lexer.token.text;
+	return p->lexer.token.kind == TOKEN_NAME && (in_list(word, both, ARRAY_COUNT(both)) ||
+		(of_table ? in_list(word, of_tables, ARRAY_COUNT(of_tables)) :
+		in_list(word, of_columns, ARRAY_COUNT(of_columns))));
+}
+
+/* [[AS] alias]; a string names as well as a name does. */
+static bool parse_alias(struct parser *p, struct str *alias, bool of_table)
+{
+	bool as = keyword(p, "as");
+	if (as && !next(p))
+		return false;
+	bool named = is_name(p) || p->lexer.token.kind == TOKEN_STRING;
+	if (!as && (!named || is_reserved_alias(p, of_table)))
+		return true;
+	if (!named)
+		return lexer_expected(&p->lexer, "an identifier after AS");
+	*alias = p->lexer.token.text;
+	return next(p);
 }
 
 /* A name of one or more parts, joined by dots. `last` (may be NULL) receives the last part apart from the rest. A
@@ -167,11 +234,12 @@ static struct expr *parenthesised(struct parser *p)
 
 static struct expr *signed_number(struct parser *p)
 {
-	char sign = p->lexer.token.text.data[0];
+	const char *from = p->lexer.token.source.data;
+	char sign = *from;
 	if (!next(p))
 		return NULL;
 	if (p->lexer.token.kind != TOKEN_NUMBER) {
-		(void)unsupported(p, "Unsupported expression");
+		(void)refuse_expression(p, "Unsupported expression", from);
 		return NULL;
 	}
 	struct str text = arena_printf(p->arena, "%c%.*s", sign, STR_FMT(p->lexer.token.text));
@@ -180,10 +248,11 @@ static struct expr *signed_number(struct parser *p)
 
 static struct expr *parameter(struct parser *p)
 {
+	const char *from = p->lexer.token.source.data;
 	if (!next(p))
 		return NULL;
 	if (!is_name(p) || !str_eq(p->lexer.token.text, STR("sender"))) {
-		(void)unsupported(p, "Unsupported literal expression");
+		(void)refuse_expression(p, "Unsupported literal expression", from);
 		return NULL;
 	}
 	struct expr *e = make(p, EXPR_SENDER, NULL, NULL);
@@ -198,17 +267,22 @@ static struct expr *column(struct parser *p)
 		"ceil", "floor", "position", "substring", "overlay", "trim", "interval", "listagg", "array_agg" };
 	bool bare = p->lexer.token.kind == TOKEN_NAME;
 	struct str word = p->lexer.token.text;
+	const char *from = p->lexer.token.source.data;
 	if (bare && in_list(word, constructs, ARRAY_COUNT(constructs))) {
-		(void)lexer_expected(&p->lexer, "an expression");
+		(void)refuse_expression(p, "Unsupported expression", from);
 		return NULL;
 	}
 	struct expr *e = make(p, EXPR_COLUMN, NULL, NULL);
 	struct str whole;
 	if (e == NULL || !dotted_name(p, &whole, &e->table, &e->name, NULL))
 		return NULL;
-	bool function = e->table.data == NULL && bare && in_list(word, functions, ARRAY_COUNT(functions));
+	if (bare && in_list(word, functions, ARRAY_COUNT(functions)) && e->table.data != NULL) {
+		(void)refuse_text(p, "sql parser error: Expected end of statement, found", STR("."));
+		return NULL;
+	}
+	bool function = bare && in_list(word, functions, ARRAY_COUNT(functions));
 	if (function || is(p, "(") || p->lexer.token.kind == TOKEN_STRING) {
-		(void)unsupported(p, "Unsupported expression");
+		(void)refuse_expression(p, "Unsupported expression", from);
 		return NULL;
 	}
 	return e;
@@ -232,7 +306,7 @@ static struct expr *operand(struct parser *p)
 		if (keyword(p, "false"))
 			return literal(p, LITERAL_FALSE, STR("false"));
 		if (keyword(p, "null")) {
-			(void)unsupported(p, "Unsupported literal expression");
+			(void)refuse_text(p, "Unsupported literal expression", STR("NULL"));
 			return NULL;
 		}
 		return column(p);
@@ -244,12 +318,16 @@ static struct expr *operand(struct parser *p)
 		if (is(p, ":"))
 			return parameter(p);
 		if (is(p, "?") || is(p, "$")) {
-			(void)unsupported(p, "Unsupported literal expression");
+			(void)refuse_expression(p, "Unsupported literal expression", t->source.data);
+			return NULL;
+		}
+		if (is(p, "[") || is(p, "@")) {
+			(void)refuse_expression(p, "Unsupported expression", t->source.data);
 			return NULL;
 		}
 		break;
 	case TOKEN_OTHER_STRING:
-		(void)unsupported(p, "Unsupported literal expression");
+		(void)refuse_token(p, "Unsupported literal expression");
 		return NULL;
 	case TOKEN_END:
 		break;
@@ -270,9 +348,27 @@ static bool compare_op(const struct parser *p, enum compare_op *op)
 	return false;
 }
 
+/* Operators that this language does not have. True: there is none here. */
+static bool refuse_operator(struct parser *p, const char *from)
+{
+	static const char *const symbols[] = { "+", "-", "*", "/", "%", "^", "|", "||", "&", "#", "<<", ">>", "<=>", "~",
+		"!~" };
+	static const char *const words[] = { "IN", "BETWEEN", "LIKE", "ILIKE", "SIMILAR", "IS", "NOT" };
+	for (size_t i = 0; i < ARRAY_COUNT(symbols); i++)
+		if (is(p, symbols[i]))
+			return refuse_token(p, "Unsupported binary operator");
+	if (keyword(p, "xor"))
+		return refuse_text(p, "Unsupported binary operator", STR("XOR"));
+	if (is(p, "!") || is(p, "::") || is(p, "->") || is(p, "@>") || is(p, "<@") || is(p, "[") ||
+		(p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, words, ARRAY_COUNT(words))))
+		return refuse_expression(p, "Unsupported expression", from);
+	return true;
+}
+
 static struct expr *parse_compare(struct parser *p)
 {
 	enum compare_op op;
+	const char *from = p->lexer.token.source.data;
 	struct expr *left = operand(p);
 	while (left != NULL && compare_op(p, &op)) {
 		struct expr *right = next(p) ? operand(p) : NULL;
@@ -280,13 +376,7 @@ static struct expr *parse_compare(struct parser *p)
 		if (left != NULL)
 			left->op = op;
 	}
-	static const char *const later[] = { "IN", "BETWEEN", "LIKE", "ILIKE", "IS", "NOT" };
-	if (left != NULL && (is(p, "+") || is(p, "-") || is(p, "*") || is(p, "/") || is(p, "%") ||
-		(p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, later, ARRAY_COUNT(later))))) {
-		(void)unsupported(p, "Unsupported expression");
-		return NULL;
-	}
-	return left;
+	return left == NULL || refuse_operator(p, from) ? left : NULL;
 }
 
 /* NOT is what every query builder writes; it binds looser than a comparison. */
@@ -330,23 +420,20 @@ static struct expr *parse_or(struct parser *p)
 static bool parse_relvar(struct parser *p, struct relvar *out)
 {
 	struct str rest, last;
+	const char *from = p->lexer.token.source.data;
 	if (keyword(p, "table") || keyword(p, "lateral") || is(p, "("))
-		return unsupported(p, "Unsupported FROM expression");
-	if (!dotted_name(p, &out->table, &rest, &last, NULL))
-		return false;
-	if (is(p, "("))
-		return unsupported(p, "Unsupported FROM expression");
-	out->alias = out->table;
-	if (keyword(p, "as")) {
+		return refuse_expression(p, "Unsupported FROM expression", from);
+	if (p->lexer.token.kind == TOKEN_STRING) { /* a name in the wrong quotes, taken all the same */
+		out->table = p->lexer.token.text;
 		if (!next(p))
 			return false;
-	} else if (!is_name(p) || is_reserved_alias(p)) {
-		return true;
+	} else if (!dotted_name(p, &out->table, &rest, &last, NULL)) {
+		return false;
 	}
-	if (!is_name(p))
-		return lexer_expected(&p->lexer, "an identifier after AS");
-	out->alias = p->lexer.token.text;
-	return next(p);
+	if (is(p, "("))
+		return refuse_expression(p, "Unsupported FROM expression", from);
+	out->alias = out->table;
+	return parse_alias(p, &out->alias, true);
 }
 
 static bool parse_join(struct parser *p, struct join *join, bool *found)
@@ -354,9 +441,9 @@ static bool parse_join(struct parser *p, struct join *join, bool *found)
 	static const char *const outer[] = { "LEFT", "RIGHT", "FULL", "NATURAL", "OUTER" };
 	*found = true;
 	if (is(p, ","))
-		return unsupported(p, "Implicit joins are not supported");
+		return refuse(p, "Implicit joins are not supported");
 	if (p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, outer, ARRAY_COUNT(outer)))
-		return unsupported(p, "Non-inner joins are not supported");
+		return refuse(p, "Non-inner joins are not supported");
 	bool cross = keyword(p, "cross");
 	if (!cross && !keyword(p, "inner") && !keyword(p, "join")) {
 		*found = false;
@@ -367,14 +454,14 @@ static bool parse_join(struct parser *p, struct join *join, bool *found)
 	if (!expect_keyword(p, "JOIN") || !parse_relvar(p, &join->relvar))
 		return false;
 	if (keyword(p, "using"))
-		return unsupported(p, "Non-inner joins are not supported");
+		return refuse(p, "Non-inner joins are not supported");
 	if (cross || !keyword(p, "on"))
 		return true;
 	struct expr *on = next(p) ? parse_or(p) : NULL;
 	if (on == NULL)
 		return false;
 	if (on->kind != EXPR_COMPARE || on->op != OP_EQ || on->left->kind != EXPR_COLUMN || on->right->kind != EXPR_COLUMN)
-		return unsupported(p, "Non-inner joins are not supported");
+		return refuse(p, "Non-inner joins are not supported");
 	join->on_left = on->left;
 	join->on_right = on->right;
 	return true;
@@ -408,33 +495,36 @@ static bool parse_from(struct parser *p, struct statement *s)
 
 /* ---- SELECT ---- */
 
-static bool parse_alias(struct parser *p, struct str *alias)
+/* A function call from its parenthesis on; its name, at `from`, has been read. */
+static bool parse_call(struct parser *p, struct statement *s, bool is_count, const char *from)
 {
-	if (keyword(p, "as")) {
+	bool is_star = false;
+	if (!next(p))
+		return false;
+	is_star = is(p, "*");
+	uint32_t depth = 1;
+	while (depth > 0 && p->lexer.token.kind != TOKEN_END) {
+		depth += is(p, "(");
+		depth -= is(p, ")");
 		if (!next(p))
 			return false;
-	} else if (!is_name(p) || is_reserved_alias(p)) {
-		return true;
 	}
-	if (!is_name(p))
-		return lexer_expected(&p->lexer, "an identifier after AS");
-	*alias = p->lexer.token.text;
-	return next(p);
-}
-
-static bool parse_count(struct parser *p, struct statement *s)
-{
-	if (!expect(p, "("))
+	if (depth > 0)
+		return lexer_expected(&p->lexer, ")");
+	struct str call = { from, (size_t)(p->taken - from) };
+	if (!parse_alias(p, &s->count_alias, false))
 		return false;
-	if (!is(p, "*"))
-		return unsupported(p, "Unsupported aggregate function");
-	if (!next(p) || !expect(p, ")") || !parse_alias(p, &s->count_alias))
-		return false;
+	if (p->lexer.token.kind == TOKEN_SYMBOL && !is(p, ",") && !is(p, ";"))
+		return refuse_expression(p, "Unsupported projection expression", from);
+	if (is(p, ",") || s->item_count > 0)
+		return refuse_text(p, "Unsupported projection expression", call);
 	if (s->count_alias.data == NULL)
-		return unsupported(p, "Aggregate expressions must have column aliases");
+		return refuse(p, "Aggregate expressions must have column aliases");
+	if (!is_count || !is_star)
+		return refuse_text(p, "Unsupported aggregate function", call);
 	s->projection = PROJECT_COUNT;
 	s->kind = QUERY_COUNT;
-	return is(p, ",") ? unsupported(p, "Unsupported projection expression") : true;
+	return true;
 }
 
 static bool add_item(struct parser *p, struct statement *s, uint32_t *cap, struct projection item)
@@ -455,26 +545,32 @@ static bool add_item(struct parser *p, struct statement *s, uint32_t *cap, struc
 
 static bool parse_item(struct parser *p, struct statement *s, uint32_t *cap)
 {
-	bool star, bare_count = keyword(p, "count");
+	static const char *const words[] = { "true", "false", "null", "user", "current_user", "session_user",
+		"current_catalog", "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "case",
+		"not", "exists", "interval" };
+	bool star, is_count = keyword(p, "count");
 	struct str whole;
 	struct projection item = { .column = make(p, EXPR_COLUMN, NULL, NULL) };
-	if (!is_name(p))
-		return unsupported(p, "Unsupported projection expression");
+	const struct token first = p->lexer.token;
+	const char *from = first.source.data;
+	if (first.kind == TOKEN_END || is(p, ")") || is(p, ".") || is(p, "#") || is(p, "\\"))
+		return lexer_expected(&p->lexer, "an expression:");
+	if (!is_name(p) || (first.kind == TOKEN_NAME && in_list(first.text, words, ARRAY_COUNT(words))))
+		return refuse_expression(p, "Unsupported projection expression", from);
 	if (item.column == NULL || !dotted_name(p, &whole, &item.column->table, &item.column->name, &star))
 		return false;
 	if (star) {
 		if (s->item_count > 0 || is(p, ","))
-			return unsupported(p, "Mixed wildcard projections are not supported");
+			return refuse(p, "Mixed wildcard projections are not supported");
 		s->projection = PROJECT_TABLE;
 		s->projected_table = whole;
 		return true;
 	}
-	if (is(p, "(")) {
-		if (s->item_count > 0)
-			return unsupported(p, "Unsupported projection expression");
-		return bare_count ? parse_count(p, s) : unsupported(p, "Unsupported aggregate function");
-	}
-	if (!parse_alias(p, &item.alias))
+	if (is(p, "("))
+		return parse_call(p, s, is_count, from);
+	if (p->lexer.token.kind == TOKEN_SYMBOL && !is(p, ",") && !is(p, ";") && !is(p, "*"))
+		return refuse_expression(p, "Unsupported projection expression", from);
+	if (!parse_alias(p, &item.alias, false))
 		return false;
 	s->projection = PROJECT_COLUMNS;
 	return add_item(p, s, cap, item);
@@ -487,11 +583,11 @@ static bool parse_projection(struct parser *p, struct statement *s)
 		s->projection = PROJECT_ALL;
 		if (!next(p))
 			return false;
-		return is(p, ",") ? unsupported(p, "Mixed wildcard projections are not supported") : true;
+		return is(p, ",") ? refuse(p, "Mixed wildcard projections are not supported") : true;
 	}
 	for (;;) {
 		if (is(p, "*"))
-			return unsupported(p, "Mixed wildcard projections are not supported");
+			return refuse(p, "Mixed wildcard projections are not supported");
 		if (!parse_item(p, s, &cap))
 			return false;
 		if (!is(p, ","))
@@ -509,6 +605,8 @@ static bool parse_limit(struct parser *p, struct statement *s, enum query_dialec
 		return false;
 	if (keyword(p, "all"))
 		return next(p);
+	if (p->lexer.token.kind == TOKEN_END)
+		return lexer_expected(&p->lexer, "an expression:");
 	if (dialect == QUERY_DIALECT_SUBSCRIBE || p->lexer.token.kind != TOKEN_NUMBER)
 		return unsupported(p, "Unsupported");
 	s->has_limit = true;
@@ -516,19 +614,38 @@ static bool parse_limit(struct parser *p, struct statement *s, enum query_dialec
 	return next(p);
 }
 
+/* Clauses of other dialects, behind WHERE and LIMIT. */
+static bool refuse_clauses(struct parser *p, enum query_dialect dialect)
+{
+	static const char *const whole[] = { "ORDER", "OFFSET", "FETCH", "FOR", "CLUSTER", "DISTRIBUTE", "SORT" };
+	static const char *const of_select[] = { "GROUP", "HAVING", "WINDOW", "QUALIFY" };
+	static const char *const sets[] = { "UNION", "EXCEPT", "INTERSECT" };
+	bool live = dialect == QUERY_DIALECT_SUBSCRIBE;
+	struct str word = p->lexer.token.text;
+	if (p->lexer.token.kind != TOKEN_NAME)
+		return true;
+	if (in_list(word, whole, ARRAY_COUNT(whole)))
+		return unsupported(p, "Unsupported");
+	if (in_list(word, of_select, ARRAY_COUNT(of_select)))
+		return unsupported(p, live ? "Unsupported SELECT" : "Unsupported");
+	if (in_list(word, sets, ARRAY_COUNT(sets)))
+		return unsupported(p, live ? "Unsupported set operation" : "Unsupported");
+	return true;
+}
+
 static bool parse_select(struct parser *p, struct statement *s, enum query_dialect dialect)
 {
-	static const char *const clauses[] = { "GROUP", "HAVING", "ORDER", "OFFSET", "FETCH", "UNION", "EXCEPT",
-		"INTERSECT", "FOR", "WINDOW", "QUALIFY" };
 	s->kind = QUERY_SELECT;
 	if (!next(p) || (keyword(p, "all") && !next(p)))
 		return false;
 	if (keyword(p, "distinct"))
-		return unsupported(p, "Unsupported");
+		return unsupported(p, dialect == QUERY_DIALECT_SUBSCRIBE ? "Unsupported SELECT" : "Unsupported");
 	if (!parse_projection(p, s))
 		return false;
+	if (p->lexer.token.kind == TOKEN_END || is(p, ";"))
+		return refuse(p, "A FROM clause is required");
 	if (!keyword(p, "from"))
-		return p->lexer.token.kind == TOKEN_END ? unsupported(p, "Unsupported") : lexer_expected(&p->lexer, "FROM");
+		return lexer_expected(&p->lexer, "end of statement");
 	if (!next(p) || !parse_from(p, s))
 		return false;
 	if (keyword(p, "where")) {
@@ -536,22 +653,27 @@ static bool parse_select(struct parser *p, struct statement *s, enum query_diale
 		if (s->where == NULL)
 			return false;
 	}
-	if (!parse_limit(p, s, dialect))
-		return false;
-	if (p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, clauses, ARRAY_COUNT(clauses)))
-		return unsupported(p, "Unsupported");
-	return true;
+	return parse_limit(p, s, dialect) && refuse_clauses(p, dialect);
 }
 
 /* ---- DML ---- */
 
-static bool literal_value(struct parser *p, struct expr **out)
+/* A literal on its own; anything else is refused as `what`. */
+static bool literal_value(struct parser *p, struct expr **out, const char *what)
 {
+	const char *from = p->lexer.token.source.data;
+	bool is_symbol = p->lexer.token.kind == TOKEN_SYMBOL && !is(p, "+") && !is(p, "-") && !is(p, ":") &&
+		!is(p, "?") && !is(p, "$") && !is(p, ",");
+	bool is_column = is_name(p) && !keyword(p, "true") && !keyword(p, "false") && !keyword(p, "null");
+	if (is_symbol || is_column)
+		return refuse_expression(p, what, from);
 	struct expr *e = operand(p);
 	if (e == NULL)
 		return false;
-	if (e->kind != EXPR_LITERAL)
-		return unsupported(p, "Unsupported literal expression");
+	if (e->kind == EXPR_SENDER)
+		return refuse_text(p, "Unsupported literal expression", STR(":sender"));
+	if (p->lexer.token.kind == TOKEN_SYMBOL && !is(p, ",") && !is(p, ")") && !is(p, ";"))
+		return refuse_expression(p, what, from);
 	*out = e;
 	return true;
 }
@@ -583,7 +705,7 @@ static bool parse_value_rows(struct parser *p, struct statement *s)
 			return false;
 		for (;;) {
 			struct expr *value;
-			if (!literal_value(p, &value) || !add_value(p, s, &cap, value))
+			if (!literal_value(p, &value, "Unsupported INSERT value") || !add_value(p, s, &cap, value))
 				return false;
 			count++;
 			if (!is(p, ","))
@@ -593,15 +715,25 @@ static bool parse_value_rows(struct parser *p, struct statement *s)
 		}
 		if (!expect(p, ")"))
 			return false;
-		if (s->row_count > 0 && count != s->value_count)
-			return unsupported(p, "Inserting rows of different lengths");
-		s->value_count = count;
+		if (s->row_count == 0)
+			s->value_count = count;
+		if (count != s->value_count && s->odd_count == 0)
+			s->odd_count = count;
 		s->row_count++;
 		if (!is(p, ","))
 			return true;
 		if (!next(p))
 			return false;
 	}
+}
+
+/* What other dialects allow behind INSERT, UPDATE and DELETE. */
+static bool refuse_tail(struct parser *p)
+{
+	if (keyword(p, "returning") || keyword(p, "using") || keyword(p, "from") || keyword(p, "on") ||
+		keyword(p, "order") || keyword(p, "limit"))
+		return unsupported(p, "Unsupported");
+	return true;
 }
 
 static bool parse_insert(struct parser *p, struct statement *s)
@@ -611,8 +743,12 @@ static bool parse_insert(struct parser *p, struct statement *s)
 	s->kind = QUERY_INSERT;
 	if (!next(p) || (keyword(p, "into") && !next(p)) || !dotted_name(p, &s->table, &rest, &last, NULL))
 		return false;
+	if (keyword(p, "values")) /* no list: no columns */
+		return next(p) && parse_value_rows(p, s) && (s->column_count = 0, true);
+	if (keyword(p, "select") || keyword(p, "table"))
+		return refuse_expression(p, "Unsupported INSERT expression", p->lexer.token.source.data);
 	if (!is(p, "("))
-		return unsupported(p, "Unsupported INSERT");
+		return lexer_expected(&p->lexer, "SELECT, VALUES, or a subquery in the query body");
 	do {
 		if (!next(p))
 			return false;
@@ -624,32 +760,43 @@ static bool parse_insert(struct parser *p, struct statement *s)
 	} while (is(p, ","));
 	if (!expect(p, ")"))
 		return false;
+	if (keyword(p, "select") || keyword(p, "table"))
+		return unsupported(p, "Unsupported INSERT expression");
 	if (!keyword(p, "values"))
-		return unsupported(p, "Unsupported INSERT");
+		return lexer_expected(&p->lexer, "SELECT, VALUES, or a subquery in the query body");
 	if (!next(p) || !parse_value_rows(p, s))
 		return false;
 	s->column_count = columns; /* the list is counted, nothing else */
-	return true;
+	return refuse_tail(p);
 }
 
 static bool parse_where(struct parser *p, struct statement *s)
 {
-	if (!keyword(p, "where"))
-		return true;
-	s->where = next(p) ? parse_or(p) : NULL;
-	return s->where != NULL;
+	if (keyword(p, "where")) {
+		s->where = next(p) ? parse_or(p) : NULL;
+		if (s->where == NULL)
+			return false;
+	}
+	return refuse_tail(p);
 }
 
 static bool parse_update(struct parser *p, struct statement *s)
 {
-	struct str rest, last, whole;
+	struct str rest, last;
 	uint32_t cap = 0;
 	s->kind = QUERY_UPDATE;
-	if (!next(p) || !dotted_name(p, &s->table, &rest, &last, NULL) || !expect_keyword(p, "SET"))
+	if (!next(p) || !dotted_name(p, &s->table, &rest, &last, NULL))
+		return false;
+	if (keyword(p, "as"))
+		return unsupported(p, "Unsupported");
+	if (!expect_keyword(p, "SET"))
 		return false;
 	for (;;) {
 		struct assignment set;
-		if (!dotted_name(p, &whole, &rest, &set.column, NULL) || !expect(p, "=") || !literal_value(p, &set.value))
+		if (is(p, "("))
+			return unsupported(p, "Unsupported column/variable assignment expression");
+		if (!dotted_name(p, &set.column, &rest, &last, NULL) || !expect(p, "=") ||
+			!literal_value(p, &set.value, "Unsupported column/variable assignment expression"))
 			return false;
 		if (s->assignment_count == cap) {
 			uint32_t grown = cap == 0 ? 8 : cap * 2;
@@ -673,7 +820,19 @@ static bool parse_delete(struct parser *p, struct statement *s)
 {
 	struct str rest, last;
 	s->kind = QUERY_DELETE;
-	return next(p) && expect_keyword(p, "FROM") && dotted_name(p, &s->table, &rest, &last, NULL) && parse_where(p, s);
+	if (!next(p) || !expect_keyword(p, "FROM"))
+		return false;
+	const char *from = p->lexer.token.source.data;
+	if (is(p, "("))
+		return refuse_expression(p, "Unsupported table expression in DELETE", from);
+	if (!dotted_name(p, &s->table, &rest, &last, NULL))
+		return false;
+	if (is(p, ","))
+		return refuse(p, "Multi-table DELETE is not supported");
+	bool alias = is_name(p) && !is_reserved_alias(p, true) && !keyword(p, "returning");
+	if (alias || keyword(p, "as") || keyword(p, "join"))
+		return refuse_expression(p, "Unsupported table expression in DELETE", from);
+	return parse_where(p, s);
 }
 
 static bool parse_set_show(struct parser *p, struct statement *s, enum query_kind kind)
@@ -688,19 +847,32 @@ static bool parse_set_show(struct parser *p, struct statement *s, enum query_kin
 		return !p->lexer.failed;
 	if (!is(p, "=") && !keyword(p, "to"))
 		return lexer_expected(&p->lexer, "equals sign or TO");
-	return next(p) && literal_value(p, &s->variable_value);
+	return next(p) &&
+		literal_value(p, &s->variable_value, "Unsupported column/variable assignment expression");
+}
+
+/* Statements of SQL that this language does not have; `plain` (NULL: their own text) for those that do not select. */
+static bool refuse_statement(struct parser *p, const char *plain, const char *values)
+{
+	static const char *const others[] = { "INSERT", "UPDATE", "DELETE", "SET", "SHOW", "CREATE", "DROP", "ALTER",
+		"TRUNCATE", "EXPLAIN", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "GRANT", "REVOKE", "DESCRIBE",
+		"EXECUTE", "PREPARE", "DEALLOCATE", "DECLARE", "FETCH", "CLOSE", "COMMENT", "KILL", "COPY", "CALL", "MERGE",
+		"ANALYZE", "USE" };
+	if (keyword(p, "values"))
+		return unsupported(p, values);
+	if (keyword(p, "with") || is(p, "("))
+		return unsupported(p, "Unsupported");
+	if (p->lexer.token.kind != TOKEN_NAME || !in_list(p->lexer.token.text, others, ARRAY_COUNT(others)))
+		return lexer_expected(&p->lexer, "an SQL statement");
+	return plain != NULL ? refuse(p, plain) : unsupported(p, "Unsupported");
 }
 
 static bool parse_statement(struct parser *p, struct statement *s, enum query_dialect dialect)
 {
 	if (keyword(p, "select"))
 		return parse_select(p, s, dialect);
-	if (dialect == QUERY_DIALECT_SUBSCRIBE) {
-		static const char *const others[] = { "INSERT", "UPDATE", "DELETE", "SET", "SHOW", "CREATE", "DROP", "ALTER" };
-		if (p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, others, ARRAY_COUNT(others)))
-			return unsupported(p, "Unsupported");
-		return lexer_expected(&p->lexer, "an SQL statement");
-	}
+	if (dialect == QUERY_DIALECT_SUBSCRIBE)
+		return refuse_statement(p, "Unsupported: Non-SELECT queries", "Unsupported set operation");
 	if (keyword(p, "insert"))
 		return parse_insert(p, s);
 	if (keyword(p, "update"))
@@ -711,11 +883,7 @@ static bool parse_statement(struct parser *p, struct statement *s, enum query_di
 		return parse_set_show(p, s, QUERY_SET);
 	if (keyword(p, "show"))
 		return parse_set_show(p, s, QUERY_SHOW);
-	static const char *const ddl[] = { "CREATE", "DROP", "ALTER", "TRUNCATE", "EXPLAIN", "WITH", "VALUES", "BEGIN",
-		"COMMIT", "ROLLBACK", "GRANT" };
-	if (p->lexer.token.kind == TOKEN_NAME && in_list(p->lexer.token.text, ddl, ARRAY_COUNT(ddl)))
-		return unsupported(p, "Unsupported");
-	return lexer_expected(&p->lexer, "an SQL statement");
+	return refuse_statement(p, NULL, "Unsupported");
 }
 
 bool statement_parse(struct arena *arena, enum query_dialect dialect, struct str sql, struct statement **out,

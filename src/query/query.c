@@ -6,17 +6,15 @@
 
 /* ---- compile ---- */
 
-static enum wl_err parse(struct query *query, enum query_dialect dialect, struct str sql, struct statement **out,
+static enum wl_err parse(struct arena *arena, enum query_dialect dialect, struct str sql, struct statement **out,
 	struct buf *error)
 {
 	if (sql.len > QUERY_TEXT_MAX) {
-		size_t cut = 120;
-		while (cut > 0 && ((uint8_t)sql.data[cut] & 0xc0) == 0x80)
-			cut--;
-		buf_printf(error, "SQL query exceeds maximum allowed length: \"%.*s...\"", (int)cut, sql.data);
+		struct str begin = str_cut(sql, 120);
+		buf_printf(error, "SQL query exceeds maximum allowed length: \"%.*s...\"", STR_FMT(begin));
 		return WL_ERR_INVALID;
 	}
-	return statement_parse(&query->arena, dialect, sql, out, error) ? WL_OK : WL_ERR_INVALID;
+	return statement_parse(arena, dialect, sql, out, error) ? WL_OK : WL_ERR_INVALID;
 }
 
 static struct query *query_new(struct buf *error)
@@ -34,12 +32,15 @@ enum wl_err query_compile(struct store *store, enum query_dialect dialect, struc
 	const struct query_caller *caller, struct query **out, struct buf *error)
 {
 	struct statement *statement;
+	struct arena syntax; /* gone when the query is made: live queries are kept by the thousand */
 	struct query *query = query_new(error);
 	if (query == NULL)
 		return WL_ERR_MEMORY;
-	enum wl_err err = parse(query, dialect, sql, &statement, error);
+	arena_init(&syntax, QUERY_ARENA_BYTES_MAX);
+	enum wl_err err = parse(&syntax, dialect, sql, &statement, error);
 	if (err == WL_OK)
 		err = query_bind(query, store, dialect, statement, caller, error);
+	arena_deinit(&syntax);
 	if (err != WL_OK) {
 		query_destroy(query);
 		return err;
@@ -57,6 +58,11 @@ void query_destroy(struct query *query)
 	mem_free(query);
 }
 
+size_t query_bytes(const struct query *query)
+{
+	return sizeof(*query) + size_max(query->arena.used, QUERY_BYTES_MIN);
+}
+
 enum wl_err query_check_rule(struct store *store, struct str sql, const struct query_caller *owner,
 	struct store_table **guarded, struct buf *error)
 {
@@ -64,7 +70,7 @@ enum wl_err query_check_rule(struct store *store, struct str sql, const struct q
 	struct query *query = query_new(error);
 	if (query == NULL)
 		return WL_ERR_MEMORY;
-	enum wl_err err = parse(query, QUERY_DIALECT_SUBSCRIBE, sql, &s, error);
+	enum wl_err err = parse(&query->arena, QUERY_DIALECT_SUBSCRIBE, sql, &s, error);
 	if (err == WL_OK) {
 		err = query_bind(query, store, QUERY_DIALECT_SUBSCRIBE, s, owner, error);
 		if (err == WL_ERR_UNSUPPORTED) { /* valid, and evaluated by a later version */
@@ -346,11 +352,10 @@ static enum wl_err delete_matched(struct query *query, struct store *store, cons
 
 static const struct set_column *set_of(const struct query *query, uint32_t column)
 {
-	const struct set_column *found = NULL;
-	for (uint32_t i = 0; i < query->set_count; i++)
+	for (uint32_t i = 0; i < query->set_count; i++) /* of several the first counts */
 		if (query->sets[i].column == column)
-			found = &query->sets[i];
-	return found;
+			return &query->sets[i];
+	return NULL;
 }
 
 static enum wl_err insert_changed(struct query *query, struct store *store, const struct matched *matched,

@@ -38,6 +38,7 @@ struct query;
 enum wl_err query_compile(struct store *store, enum query_dialect dialect, struct str sql,
 	const struct query_caller *caller, struct query **out, struct buf *error);
 void query_destroy(struct query *query);
+size_t query_bytes(const struct query *query); /* of memory, roughly */
 
 enum query_kind query_kind(const struct query *query);
 struct store_table *query_table(const struct query *query); /* whose rows are returned or changed */

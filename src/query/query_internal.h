@@ -5,7 +5,10 @@
 #include "base/mem.h"
 #include "query/query.h"
 
-enum { QUERY_ARENA_BYTES_MAX = 64 << 20 };
+enum {
+	QUERY_ARENA_BYTES_MAX = 64 << 20,
+	QUERY_BYTES_MIN = 4096, /* an arena's first block */
+};
 
 /* ---- lexer ---- */
 enum token_kind {
@@ -28,7 +31,7 @@ bool lexer_init(struct lexer *lexer, struct arena *arena, struct str sql, struct
 bool lexer_next(struct lexer *lexer); /* false: error written */
 bool lexer_is(const struct lexer *lexer, const char *symbol);
 bool lexer_is_keyword(const struct lexer *lexer, const char *keyword); /* unquoted, any case */
-/* Writes "sql parser error: Expected {what}, found: {token} at Line: …, Column: …". Returns false. */
+/* Writes "sql parser error: Expected {what}, found: {token} at Line: …, Column …". Returns false. */
 bool lexer_expected(struct lexer *lexer, const char *what);
 
 /* ---- syntax ---- */
@@ -74,7 +77,8 @@ struct statement {
 	struct str limit;
 	/* DML, SET, SHOW */
 	struct str table, variable;
-	uint32_t column_count, row_count, value_count; /* INSERT: every row has value_count values */
+	uint32_t column_count, row_count, value_count; /* INSERT: every row has value_count values … */
+	uint32_t odd_count; /* … but one that has this many; 0: none */
 	struct expr **values;
 	uint32_t assignment_count;
 	struct assignment *assignments;
@@ -85,8 +89,8 @@ bool statement_parse(struct arena *arena, enum query_dialect dialect, struct str
 	struct buf *error);
 
 /* ---- the compiled query ---- */
-enum node_kind { NODE_TRUE, NODE_FALSE, NODE_BOOL_COLUMN, NODE_COMPARE_CONSTANT, NODE_COMPARE_COLUMNS, NODE_AND,
-	NODE_OR, NODE_NOT };
+enum node_kind { NODE_TRUE, NODE_FALSE, NODE_BOOL_COLUMN, NODE_COMPARE_CONSTANT, NODE_COMPARE_COLUMNS,
+	NODE_COMPARE_CONDITIONS, NODE_AND, NODE_OR, NODE_NOT };
 struct node {
 	uint8_t kind, op;
 	bool has_key;                /* compare as scalars */

@@ -201,29 +201,17 @@ static bool holds(int order, enum compare_op op)
 	return false;
 }
 
-/* A comparison whose side is itself a condition: (a < 1) = true. Equality of truth values from AND, OR and NOT. */
+/* A comparison whose side is itself a condition: (a < 1) = true. Each side is evaluated once, at any depth. */
 static const struct node *compare_conditions(struct query *query, const struct node *a, const struct node *b,
 	enum compare_op op, struct buf *error)
 {
-	struct node *not_a = make(query, NODE_NOT, error), *not_b = make(query, NODE_NOT, error);
-	struct node *left = make(query, NODE_AND, error), *right = make(query, NODE_AND, error);
-	struct node *whole = make(query, NODE_OR, error);
-	if (a == NULL || b == NULL || not_a == NULL || not_b == NULL || left == NULL || right == NULL || whole == NULL)
+	struct node *node = make(query, NODE_COMPARE_CONDITIONS, error);
+	if (node == NULL)
 		return NULL;
-	not_a->left = a;
-	not_b->left = b;
-	/* Pairs (left truth, right truth) for which the comparison holds, two at most after merging. */
-	switch (op) {
-	case OP_EQ: left->left = a; left->right = b; right->left = not_a; right->right = not_b; break;
-	case OP_NE: left->left = a; left->right = not_b; right->left = not_a; right->right = b; break;
-	case OP_LT: left->left = not_a; left->right = b; *right = *left; break;
-	case OP_GT: left->left = a; left->right = not_b; *right = *left; break;
-	case OP_LE: whole->left = not_a; whole->right = b; return whole;
-	case OP_GE: whole->left = a; whole->right = not_b; return whole;
-	}
-	whole->left = left;
-	whole->right = right;
-	return whole;
+	node->op = (uint8_t)op;
+	node->left = a;
+	node->right = b;
+	return node;
 }
 
 static const struct node *compare(struct query *query, struct str alias, const struct expr *e,
@@ -238,7 +226,11 @@ static const struct node *compare(struct query *query, struct str alias, const s
 		if (is_bool_literal(l) && is_bool_literal(r))
 			return make(query, holds((l->literal == LITERAL_TRUE) - (r->literal == LITERAL_TRUE), e->op) ? NODE_TRUE
 				: NODE_FALSE, error);
-		if (l->kind == EXPR_LITERAL && r->kind == EXPR_LITERAL && !is_bool_literal(r)) {
+		if (l->kind == EXPR_LITERAL && is_bool_literal(r)) {
+			buf_printf(error, "The literal expression `%.*s` cannot be parsed as type `Bool`", STR_FMT(l->name));
+			return NULL;
+		}
+		if (l->kind == EXPR_LITERAL && r->kind == EXPR_LITERAL) {
 			buf_put_cstr(error, "Cannot resolve type for literal expression");
 			return NULL;
 		}
@@ -340,6 +332,9 @@ bool node_matches(const struct query *query, const struct node *node, const uint
 	case NODE_COMPARE_COLUMNS:
 		order = sats_compare(node->type, NULL, sats_column(query->layout, row, node->column),
 			sats_column(query->layout, row, node->column2));
+		return holds(order, (enum compare_op)node->op);
+	case NODE_COMPARE_CONDITIONS:
+		order = node_matches(query, node->left, row) - node_matches(query, node->right, row);
 		return holds(order, (enum compare_op)node->op);
 	case NODE_AND:
 		return node_matches(query, node->left, row) && node_matches(query, node->right, row);

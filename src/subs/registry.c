@@ -56,16 +56,17 @@ static void listeners_remove(struct subs *subs, struct live_query *query)
 	mem_free(listeners);
 }
 
-/* Text, then the caller's identity: so that a caller's own queries never meet another's. */
+/* Text, a byte that no text holds, the caller: so that a caller's own queries never meet another's. */
 static char *caller_key(struct str sql, const struct query_caller *caller, size_t *len)
 {
-	*len = sql.len + sizeof(caller->identity.le) + 1;
+	*len = sql.len + 1 + sizeof(caller->identity.le) + 1;
 	char *key = mem_alloc(*len);
 	if (key == NULL)
 		return NULL;
 	if (sql.len > 0)
 		memcpy(key, sql.data, sql.len);
-	memcpy(key + sql.len, caller->identity.le, sizeof(caller->identity.le));
+	key[sql.len] = (char)0xff;
+	memcpy(key + sql.len + 1, caller->identity.le, sizeof(caller->identity.le));
 	key[*len - 1] = caller->is_owner ? 1 : 0;
 	return key;
 }
@@ -87,7 +88,8 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 		mem_free(key);
 		return NULL;
 	}
-	*query = (struct live_query){ .key = key, .key_len = key_len, .query = compiled, .refs = 1 };
+	*query = (struct live_query){ .key = key, .key_len = key_len, .query = compiled, .refs = 1,
+		.bytes = sizeof(*query) + key_len + query_bytes(compiled) };
 	struct listeners *listeners = listeners_make(subs, query_table(compiled));
 	if (listeners == NULL || !listeners_add(listeners, query)) {
 		query_free(query);
@@ -98,6 +100,7 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 		query_free(query);
 		return NULL;
 	}
+	subs->query_bytes += query->bytes;
 	subs->stats.queries++;
 	return query;
 }
@@ -122,6 +125,12 @@ enum wl_err subs_query_acquire(struct subs *subs, struct str sql, const struct q
 		mem_free(own);
 		return err;
 	}
+	if (subs->query_bytes + query_bytes(compiled) > SUBS_QUERY_BYTES_MAX) {
+		buf_printf(error, "the live queries of a database may hold at most %d bytes of memory", SUBS_QUERY_BYTES_MAX);
+		query_destroy(compiled);
+		mem_free(own);
+		return WL_ERR_LIMIT;
+	}
 	if (!query_depends_on_caller(compiled))
 		key_len = sql.len; /* the text alone; it leads the key */
 	*out = query_make(subs, compiled, own, key_len);
@@ -136,6 +145,7 @@ void subs_query_release(struct subs *subs, struct live_query *query)
 	ASSERT(query->place_count == 0);
 	map_remove(&subs->queries, query->key, query->key_len);
 	listeners_remove(subs, query);
-	query_free(query);
+	subs->query_bytes -= query->bytes;
 	subs->stats.queries--;
+	query_free(query);
 }

@@ -182,12 +182,14 @@ static bool insert_set(struct subs_client *client, uint32_t at, struct query_set
 	client->sets[at] = set;
 	client->set_count++;
 	client->query_count += set.count;
+	client->query_bytes += set.bytes;
 	return true;
 }
 
 static void remove_set(struct subs_client *client, uint32_t at)
 {
 	client->query_count -= client->sets[at].count;
+	client->query_bytes -= client->sets[at].bytes;
 	client->set_count--;
 	memmove(&client->sets[at], &client->sets[at + 1], (client->set_count - at) * sizeof(client->sets[0]));
 }
@@ -225,7 +227,8 @@ static enum wl_err add_query(struct subs *subs, struct subs_client *client, stru
 	struct live_query *query;
 	enum wl_err err = subs_query_acquire(subs, sql, &client->options.caller, &query, &subs->text);
 	if (err != WL_OK) {
-		buf_printf(&subs->text, ", executing: `%.*s`", STR_FMT(sql));
+		struct str text = str_cut(sql, QUERY_TEXT_MAX);
+		buf_printf(&subs->text, ", executing: `%.*s`", STR_FMT(text));
 		return err;
 	}
 	uint64_t known;
@@ -234,6 +237,12 @@ static enum wl_err add_query(struct subs *subs, struct subs_client *client, stru
 		return WL_OK;
 	}
 	b->set.queries[b->set.count++] = query;
+	b->set.bytes += query->bytes;
+	if (client->query_bytes + b->set.bytes > SUBS_QUERY_BYTES_PER_CLIENT_MAX) {
+		buf_printf(&subs->text, "the queries of a connection may hold at most %d bytes of memory",
+			SUBS_QUERY_BYTES_PER_CLIENT_MAX);
+		return WL_ERR_LIMIT;
+	}
 	return map_put(&b->seen, query->key, query->key_len, 1) ? WL_OK : WL_ERR_MEMORY;
 }
 

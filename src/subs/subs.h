@@ -25,6 +25,8 @@
 enum {
 	SUBS_SETS_PER_CLIENT_MAX = 4096,
 	SUBS_QUERIES_PER_CLIENT_MAX = 65536,
+	SUBS_QUERY_BYTES_PER_CLIENT_MAX = 64 << 20, /* of memory; shared ones count in full for every holder */
+	SUBS_QUERY_BYTES_MAX = 1 << 30,             /* of a database */
 	SUBS_INITIAL_BYTES_MAX = 512 << 20, /* of one SubscribeApplied */
 };
 

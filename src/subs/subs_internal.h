@@ -17,7 +17,7 @@ struct class_place {
 
 struct live_query {
 	char *key;              /* text, and the caller's identity when the result depends on it; owned */
-	size_t key_len;
+	size_t key_len, bytes;  /* bytes: what it holds of memory */
 	struct query *query;
 	struct listeners *listeners;
 	uint32_t listener_index;
@@ -59,6 +59,7 @@ struct subs_class {
 
 struct query_set {
 	uint32_t id, count;
+	size_t bytes; /* of its queries */
 	struct live_query **queries;
 };
 
@@ -69,6 +70,7 @@ struct subs_client {
 	bool known; /* has had a subscription: decides a wording */
 	struct subs_client *next, **link; /* in class->members */
 	uint32_t set_count, set_cap, query_count;
+	size_t query_bytes;
 	struct query_set *sets; /* ascending by id */
 };
 
@@ -81,6 +83,7 @@ struct subs {
 	struct map tables;    /* table id (4 bytes, in listeners->table's def) -> struct listeners */
 	struct subs_class *classes[CLASS_BUCKETS];
 	uint64_t next_class, epoch;
+	size_t query_bytes;   /* of all live queries */
 	struct buf bodies;    /* TableUpdateRows of this commit's changed queries */
 	struct buf offsets;   /* scratch of row lists */
 	struct buf caller;    /* the caller's update */

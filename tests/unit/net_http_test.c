@@ -97,6 +97,15 @@ START_TEST(http_pipelined)
 	ck_assert(get_all(fd, &out, 500));
 	ck_assert_uint_eq(count_of(buf_text(&out), "HTTP/1.1 200 OK"), 2);
 	close(fd);
+	buf_deinit(&out);
+	fd = dial(&app);
+	for (int i = 0; i < 200; i++) /* answered at once: the end may come between two of them */
+		put_text(fd, "GET /e HTTP/1.1\r\n\r\n");
+	shutdown(fd, SHUT_WR);
+	out = BUF_INIT(1 << 20);
+	ck_assert(get_all(fd, &out, 500));
+	ck_assert_uint_eq(count_of(buf_text(&out), "HTTP/1.1 200 OK"), 200);
+	close(fd);
 }
 END_TEST
 
