@@ -4,8 +4,9 @@
 
     tests/crash/idle.py [--count N] [--max-mib N] [--flavor dev]
 
-Publishes N databases of one module, lets them rest, and reads VmRSS; uses every hundredth of them, lets them rest again;
-restarts the host and asks each for its row count, as after a night. The last line says how many checks passed and failed.
+Publishes N databases of one module, lets them rest, and reads VmRSS; uses every hundredth of them, lets them rest
+again; restarts the host and asks each for its row count, as after a night. The last line says how many checks passed
+and failed.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from host import ROOT, Host  # noqa: E402
 
-REST_SECONDS = 4  # longer than what a database waits before it lets go of its instance
+REST_SECONDS = 25  # longer than what a database waits before it lets go of its instance
 
 
 def rss_mib(host):
