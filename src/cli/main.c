@@ -29,8 +29,10 @@ static int run_start(struct cli *cli, int argc, char **argv)
 	char **all = cli_alloc(cli, ((size_t)argc + START_ARGS_ADDED + 1) * sizeof(*all));
 	struct cli_config config = { 0 };
 	int count = 0;
-	if (cli->config_path != NULL && !cli_config_load(cli, false, &config))
+	if (cli->config_path != NULL && !cli_config_load(cli, false, &config)) {
+		cli_config_deinit(&config);
 		return CLI_FAILED;
+	}
 	const char *const added[START_ARGS_ADDED] = { "--data-dir", cli->data_dir, "--jwt-key-dir", cli->config_dir,
 		"--listen-addr", config.listen_addr };
 	for (int i = 0; i < START_ARGS_ADDED; i += 2) {
@@ -127,12 +129,13 @@ static int run_command(struct cli *cli, const struct cli_command *command, const
 	}
 	if (cli->config_path == NULL)
 		return cli_fail(cli, "cannot find your home directory: set HOME, or pass --root-dir"), CLI_FAILED;
-	if (!cli_config_load(cli, true, &config))
-		return CLI_FAILED;
-	cli->config = &config;
-	if (command->unstable)
-		fputs("WARNING: This command is UNSTABLE and subject to breaking changes.\n\n", stderr);
-	status = command->run(cli, &args) ? CLI_DONE : CLI_FAILED;
+	status = CLI_FAILED;
+	if (cli_config_load(cli, true, &config)) {
+		cli->config = &config;
+		if (command->unstable)
+			fputs("WARNING: This command is UNSTABLE and subject to breaking changes.\n\n", stderr);
+		status = command->run(cli, &args) ? CLI_DONE : CLI_FAILED;
+	}
 	cli_config_deinit(&config);
 	return status;
 }

@@ -121,7 +121,7 @@ bool cli_json5_to_json(struct cli *cli, struct str text, struct buf *out)
 	return false;
 }
 
-static bool load_document(struct cli *cli, const char *path, struct native_json **out, bool *missing)
+static bool load_document(struct cli *cli, const char *path, struct native_json *out, bool *missing)
 {
 	struct buf text, json = BUF_INIT(2 * PROJECT_BYTES_MAX);
 	char why[512];
@@ -130,13 +130,12 @@ static bool load_document(struct cli *cli, const char *path, struct native_json 
 			cli_fail_around(cli, "Failed to read config file: %s", path);
 		return false;
 	}
-	*out = cli_alloc(cli, sizeof(**out));
 	bool ok = cli_json5_to_json(cli, buf_str(&text), &json);
-	if (ok && native_json_parse((const char *)json.data, json.len, *out, why, sizeof(why)) != 0)
+	if (ok && native_json_parse((const char *)json.data, json.len, out, why, sizeof(why)) != 0)
 		ok = cli_fail(cli, "Failed to parse config file %s: %s", path, why);
 	else if (!ok)
 		cli_fail_around(cli, "Failed to parse config file %s", path);
-	else if ((*out)->nodes[0].kind != NATIVE_JSON_OBJECT)
+	else if (out->nodes[0].kind != NATIVE_JSON_OBJECT)
 		ok = cli_fail(cli, "Failed to parse config file %s: it is not an object", path);
 	buf_deinit(&json);
 	buf_deinit(&text);
@@ -268,9 +267,9 @@ bool cli_project_load(struct cli *cli, const char *env, struct cli_project *out)
 	struct entity *root = cli_alloc(cli, sizeof(*root));
 	for (size_t i = 0; i < ARRAY_COUNT(names) && names[i] != NULL; i++) {
 		const char *path = cli_text(cli, "%s/%s", out->dir, names[i]);
-		struct native_json *doc;
+		struct native_json *doc = &out->documents[i];
 		bool missing = false;
-		if (!load_document(cli, path, &doc, &missing)) {
+		if (!load_document(cli, path, doc, &missing)) {
 			if (!missing)
 				return false;
 			continue;
@@ -282,6 +281,12 @@ bool cli_project_load(struct cli *cli, const char *env, struct cli_project *out)
 	out->targets = cli_alloc(cli, TARGETS_MAX * sizeof(*out->targets));
 	flatten(cli, out, root, NULL);
 	return true;
+}
+
+void cli_project_deinit(struct cli_project *project)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(project->documents); i++)
+		native_json_free(&project->documents[i]);
 }
 
 const struct cli_setting *cli_project_setting(const struct cli_project_target *target, const char *key)

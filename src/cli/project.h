@@ -23,9 +23,11 @@ struct cli_project {
 	uint32_t file_count; /* 0: there is no spacetime.json */
 	struct cli_project_target *targets;
 	uint32_t target_count;
+	struct native_json documents[4];
 };
 /* `env` (may be NULL) adds spacetime.ENV.json and spacetime.ENV.local.json. From the current folder upwards. */
 bool cli_project_load(struct cli *cli, const char *env, struct cli_project *out);
+void cli_project_deinit(struct cli_project *project); /* also after a failed load */
 const struct cli_setting *cli_project_setting(const struct cli_project_target *target, const char *key);
 /* A string setting; NULL when absent or no string. */
 const char *cli_project_text(struct cli *cli, const struct cli_project_target *target, const char *key);

@@ -435,18 +435,14 @@ static bool check_one_target(struct cli *cli, const struct cli_args *args)
 	return true;
 }
 
-static bool run(struct cli *cli, const struct cli_args *args)
+/* Every target that the project and the command line name, in order; the first failure ends it. */
+static bool publish_project(struct cli *cli, const struct cli_args *args, const struct cli_project *project)
 {
-	struct cli_project project = { 0 };
 	uint32_t count = 0;
-	if (!cli_args_flag(args, "no-config") && !cli_project_load(cli, cli_args_text(args, "env"), &project))
-		return false;
-	if (project.file_count == 0)
-		return publish_target(cli, args, NULL, NULL);
-	for (uint32_t i = 0; i < project.file_count; i++)
-		printf("Using configuration from %s\n", project.files[i]);
-	const struct cli_project_target **targets = cli_alloc(cli, ((size_t)project.target_count + 1) * sizeof(*targets));
-	if (!select_targets(cli, args, &project, targets, &count) || (count > 1 && !check_one_target(cli, args)))
+	const struct cli_project_target **targets = cli_alloc(cli, ((size_t)project->target_count + 1) * sizeof(*targets));
+	for (uint32_t i = 0; i < project->file_count; i++)
+		printf("Using configuration from %s\n", project->files[i]);
+	if (!select_targets(cli, args, project, targets, &count) || (count > 1 && !check_one_target(cli, args)))
 		return false;
 	for (uint32_t i = 0; i < count; i++) {
 		/* A pattern selects; a plain name that no target has is the name to publish under. */
@@ -454,10 +450,20 @@ static bool run(struct cli *cli, const struct cli_args *args)
 		const char *name = cli_project_text(cli, targets[i], "database");
 		if (args->word_count > 0 && name != NULL && glob_match(args->words[0], name))
 			one.word_count = 0;
-		if (!key_known(cli, targets[i]) || !publish_target(cli, &one, targets[i], project.dir))
+		if (!key_known(cli, targets[i]) || !publish_target(cli, &one, targets[i], project->dir))
 			return false;
 	}
 	return true;
+}
+
+static bool run(struct cli *cli, const struct cli_args *args)
+{
+	struct cli_project project = { 0 };
+	bool ok = cli_args_flag(args, "no-config") || cli_project_load(cli, cli_args_text(args, "env"), &project);
+	if (ok)
+		ok = project.file_count > 0 ? publish_project(cli, args, &project) : publish_target(cli, args, NULL, NULL);
+	cli_project_deinit(&project);
+	return ok;
 }
 
 const struct cli_command cli_command_publish = {

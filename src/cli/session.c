@@ -243,7 +243,7 @@ void cli_put_shown(struct buf *out, struct str text)
 bool cli_print(struct cli *cli, const struct buf *out)
 {
 	cli_check(cli, out);
-	if (fwrite(out->data, 1, out->len, stdout) < out->len || fflush(stdout) != 0)
+	if ((out->len > 0 && fwrite(out->data, 1, out->len, stdout) < out->len) || fflush(stdout) != 0)
 		return cli_fail_errno(cli, "cannot write to standard output");
 	return true;
 }

@@ -17,8 +17,10 @@ static bool load_known(struct cli *cli, const struct cli_args *args, struct know
 	*out = (struct known){ 0 };
 	if (cli_args_flag(args, "no-config"))
 		return true;
-	if (!cli_project_load(cli, NULL, &project))
+	if (!cli_project_load(cli, NULL, &project)) {
+		cli_project_deinit(&project);
 		return false;
+	}
 	out->names = cli_alloc(cli, ((size_t)project.target_count + 1) * sizeof(*out->names));
 	out->servers = cli_alloc(cli, ((size_t)project.target_count + 1) * sizeof(*out->servers));
 	for (uint32_t i = 0; i < project.target_count; i++) {
@@ -31,6 +33,7 @@ static bool load_known(struct cli *cli, const struct cli_args *args, struct know
 		out->names[out->count] = name;
 		out->servers[out->count++] = cli_project_text(cli, &project.targets[i], "server");
 	}
+	cli_project_deinit(&project);
 	return true;
 }
 

@@ -1135,7 +1135,9 @@ def main(words):
         world.owner.remove()
         if not host.alive():
             failed += 1
-            print(f"FAIL the host ended\n{host.log()[-5000:]}")
+            print("FAIL the host ended")
+        if failed:
+            print(f"the host's output ends with:\n{host.log()[-5000:]}")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 
