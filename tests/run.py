@@ -218,7 +218,7 @@ def suite_kit_asan(tally):
     kit(tally, "asan")
 
 
-def crash_test(tally, script, *arguments, what):
+def scripted_test(tally, script, *arguments, what):
     """A script whose last line counts what passed and failed."""
     status, output = run([sys.executable, os.path.join("tests", "crash", script), *arguments], env=SANITIZERS)
     counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
@@ -230,7 +230,13 @@ def crash_test(tally, script, *arguments, what):
 def suite_crash(tally):
     """what was confirmed survives kill -9 of the real host, and so does control data, whole"""
     if build(tally, "build/dev/worldline") and modules(tally, "types283", "transfer", "quickstart"):
-        crash_test(tally, "kill9.py", "--rounds", "20", what="crash/kill9")
+        scripted_test(tally, "kill9.py", "--rounds", "20", what="crash/kill9")
+
+
+def suite_idle(tally):
+    """1,000 databases that nobody uses: memory and disk"""
+    if build(tally, "build/dev/worldline") and modules(tally, "transfer"):
+        scripted_test(tally, "idle.py", what="crash/idle")
 
 
 def suite_fuzz(tally):

@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+enum { REST_TICKS = 5 }; /* seconds between two looks for idle databases */
+
 /* ---- what net calls ---- */
 
 static void on_request_head(void *context, struct net_request *request)
@@ -47,9 +49,22 @@ static bool on_round(void *context, struct net_loop *loop)
 	return delivery_round(loop_of(context, loop));
 }
 
+static void rest_idle(void *arg)
+{
+	struct api *api = arg;
+	host_rest(api->host);
+	atomic_store(&api->resting, false);
+}
+
 static void on_tick(void *context, struct net_loop *loop)
 {
-	delivery_tick(loop_of(context, loop));
+	struct api *api = context;
+	delivery_tick(loop_of(api, loop));
+	if (net_loop_index(loop) != 0 || ++api->rest_ticks < REST_TICKS || atomic_exchange(&api->resting, true))
+		return;
+	api->rest_ticks = 0;
+	if (!worker_pool_run(api->workers, rest_idle, api))
+		atomic_store(&api->resting, false);
 }
 
 /* ---- life ---- */

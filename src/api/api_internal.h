@@ -33,6 +33,8 @@ struct api {
 	uint32_t loop_count;
 	struct monitor tails_monitor;
 	struct tail *tails; /* log followers whose past has been sent */
+	uint32_t rest_ticks;   /* first loop only */
+	_Atomic bool resting;  /* a worker is at it */
 	_Atomic uint64_t requests, responses_4xx, responses_5xx;
 };
 

@@ -68,7 +68,8 @@ void *arena_alloc_slow(struct arena *arena, size_t size)
 	/* Blocks kept by a reset come first, if the next one is large enough. */
 	struct arena_block *next = arena->current == NULL ? arena->first : arena->current->next;
 	if (next == NULL || next->size < rounded) {
-		size_t grown = arena->current == NULL ? BLOCK_MIN : size_min(arena->current->size * 2, BLOCK_MAX);
+		size_t first = arena->first_bytes != 0 ? arena->first_bytes : BLOCK_MIN;
+		size_t grown = arena->current == NULL ? first : size_min(arena->current->size * 2, BLOCK_MAX);
 		size_t block_size = size_max(rounded, grown);
 		struct arena_block *block = mem_alloc(sizeof(*block) + block_size);
 		if (block == NULL)

@@ -14,6 +14,7 @@ struct arena {
 	uint8_t *at, *end;
 	size_t used, max;     /* bytes handed out; refused beyond max */
 	size_t keep;          /* bytes of blocks kept over a reset */
+	size_t first_bytes;   /* of the first block; 0: 4 KiB */
 };
 void arena_init(struct arena *arena, size_t max);
 void arena_deinit(struct arena *arena); /* safe on a zeroed struct */

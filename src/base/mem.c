@@ -101,6 +101,11 @@ struct mem_stats mem_stats(void)
 	};
 }
 
+void mem_trim(void)
+{
+	(void)malloc_trim(0);
+}
+
 void mem_fail_at(uint64_t n, bool forever)
 {
 	atomic_store_explicit(&fail_forever, forever, memory_order_relaxed);

@@ -22,6 +22,9 @@ struct mem_stats {
 };
 struct mem_stats mem_stats(void);
 
+/* Gives what was freed back to the system, as far as it can. Takes a while: not on hot paths. */
+void mem_trim(void);
+
 /* Test hook: the n-th allocation from now on (1 = next) fails, and with `forever` all after it. 0 disarms. */
 void mem_fail_at(uint64_t n, bool forever);
 #endif

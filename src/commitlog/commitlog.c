@@ -176,6 +176,14 @@ void commitlog_submit(struct commitlog *log)
 		writers_push(log->writers, log);
 }
 
+void commitlog_rest(struct commitlog *log)
+{
+	if (log->owns || atomic_load_explicit(&log->gate, memory_order_acquire) & (GATE_OWNED | GATE_READY | GATE_FLIGHT))
+		return; /* the writer's business */
+	buf_deinit(&log->batches[0].bytes);
+	buf_deinit(&log->batches[1].bytes);
+}
+
 /* ---- looking ---- */
 
 uint64_t commitlog_last(const struct commitlog *log)

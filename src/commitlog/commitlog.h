@@ -113,6 +113,9 @@ void commitlog_cancel(struct commitlog *log);
 /* Hands what was appended to a writer, unless a batch is in flight (it then follows by itself). Cheap when empty. */
 void commitlog_submit(struct commitlog *log);
 
+/* Executor, between commits: gives back the buffers, unless a batch is in flight. */
+void commitlog_rest(struct commitlog *log);
+
 uint64_t commitlog_last(const struct commitlog *log);    /* last offset assigned, COMMITLOG_NONE when none; executor */
 uint64_t commitlog_durable(const struct commitlog *log); /* COMMITLOG_NONE when none */
 enum commitlog_state commitlog_state(const struct commitlog *log);

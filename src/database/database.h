@@ -137,6 +137,11 @@ bool database_inbox_put(struct database_inbox *inbox, enum database_message_kind
 /* Hands the mail over. Does not run anything. */
 void database_inbox_post(struct database *db, struct database_inbox *inbox);
 
+/* Gives back what only a database in use needs (its instance, buffers) if nothing was committed or rolled back since
+ * the last call; what is needed again is made again. One caller at a time, on a thread with THREAD_STACK_GUEST: mail
+ * that comes meanwhile is run. True: something was given back. */
+bool database_rest(struct database *db);
+
 /* Runs the executor if its token is free: at most `budget` messages or 500 us. True: mail is left. [any], guest code
  * runs here. */
 bool database_run_pending(struct database *db, uint32_t budget);

@@ -110,6 +110,10 @@ struct database {
 	struct module_log *log;
 	char *dir;
 
+	/* whoever calls database_rest */
+	uint64_t rest_seen;              /* transactions up to its last call */
+	bool rested;
+
 	/* shared, under the lock */
 	pthread_mutex_t lock;            /* guards module.def for readers beside the executor */
 	_Atomic uint64_t transactions, rolled_back, reducer_calls, clients_now, executor_nanos, rows, row_bytes,
@@ -120,6 +124,7 @@ struct database {
 /* executor.c */
 struct database *db_allocate(const struct database_options *options, struct buf *error);
 void db_free(struct database *db);
+void db_spares_free(struct database *db);
 void db_assert_executor(const struct database *db);
 int64_t db_now(struct database *db); /* micros, never less than before */
 /* Counters have one writer, the executor: a plain addition that others may read. */

@@ -123,6 +123,16 @@ static void free_inboxes(struct database_inbox *inbox)
 	}
 }
 
+/* Blocks and inboxes that wait to be used again; those that a loop holds stay. Executor. */
+void db_spares_free(struct database *db)
+{
+	free_blocks(db->spare_blocks);
+	db->spare_blocks = NULL;
+	free_blocks(atomic_exchange_explicit(&db->free_blocks, NULL, memory_order_acquire));
+	for (uint32_t i = 0; i < db->options.sink->loop_count; i++)
+		free_inboxes(atomic_exchange_explicit(&db->loops[i].free_inboxes, NULL, memory_order_acquire));
+}
+
 /* The last share is gone: nobody else can touch it any more. */
 void db_free(struct database *db)
 {
@@ -135,12 +145,9 @@ void db_free(struct database *db)
 	subs_destroy(db->subs);
 	outbox_destroy(db->outbox);
 	store_destroy(db->store);
-	free_blocks(db->spare_blocks);
-	free_blocks(atomic_load(&db->free_blocks));
-	for (uint32_t i = 0; i < db->options.sink->loop_count; i++) {
+	db_spares_free(db);
+	for (uint32_t i = 0; i < db->options.sink->loop_count; i++)
 		free_inboxes(db->loops[i].spare_inboxes);
-		free_inboxes(atomic_load(&db->loops[i].free_inboxes));
-	}
 	if (db->log != NULL)
 		module_log_close(db->log);
 	buf_deinit(&db->scratch);

@@ -426,6 +426,30 @@ void host_each_open(struct host *host, void (*fn)(void *context, struct database
 	buf_deinit(&open);
 }
 
+/* A few may keep what makes their next call quick. */
+enum { RESTLESS_MAX = 64 };
+
+static void count_open(void *context, struct database *db)
+{
+	(void)db;
+	++*(uint32_t *)context;
+}
+
+static void rest(void *context, struct database *db)
+{
+	*(uint32_t *)context += database_rest(db);
+}
+
+void host_rest(struct host *host)
+{
+	uint32_t open = 0, rested = 0;
+	host_each_open(host, count_open, &open);
+	if (open > RESTLESS_MAX)
+		host_each_open(host, rest, &rested);
+	if (rested > 0)
+		mem_trim();
+}
+
 /* ---- publish, reset, delete, lock ---- */
 
 /* Waits for the entry and holds it for a change. Under the monitor. */

@@ -45,6 +45,10 @@ enum wl_err host_database(struct host *host, const struct identity *id, struct d
 /* Calls fn for each open database; no lock is held meanwhile. */
 void host_each_open(struct host *host, void (*fn)(void *context, struct database *db), void *context);
 
+/* Every few seconds: where many databases are open, those idle since the last call give back what only their use needs.
+ * On a thread with THREAD_STACK_GUEST. */
+void host_rest(struct host *host);
+
 /* ---- names ---- */
 bool host_name_valid(struct str name, const char **reason); /* [a-z0-9]+(-[a-z0-9]+)*, and no identity */
 void host_names(struct host *host, const struct identity *id, void (*fn)(void *context, struct str name),

@@ -117,6 +117,14 @@ void store_destroy(struct store *store)
 	mem_free(store);
 }
 
+void store_rest(struct store *store)
+{
+	ASSERT(!store->tx_active);
+	arena_deinit(&store->tx_arena);
+	buf_deinit(&store->scratch);
+	store_error_free(store);
+}
+
 /* ---- tables come and go ---- */
 
 void store_table_remove(struct store *store, struct store_table *t)

@@ -98,6 +98,7 @@ struct store_table_def {
 /* ---- life ---- */
 struct store *store_create(void); /* with the system tables bootstrapped; NULL when out of memory */
 void store_destroy(struct store *store);
+void store_rest(struct store *store); /* between transactions: gives back what is kept for the next one */
 
 struct store_table *store_table_by_id(struct store *store, uint32_t id);
 struct store_table *store_table_by_name(struct store *store, struct str name); /* canonical, then accessor */

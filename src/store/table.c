@@ -265,6 +265,7 @@ static enum store_status table_from_def(struct store *store, struct arena *arena
 static void arena_for_def(struct arena *arena)
 {
 	arena_init(arena, (size_t)1 << 30);
+	arena->first_bytes = 1024; /* most definitions fit; it stays as long as the table */
 }
 
 enum store_status store_table_create(struct store *store, const struct store_table_def *def, struct store_table **out)

@@ -191,6 +191,13 @@ bool subs_class_assign(struct subs *subs, struct subs_client *client)
 		subs_class_leave(subs, client, false);
 		return true;
 	}
+	if (subs->classes == NULL)
+		subs->classes = mem_zalloc_array(CLASS_BUCKETS, sizeof(struct subs_class *));
+	if (subs->classes == NULL) {
+		mem_free(entries);
+		subs_class_leave(subs, client, false);
+		return false;
+	}
 	uint64_t hash = class_hash(client, entries, count);
 	struct subs_class *class = subs->classes[hash % CLASS_BUCKETS];
 	while (class != NULL && !same_class(class, client, hash, entries, count))

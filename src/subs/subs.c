@@ -32,7 +32,23 @@ void subs_destroy(struct subs *subs)
 	buf_deinit(&subs->caller);
 	buf_deinit(&subs->text);
 	mem_free(subs->dirty);
+	mem_free(subs->classes);
 	mem_free(subs);
+}
+
+void subs_rest(struct subs *subs)
+{
+	buf_deinit(&subs->bodies);
+	buf_deinit(&subs->offsets);
+	buf_deinit(&subs->caller);
+	buf_deinit(&subs->text);
+	mem_free(subs->dirty);
+	subs->dirty = NULL;
+	subs->dirty_count = subs->dirty_cap = 0;
+	if (subs->stats.classes == 0) {
+		mem_free(subs->classes);
+		subs->classes = NULL;
+	}
 }
 
 struct subs_client *subs_client_create(struct subs *subs, const struct subs_client_options *options)

@@ -33,6 +33,7 @@ enum {
 struct subs;
 struct subs *subs_create(struct store *store, struct outbox *outbox);
 void subs_destroy(struct subs *subs);
+void subs_rest(struct subs *subs); /* gives back what is kept for the next commit */
 
 struct subs_client;
 struct subs_client_options {

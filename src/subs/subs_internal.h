@@ -81,7 +81,7 @@ struct subs {
 	struct outbox *outbox;
 	struct map queries;   /* key -> struct live_query */
 	struct map tables;    /* table id (4 bytes, in listeners->table's def) -> struct listeners */
-	struct subs_class *classes[CLASS_BUCKETS];
+	struct subs_class **classes; /* CLASS_BUCKETS; made for the first class */
 	uint64_t next_class, epoch;
 	size_t query_bytes;   /* of all live queries */
 	struct buf bodies;    /* TableUpdateRows of this commit's changed queries */

@@ -444,6 +444,50 @@ START_TEST(local_files_come_back)
 }
 END_TEST
 
+/* ---- rest ---- */
+
+/* Goal: a database that nobody uses gives its instance and buffers back, and nobody notices. */
+START_TEST(idle_databases_rest)
+{
+	must_create(&w);
+	struct line *caller = must_connect(&w, 0, true, 1), *reader = must_connect(&w, 1, false, 2);
+	ck_assert_uint_ne(world_query(&w, reader, TAG_SUBSCRIBE, "SELECT * FROM numbers"), 0);
+	ASK_OK(&w, caller, "unique_number", 1);
+	uint64_t busy = mem_stats().live_bytes;
+	ck_assert(!database_rest(w.db)); /* it has been used */
+	ck_assert_ptr_nonnull(w.db->module.instance);
+	ck_assert(database_rest(w.db));
+	ck_assert_ptr_null(w.db->module.instance);
+	ck_assert_uint_lt(mem_stats().live_bytes + 10000, busy);
+	ck_assert(!database_rest(w.db)); /* it rests already */
+	w.last.tag = 0;
+	ck_assert_uint_ne(world_call_number(&w, caller, "unique_number", 2), 0);
+	world_run(&w);
+	ck_assert_uint_eq(w.last.tag, GOT_UPDATE);
+	ck_assert(!database_rest(w.db));
+	ck_assert(database_rest(w.db)); /* with its batch in flight */
+	world_settle(&w);
+	ck_assert_uint_eq(w.last.tag, GOT_RESULT);
+	ck_assert_uint_eq(w.last.outcome, OUTCOME_OK);
+	/* Mail that lies there keeps it awake; whoever holds the token is busy. */
+	ck_assert_uint_ne(world_call_number(&w, caller, "unique_number", 3), 0);
+	database_inbox_post(w.db, w.inbox[0]);
+	w.inbox[0] = NULL;
+	ck_assert(!database_rest(w.db));
+	world_settle(&w);
+	ck_assert(world_has(&w, "numbers", 3));
+	atomic_store(&w.db->token, 1);
+	ck_assert(!database_rest(w.db));
+	ck_assert(!database_rest(w.db));
+	atomic_store(&w.db->token, 0);
+	ck_assert(database_rest(w.db));
+	world_close(&w, true);
+	must_open(&w);
+	for (uint64_t n = 0; n < 4; n++)
+		ck_assert(world_has(&w, "numbers", n));
+}
+END_TEST
+
 /* ---- threads ---- */
 
 enum { CALLERS = 4, CALLS_EACH = 100 };
@@ -481,6 +525,7 @@ START_TEST(threads_share_the_executor)
 		ck_assert(thread_start(&threads[i], "caller", THREAD_STACK_GUEST, call_many, &callers[i]));
 	}
 	for (uint64_t i = 0; i < CALLS_EACH; i++) {
+		(void)database_rest(shared.db);
 		ck_assert_uint_ne(world_call_number(&shared, line, "unique_number", 500000 + i), 0);
 		world_run(&shared);
 	}
@@ -525,6 +570,7 @@ int main(void)
 	tcase_add_test(tests, closing_tells_everybody);
 	tcase_add_test(tests, in_memory_writes_no_file);
 	tcase_add_test(tests, local_files_come_back);
+	tcase_add_test(tests, idle_databases_rest);
 	tcase_add_test(tests, threads_share_the_executor);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
