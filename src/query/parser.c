@@ -104,6 +104,8 @@ static bool refuse_expression(struct parser *p, const char *what, const char *fr
 		}
 		(void)next(p);
 	}
+	if (p->taken <= from) /* there is nothing here that could be an expression */
+		return lexer_expected(&p->lexer, "an expression:");
 	return refuse_text(p, what, (struct str){ from, (size_t)(p->taken - from) });
 }
 
