@@ -13,12 +13,17 @@ enum { ROWS = 8 };
 static struct store *store;
 static struct arena arena;
 
-static const struct { const char *name, *columns, *indexes; int32_t primary_key; bool is_public, is_event; } tables[] = {
+static const struct {
+	const char *name, *columns, *indexes;
+	int32_t primary_key;
+	bool is_public, is_event;
+} tables[] = {
 	{ "users", "id:w name:s age:B online:b city:s", "!0 2 4,3", 0, true, false },
 	{ "rooms", "id:w title:s owner_id:w", "!0 2", 0, true, false },
 	{ "bag", "a:i b:s", "", -1, true, false },
 	{ "nums", "id:u i8:c u8:B i16:H u16:h i32:i u32:u i64:l u64:w i128:I u128:J i256:L u256:K", "!0", 0, true, false },
-	{ "wide", "id:u n8:B n16:h n64:w n128:J n256:K f:f d:d s:s flag:b data:a who:n conn:C uid:U", "!0 #8", 0, true, false },
+	{ "wide", "id:u n8:B n16:h n64:w n128:J n256:K f:f d:d s:s flag:b data:a who:n conn:C uid:U", "!0 #8", 0, true,
+		false },
 	{ "specials", "id:u who:n conn:C at:t lasts:D uid:U", "!0 1 3", 0, true, false },
 	{ "shapes", "id:u maybe:o words:A place:p color:e next:S", "!0 !4", 0, true, false },
 	{ "grid", "id:u a:i b:i flag:b", "!0 1,2", 0, true, false },

@@ -72,8 +72,8 @@ static struct query *compile_as(const struct query_caller *caller, enum query_di
 static void says(enum query_dialect dialect, const char *sql, const char *text)
 {
 	struct query *query = compile_as(&owner, dialect, sql);
-	ck_assert_msg(strcmp(buf_text(&error), text) == 0, "%.500s\n  says   %.500s\n  wanted %.500s", sql, buf_text(&error),
-		text);
+	ck_assert_msg(strcmp(buf_text(&error), text) == 0, "%.500s\n  says   %.500s\n  wanted %.500s", sql,
+		buf_text(&error), text);
 	query_destroy(query);
 }
 
@@ -153,21 +153,26 @@ START_TEST(both_dialects_take_these)
 		"select * from t where i32 = -1", "select * from t where u32 = +1", "select * from t where u32 = 1e3",
 		"select * from t where u32 = 1E3", "select * from t where f32 = 1e3", "select * from t where f32 = 1e-3",
 		"select * from t where f32 = .1", "select * from t where f32 = 1e40", "select * from t where u256 = 1e40",
-		"select * from t where i8 = 127 and u8 = 127 and i16 = 127 and u16 = 127 and i32 = 127 and u32 = 127 and i64 = 127 "
-		"and u64 = 127 and i128 = 127 and u128 = 127 and i256 = 127 and u256 = 127 and f32 = 127 and f64 = 127",
+		"select * from t where i8 = 127 and u8 = 127 and i16 = 127 and u16 = 127 and i32 = 127 and u32 = 127 and i64 = "
+		"127 and u64 = 127 and i128 = 127 and u128 = 127 and i256 = 127 and u256 = 127 and f32 = 127 and f64 = 127",
 		"select * from t where ts = '2025-02-10T15:45:30Z'", "select * from t where ts = '2025-02-10T15:45:30.123Z'",
 		"select * from t where ts = '2025-02-10T15:45:30.123456789Z'",
 		"select * from t where ts = '2025-02-10 15:45:30+02:00'",
 		"select * from t where true", "select * from t where t.u32 = 1", "select * from t where 1 = u32",
-		"select * from s where id = :sender", "select * from s where bytes = :sender", "select * from s where id = : sender",
+		"select * from s where id = :sender", "select * from s where bytes = :sender",
+		"select * from s where id = : sender",
 		"select * from s where id = :\"sender\"", "select * from t where t.u32 = 1 or t.str = ''",
 		"select * from s where s.bytes = 0xABCD or bytes = X'ABCD'",
 		"select * from s as r where r.bytes = 0xABCD or bytes = x'ABCD'", "select r.* from s r",
-		"select * from t where true = true", "select * from t where false = true", "select * from s where :sender = :sender",
-		"select * from t where b", "select * from t where b = true and not (u32 = 1)", "select * from t where u32 < 1 = true",
-		"select all * from t limit all", "select * from t;;", ";select * from t", "select * from \"t\" where \"u32\" = 5",
+		"select * from t where true = true", "select * from t where false = true",
+		"select * from s where :sender = :sender",
+		"select * from t where b", "select * from t where b = true and not (u32 = 1)",
+		"select * from t where u32 < 1 = true",
+		"select all * from t limit all", "select * from t;;", ";select * from t",
+		"select * from \"t\" where \"u32\" = 5",
 		"select * from t -- a comment", "select /* a /* nested */ one */ * from t", "select * from t where u32 == 1",
-		"select * from t where u32 != 1 and u32 <> 1 and u32 <= 1 and u32 >= 1 and u32 > 1", "select * from t where u32 = '5'",
+		"select * from t where u32 != 1 and u32 <> 1 and u32 <= 1 and u32 >= 1 and u32 > 1",
+		"select * from t where u32 = '5'",
 		"select * from t where u32 = 0x10", "select * from t where u32 = 5L", "select * from t where str = 5",
 		"select * from t where str = 0xAB", "select * from s where bytes = 1234", "select * from s where bytes = ''",
 		"select * from s where uuid = '0190a5b8-0000-7000-8000-000000000000'", "select * from SnakeName where colA = 1",
@@ -190,13 +195,15 @@ END_TEST
 START_TEST(both_dialects_refuse_these)
 {
 	static const struct { const char *sql, *text; } bad[] = {
-		{ "select * from t where u8 = -1", LITERAL("-1", "U8") }, { "select * from t where u8 = 1e3", LITERAL("1e3", "U8") },
+		{ "select * from t where u8 = -1", LITERAL("-1", "U8") },
+		{ "select * from t where u8 = 1e3", LITERAL("1e3", "U8") },
 		{ "select * from t where u8 = 0.1", LITERAL("0.1", "U8") },
 		{ "select * from t where u32 = 1e-3", LITERAL("1e-3", "U32") },
 		{ "select * from t where t.u32 = 1.3", LITERAL("1.3", "U32") },
 		{ "select * from t where u32 = 'str'", LITERAL("str", "U32") },
 		{ "select * from t where u32 = 0xFF", LITERAL("FF", "U32") },
-		{ "select * from t where b = 1", LITERAL("1", "Bool") }, { "select * from t where b = 'true'", LITERAL("true", "Bool") },
+		{ "select * from t where b = 1", LITERAL("1", "Bool") },
+		{ "select * from t where b = 'true'", LITERAL("true", "Bool") },
 		{ "select * from s where bytes = 0xABC", LITERAL("ABC", "Array<U8>") },
 		{ "select * from s where id = 0x01", LITERAL("01", IDENTITY) },
 		{ "select * from t where ts = 5", LITERAL("5", "(__timestamp_micros_since_unix_epoch__: I64)") },
@@ -228,7 +235,8 @@ START_TEST(both_dialects_refuse_these)
 		{ "select * from t, s", "Implicit joins are not supported" },
 		{ "select * from (select * from t)", "Unsupported FROM expression: (select * from t)" },
 		{ "select * from f(1)", "Unsupported FROM expression: f(1)" },
-		{ "select *", "A FROM clause is required" }, { "select * from t limit '5'", "Unsupported: select * from t limit '5'" },
+		{ "select *", "A FROM clause is required" },
+		{ "select * from t limit '5'", "Unsupported: select * from t limit '5'" },
 		{ "select * from t order by a", "Unsupported: select * from t order by a" },
 		{ "select a.*, b from t", "Mixed wildcard projections are not supported" },
 		{ "select count(*) from t", "Aggregate expressions must have column aliases" },
@@ -251,12 +259,15 @@ START_TEST(both_dialects_refuse_these)
 		{ "select * from t where str = E'x'", "Unsupported literal expression: E'x'" },
 		{ "select * from t where u32 = -(1)", "Unsupported expression: -(1)" },
 		{ "select * from t where user = 1", "Unsupported expression: user" },
-		{ "select * from t where u32 = 1_000", "sql parser error: Expected end of statement, found: _000 at Line: 1, Column 30" },
+		{ "select * from t where u32 = 1_000",
+			"sql parser error: Expected end of statement, found: _000 at Line: 1, Column 30" },
 		{ "selec * from t", "sql parser error: Expected an SQL statement, found: selec at Line: 1, Column 1" },
 		{ "select *\nfrom t where\n str = 'x", "sql parser error: Unterminated string literal at Line: 3, Column 8" },
-		{ "select * from t where /* open", "sql parser error: Unexpected EOF while in a multi-line comment at Line: 1, Column 23" },
+		{ "select * from t where /* open",
+			"sql parser error: Unexpected EOF while in a multi-line comment at Line: 1, Column 23" },
 		{ "select * from t where u32 =", "sql parser error: Expected an expression:, found: EOF" },
-		{ "select * from t where u32 = 1)", "sql parser error: Expected end of statement, found: ) at Line: 1, Column 30" },
+		{ "select * from t where u32 = 1)",
+			"sql parser error: Expected end of statement, found: ) at Line: 1, Column 30" },
 		{ "", "Empty SQL query" }, { " ; -- nothing\n;", "Empty SQL query" },
 		{ "select * from t; select * from t", "Multiple SQL statements are not supported" },
 		{ "select * from t \xf0\x9f\x98\x80",
@@ -273,8 +284,8 @@ END_TEST
 /* Goal: what only one of the dialects has. */
 START_TEST(dialects_differ)
 {
-	static const char projections[] = "Column projections are not supported in subscriptions; Subscriptions must return a "
-		"table type";
+	static const char projections[] = "Column projections are not supported in subscriptions; "
+		"Subscriptions must return a table type";
 	static const struct { const char *sql, *subscribe, *sql_text; } cases[] = {
 		{ "select u32 from t", projections, "" }, { "select count(*) as n from t", projections, "" },
 		{ "select count(*) n from t", projections, "" },
@@ -307,7 +318,8 @@ START_TEST(statements_that_change_rows)
 		{ "insert into bag (a) values (1)",
 			"The number of fields (1) in the INSERT does not match the number of columns (2) of the table `bag`" },
 		{ "insert into bag (a, b) values (1)", "Inserting a row with 1 values into `bag` which has 2 fields" },
-		{ "insert into bag (a, b) values (1, 'x'), (1, 'x', 2)", "Inserting a row with 3 values into `bag` which has 2 fields" },
+		{ "insert into bag (a, b) values (1, 'x'), (1, 'x', 2)",
+			"Inserting a row with 3 values into `bag` which has 2 fields" },
 		{ "insert into bag (a, b) values (null, 'x')", "Unsupported literal expression: NULL" },
 		{ "insert into bag (a, b) values (default, 'x')", "Unsupported INSERT value: default" },
 		{ "insert into bag (a, b) values (1+1, 'x')", "Unsupported INSERT value: 1+1" },
@@ -318,12 +330,14 @@ START_TEST(statements_that_change_rows)
 		{ "insert into bag (a, b) values (1, true)", UNEXPECTED("Bool", "String") },
 		{ "insert into bag (a, b) values (1, 5)", "" },
 		{ "insert into r (a) values (1)", MISSING("r") },
-		{ "update bag set a = 1", "" }, { "update bag set a = b", "Unsupported column/variable assignment expression: b" },
+		{ "update bag set a = 1", "" },
+		{ "update bag set a = b", "Unsupported column/variable assignment expression: b" },
 		{ "update bag set a = a + 1", "Unsupported column/variable assignment expression: a + 1" },
 		{ "update bag set c = 1", "`bag` does not have a field `c`" },
 		{ "update bag set a = ; x", "sql parser error: Expected an expression:, found: ; at Line: 1, Column 20" },
 		{ "update bag set a = ", "sql parser error: Expected an expression:, found: EOF" },
-		{ "insert into bag (a, b) values (,)", "sql parser error: Expected an expression:, found: , at Line: 1, Column 32" },
+		{ "insert into bag (a, b) values (,)",
+			"sql parser error: Expected an expression:, found: , at Line: 1, Column 32" },
 		{ "update bag set bag.a = 1", "`bag` does not have a field `bag.a`" },
 		{ "update bag as x set a = 1", "Unsupported: update bag as x set a = 1" },
 		{ "update bag set a = 1 from n", "Unsupported: update bag set a = 1 from n" },
@@ -336,7 +350,8 @@ START_TEST(statements_that_change_rows)
 		{ "delete from bag where a = 'x'", LITERAL("x", "I32") },
 		{ "delete from st_table", "`st_table` is a system table; it changes only through the host" },
 		{ "delete from st_var", "" },
-		{ "set x = 1", "x is not a valid system variable" }, { "show ROW_LIMIT", "ROW_LIMIT is not a valid system variable" },
+		{ "set x = 1", "x is not a valid system variable" },
+		{ "show ROW_LIMIT", "ROW_LIMIT is not a valid system variable" },
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
 		says(QUERY_DIALECT_SQL, cases[i].sql, cases[i].text);
@@ -351,8 +366,8 @@ START_TEST(others_read_public_tables_and_change_nothing)
 		{ "select * from bag", "" }, { "select * from st_table", "" },
 		{ "select * from hidden", MISSING("hidden") }, { "select * from hidden where false", MISSING("hidden") },
 		{ "select * from st_connection_credentials", MISSING("st_connection_credentials") },
-		{ "delete from bag", "Caller 2222222222222222222222222222222222222222222222222222222222222222 is not authorized to "
-			"run SQL DML statements" },
+		{ "delete from bag", "Caller 2222222222222222222222222222222222222222222222222222222222222222 is not "
+			"authorized to run SQL DML statements" },
 		{ "delete from bag where x = 1", "`x` is not in scope" },
 		{ "delete from hidden", MISSING("hidden") },
 	};
@@ -491,7 +506,8 @@ START_TEST(inserts)
 	gives("select b from bag where a = 3", "7;");
 	fill();
 	run("insert into n (id, a, name, flag) values (9, 0, '', true), (1, 0, '', true)");
-	ck_assert_msg(strncmp(buf_text(&error), "IndexError: Unique constraint violation", 39) == 0, "%s", buf_text(&error));
+	ck_assert_msg(strncmp(buf_text(&error), "IndexError: Unique constraint violation", 39) == 0, "%s",
+		buf_text(&error));
 	gives("select count(*) as c from n where id = 9", "0;");
 	ck_assert_uint_eq(run("insert into gen (id, b) values (0, 'a'), (0, 'b'), (7, 'c')").inserted, 3);
 	gives("select * from gen", "1,a;2,b;7,c;");
@@ -507,7 +523,8 @@ START_TEST(updates)
 	ck_assert_uint_eq(run("update bag set a = 5, a = 6").updated, 3); /* the first counts, and rows become one */
 	gives("select * from bag", "5,x;5,y;");
 	run("update n set id = 1 where id = 2");
-	ck_assert_msg(strncmp(buf_text(&error), "IndexError: Unique constraint violation", 39) == 0, "%s", buf_text(&error));
+	ck_assert_msg(strncmp(buf_text(&error), "IndexError: Unique constraint violation", 39) == 0, "%s",
+		buf_text(&error));
 	gives("select id from n", "1;2;3;4;");
 	run("insert into gen (id, b) values (0, 'a'), (0, 'b')");
 	ck_assert_uint_eq(run("update gen set id = 0").updated, 2); /* generated anew */
@@ -549,7 +566,8 @@ START_TEST(depth_and_length)
 			parens <= QUERY_PARENS_MAX ? "" : "sql parser error: recursion limit exceeded");
 	}
 	static const struct { const char *link; uint32_t count; bool good; } chains[] = {
-		{ " or u8=1", 1599, true }, { " or u8=1", 1600, false }, { " and u8=1", 1599, true }, { " and u8=1", 1600, false },
+		{ " or u8=1", 1599, true }, { " or u8=1", 1600, false }, { " and u8=1", 1599, true },
+		{ " and u8=1", 1600, false },
 		{ " or u8=1", 5500, false },
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(chains); i++) {
@@ -576,8 +594,9 @@ END_TEST
 START_TEST(texts_are_whole_characters)
 {
 	struct buf text = BUF_INIT(1 << 20);
-	static const char *const begins[] = { "select * from t limit '", "select * from t limit 'a", "select * from t limit 'ab",
-		"select * from t limit 'abc", "'", "'a", "'ab", "'abc" }; /* refused whole; refused at this token */
+	/* Refused whole; refused at this token. */
+	static const char *const begins[] = { "select * from t limit '", "select * from t limit 'a",
+		"select * from t limit 'ab", "select * from t limit 'abc", "'", "'a", "'ab", "'abc" };
 	for (size_t i = 0; i < ARRAY_COUNT(begins); i++) {
 		repeat(&text, begins[i], "\xf0\x9f\x98\x80", 600, "'");
 		struct query *query = compile_as(&owner, QUERY_DIALECT_SQL, buf_text(&text));
@@ -635,8 +654,8 @@ START_TEST(rules)
 	static const struct { const char *sql, *guards, *text; } cases[] = {
 		{ "select * from s where id = :sender", "s", "" },
 		{ "select s.* from n join s on n.id = s.u32", "s", "" },
-		{ "select * from hidden", NULL, "Cannot define RLS rule on private table: hidden. Please make table public if you "
-			"wish to restrict access using RLS." },
+		{ "select * from hidden", NULL, "Cannot define RLS rule on private table: hidden. Please make table public "
+			"if you wish to restrict access using RLS." },
 		{ "select * from r", NULL, MISSING("r") },
 		{ "select x.* from s", NULL, "`x` is not in scope" },
 	};

@@ -51,7 +51,8 @@ START_TEST(several_queries_of_one_set)
 {
 	client_begin(1);
 	commit_sql(0, "insert into a (id, name) values (1, 'x')");
-	subscribe(1, 1, "select * from b|select * from a where id = 1|select * from a|select * from a where id = 1| select * from a ");
+	subscribe(1, 1, "select * from b|select * from a where id = 1|select * from a|select * from a where id = 1| "
+		"select * from a ");
 	/* An empty table is left out; what is asked twice is answered once. */
 	traced("1r applied 101/1 a{+1:x} a{+1:x}; ");
 	commit_sql(0, "insert into b (id, name) values (5, 'b')|update a set name = 'y'");
@@ -68,7 +69,8 @@ START_TEST(conditions_decide_row_by_row)
 	traced("1r applied 101/1; ");
 	commit_sql(0, "insert into a (id, name) values (1, 'yes'), (2, 'no'), (3, 'yes')");
 	traced("1 update 1 a{+3:yes}; ");
-	commit_sql(0, "update a set name = 'yes' where id = 2|update a set name = 'no' where id = 3|update a set name = 'no' where id = 1");
+	commit_sql(0, "update a set name = 'yes' where id = 2|update a set name = 'no' where id = 3|"
+		"update a set name = 'no' where id = 1");
 	traced("1 update 1 a{+2:yes -3:yes}; ");
 	commit_sql(0, "update a set name = 'yes' where id = 1");
 	traced("");
@@ -121,8 +123,8 @@ START_TEST(refusals_leave_nothing_behind)
 	subscribe(1, 1, "select * from a| ");
 	traced("1r error 101/1 SubscriptionError: Empty string, executing: ``; ");
 	subscribe(1, 1, "select name from a");
-	traced("1r error 101/1 Column projections are not supported in subscriptions; Subscriptions must return a table type, "
-		"executing: `select name from a`; ");
+	traced("1r error 101/1 Column projections are not supported in subscriptions; Subscriptions must return a table "
+		"type, executing: `select name from a`; ");
 	ck_assert_uint_eq(subs_stats(subs).queries, 0);
 	subscribe(1, 1, "select * from a");
 	traced("1r applied 101/1; ");
@@ -149,8 +151,8 @@ START_TEST(one_off_queries)
 	subs_one_off(subs, clients[1], 6, STR("select * from b"));
 	subs_one_off(subs, clients[1], 7, STR("select * from c"));
 	subs_one_off(subs, clients[1], 8, STR(""));
-	traced("1r one-off 5 a{.2:y}; 1r one-off 6 b{}; "
-		"1r one-off 7 no such table: `c`. If the table exists, it may be marked private.; 1r one-off 8 Empty SQL query; ");
+	traced("1r one-off 5 a{.2:y}; 1r one-off 6 b{}; 1r one-off 7 no such table: `c`. If the table exists, it may be "
+		"marked private.; 1r one-off 8 Empty SQL query; ");
 }
 END_TEST
 
@@ -334,8 +336,11 @@ END_TEST
 
 /* ---- a random life ---- */
 
-static const char *const pool[] = { "select * from a", "select * from b", "select * from f", "select * from a where id < 4",
-	"select * from b where name = 'x'", "select * from f where not (v = 1)", "select * from a where name <> 'y' or id = 2" };
+static const char *const pool[] = {
+	"select * from a", "select * from b", "select * from f", "select * from a where id < 4",
+	"select * from b where name = 'x'", "select * from f where not (v = 1)",
+	"select * from a where name <> 'y' or id = 2",
+};
 
 struct life {
 	bool has[CONNS_MAX][4]; /* set ids 1..3 */
@@ -377,7 +382,8 @@ static void check_replicas(const struct life *life)
 				struct query *query = NULL;
 				if ((life->queries[c][s] >> q & 1) == 0)
 					continue;
-				ck_assert_int_eq(query_compile(store, QUERY_DIALECT_SUBSCRIBE, str_of(pool[q]), &owner, &query, &error), WL_OK);
+				struct str sql = str_of(pool[q]);
+				ck_assert_int_eq(query_compile(store, QUERY_DIALECT_SUBSCRIBE, sql, &owner, &query, &error), WL_OK);
 				checked.conn = &conns[c];
 				checked.set = s;
 				checked.matched = 0;
@@ -416,8 +422,8 @@ static void random_commit(uint32_t caller, uint64_t *random)
 		case 2: buf_printf(&sql, "delete from f where id = %u|insert into f (id, v) values (%u, %u)", id, id, v); break;
 		case 3: buf_printf(&sql, "delete from f where id > %u", id); break;
 		default:
-			buf_printf(&sql, "delete from %s where id = %u|insert into %s (id, name) values (%u, '%c')", table, id, table, id,
-				"xyz"[v]);
+			buf_printf(&sql, "delete from %s where id = %u|insert into %s (id, name) values (%u, '%c')", table, id,
+				table, id, "xyz"[v]);
 		}
 	}
 	commit_sql(caller, buf_text(&sql));
