@@ -71,7 +71,7 @@ static const struct cli_command program = {
 		{ .name = "version", .letter = 'V', .help = "Print the version" },
 		{ 0 } },
 	.commands = commands,
-	.examples = "start --data-dir ./data --jwt-key-dir ./data\npublish --bin-path module.wasm quickstart\n"
+	.examples = "start --data-dir ./data\npublish --bin-path module.wasm quickstart\n"
 		"call quickstart add Ada\nsql quickstart 'SELECT * FROM person'",
 };
 

@@ -35,9 +35,10 @@ struct flag {
 #define BOOL(field) SIZE_MAX, offsetof(struct start_flags, field)
 #define IGNORED SIZE_MAX, SIZE_MAX
 static const struct flag flags[] = {
-	{ "--listen-addr", "-l", "ADDRESS", "IP:PORT to listen on; port 0 takes any [default: 0.0.0.0:3000]", TEXT(listen_address) },
-	{ "--data-dir", NULL, "DIR", "folder of all data; created if missing (required)", TEXT(data_dir) },
-	{ "--jwt-key-dir", NULL, "DIR", "folder of id_ecdsa and id_ecdsa.pub; made if both are missing", TEXT(key_dir) },
+	{ "--listen-addr", "-l", "ADDRESS", "IP:PORT to listen on; port 0 takes any [default: 0.0.0.0:3000]",
+		TEXT(listen_address) },
+	{ "--data-dir", NULL, "DIR", "folder of all data [default: the user's spacetime/data]", TEXT(data_dir) },
+	{ "--jwt-key-dir", NULL, "DIR", "folder of the keys, made if missing [default: cli.toml's]", TEXT(key_dir) },
 	{ "--jwt-pub-key-path", NULL, "FILE", "public key that checks tokens", TEXT(public_key) },
 	{ "--jwt-priv-key-path", NULL, "FILE", "private key that signs tokens", TEXT(private_key) },
 	{ "--in-memory", NULL, NULL, "keep databases in memory only", BOOL(in_memory) },
@@ -49,7 +50,7 @@ static const struct flag flags[] = {
 
 static void print_usage(FILE *to)
 {
-	fputs("Usage: worldline start --data-dir DIR [OPTIONS]\n\nOptions:\n", to);
+	fputs("Usage: worldline start [OPTIONS]\n\nOptions:\n", to);
 	for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
 		char left[64];
 		snprintf(left, sizeof(left), "%s%s%s%s%s", flags[i].short_name != NULL ? flags[i].short_name : "",
@@ -86,7 +87,8 @@ static bool parse_flags(int argc, char **argv, struct start_flags *out)
 		}
 		if (flag->value_name != NULL && value == NULL) {
 			if (++i == argc) {
-				fprintf(stderr, "error: a value is required for '%s <%s>' but none was supplied\n", flag->name, flag->value_name);
+				fprintf(stderr, "error: a value is required for '%s <%s>' but none was supplied\n", flag->name,
+					flag->value_name);
 				return false;
 			}
 			value = argv[i];
@@ -123,13 +125,14 @@ static enum wl_err find_keys(const struct start_flags *start, const struct confi
 		snprintf(out->private_path, PATH_BYTES_MAX, "%s", config->jwt_private_key);
 		snprintf(out->public_path, PATH_BYTES_MAX, "%s", config->jwt_public_key);
 	} else if (start->key_dir != NULL) {
-		if (mkdir(start->key_dir, 0755) != 0 && errno != EEXIST)
+		struct storage *storage = commitlog_storage_local();
+		if (!storage->ops->make_dirs(storage, start->key_dir))
 			return fail_errno(error, WL_ERR_IO, "cannot create %s", start->key_dir);
 		snprintf(out->private_path, PATH_BYTES_MAX, "%s/id_ecdsa", start->key_dir);
 		snprintf(out->public_path, PATH_BYTES_MAX, "%s/id_ecdsa.pub", start->key_dir);
 	} else {
-		return fail(error, WL_ERR_INVALID, "cannot omit --jwt-{pub,priv}-key-path when those options are not specified in "
-			"config.toml");
+		return fail(error, WL_ERR_INVALID, "cannot omit --jwt-{pub,priv}-key-path when those options are not specified "
+			"in config.toml");
 	}
 	return WL_OK;
 }
@@ -190,14 +193,15 @@ static bool settle_port(const struct start_flags *start, char address[256])
 			return true;
 		}
 	}
-	fprintf(stderr, "Error: Port %d is already in use. Please free up the port or specify a different port with --listen-addr.\n",
-		port);
+	fprintf(stderr, "Error: Port %d is already in use. Please free up the port or specify a different port with "
+		"--listen-addr.\n", port);
 	return false;
 }
 
 static bool is_loopback(const char *address)
 {
-	return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 || strncmp(address, "localhost", 9) == 0;
+	return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 ||
+		strncmp(address, "localhost", 9) == 0;
 }
 
 /* ---- running ---- */
@@ -236,8 +240,8 @@ static enum wl_err run(const struct start_flags *start, const struct config *con
 		return err;
 	size_t at;
 	if (port_of(start->listen_address, &at) < 0)
-		err = fail(error, WL_ERR_INVALID, "failed to bind the SpacetimeDB server to '%s', please check that the address is valid "
-			"and not already in use", start->listen_address);
+		err = fail(error, WL_ERR_INVALID, "failed to bind the SpacetimeDB server to '%s', please check that the "
+			"address is valid and not already in use", start->listen_address);
 	else if (!settle_port(start, address)) {
 		datadir_close(dir);
 		error->text[0] = '\0';
