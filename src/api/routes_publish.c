@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Publishing: creating a database, replacing its program, starting it over. */
 #include "api/api_internal.h"
+#include "native.h"
 #include "base/mem.h"
 #include "host/config.h"
 
@@ -286,6 +287,65 @@ void route_publish(struct api_call *call)
 		publish(call, shown, &query);
 }
 
+/* The printed plan of an update that changes no table: its heading. */
+static void put_plan_heading(struct buf *json, bool colored)
+{
+	struct buf text = BUF_INIT(4096);
+	for (int line = 0; line < 2; line++) {
+		for (int i = 0; i < 60; i++)
+			buf_put_cstr(&text, "\u2501");
+		buf_put_u8(&text, '\n');
+		if (line == 0)
+			buf_put_cstr(&text, colored ? "\x1b[0m\x1b[1m\x1b[34mDatabase Migration Plan\x1b[0m\n"
+				: "Database Migration Plan\n");
+	}
+	buf_put_u8(&text, '\n');
+	buf_put_json_str(json, buf_str(&text));
+	buf_deinit(&text);
+}
+
+static void put_token(struct buf *json, const uint8_t token[32])
+{
+	uint8_t big[32];
+	char hex[65];
+	for (int i = 0; i < 32; i++)
+		big[i] = token[31 - i]; /* a hash is a little-endian number */
+	hex_encode(big, sizeof(big), hex);
+	const char *digits = hex;
+	while (digits[0] == '0' && digits[1] != '\0')
+		digits++;
+	buf_printf(json, "\"0x%s\"", digits);
+}
+
+static void reply_plan(struct api_call *call, struct database *db, const struct module_def *def, bool colored)
+{
+	struct database_plan plan;
+	uint8_t hash[32];
+	struct bytes program = net_request_body(call->request);
+	struct buf differences = BUF_INIT(4 << 20), json = BUF_INIT(8 << 20);
+	native_keccak256(program.data, program.len, hash);
+	database_plan(db, def, hash, &plan, &differences);
+	const char *major = plan.major_upgrade ? "true" : "false";
+	if (plan.possible) {
+		buf_put_cstr(&json, "{\"AutoMigrate\":{\"migrate_plan\":");
+		put_plan_heading(&json, colored);
+		buf_put_cstr(&json, ",\"break_clients\":false,\"token\":");
+		put_token(&json, plan.token);
+		buf_printf(&json, ",\"major_version_upgrade\":%s}}", major);
+	} else {
+		struct buf reason = BUF_INIT(4 << 20);
+		buf_put_cstr(&reason, "Errors occurred:\n");
+		buf_put_str(&reason, buf_str(&differences));
+		buf_put_cstr(&json, "{\"ManualMigrate\":{\"reason\":");
+		buf_put_json_str(&json, buf_str(&reason));
+		buf_printf(&json, ",\"major_version_upgrade\":%s}}", major);
+		buf_deinit(&reason);
+	}
+	reply_json(call, 200, &json);
+	buf_deinit(&json);
+	buf_deinit(&differences);
+}
+
 void route_pre_publish(struct api_call *call)
 {
 	enum runtime_kind kind;
@@ -303,10 +363,14 @@ void route_pre_publish(struct api_call *call)
 	struct buf error = BUF_INIT(4 << 20);
 	struct module_def *def = NULL;
 	enum wl_err err = host_check_program(call->api->host, kind, net_request_body(call->request), &def, &error);
+	struct database *db = NULL;
+	if (err == WL_OK)
+		err = host_database(call->api->host, &call->database, &db, &error);
 	if (err != WL_OK)
 		reply_refused(call, err, false, buf_str(&error));
 	else
-		reply_not_yet(call, "the migration plan of a publish");
+		reply_plan(call, db, def, !present || str_eq(style, STR("AnsiColor")));
+	database_release(db);
 	module_def_release(def);
 	buf_deinit(&error);
 }

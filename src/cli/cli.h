@@ -32,6 +32,7 @@ struct cli {
 	const char *config_dir, *data_dir;
 	struct arena arena;
 	struct cli_config *config; /* NULL for commands that need none */
+	void *http;                /* of http.c */
 	struct buf errors[CLI_ERRORS_MAX]; /* innermost first */
 	uint32_t error_count;
 };

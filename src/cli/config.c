@@ -498,9 +498,11 @@ bool cli_config_save(struct cli *cli, struct cli_config *config)
 static bool replace(struct cli *cli, struct cli_config *config, size_t from, size_t to, struct str with)
 {
 	struct buf edited = BUF_INIT(CLI_CONFIG_BYTES_MAX);
-	buf_put(&edited, config->text.data, from);
+	if (from > 0)
+		buf_put(&edited, config->text.data, from);
 	buf_put_str(&edited, with);
-	buf_put(&edited, config->text.data + to, config->text.len - to);
+	if (to < config->text.len)
+		buf_put(&edited, config->text.data + to, config->text.len - to);
 	if (edited.failed) {
 		buf_deinit(&edited);
 		return cli_fail(cli, "the config file would grow beyond %d bytes", CLI_CONFIG_BYTES_MAX);

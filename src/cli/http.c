@@ -98,15 +98,16 @@ static bool fail_exchange(struct cli *cli, const struct exchange *x, CURLcode co
 
 bool cli_http(struct cli *cli, const struct cli_request *request, struct cli_reply *out)
 {
-	static bool ready;
 	char detail[CURL_ERROR_SIZE] = "";
 	*out = (struct cli_reply){ .url = request->url, .body = BUF_INIT(CLI_FILE_BYTES_MAX) };
-	if (!ready && curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+	if (cli->http == NULL && curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
 		return cli_fail(cli, "libcurl does not start");
-	ready = true;
-	struct exchange x = { .curl = curl_easy_init(), .request = request, .reply = out };
+	if (cli->http == NULL)
+		cli->http = curl_easy_init();
+	struct exchange x = { .curl = cli->http, .request = request, .reply = out };
 	if (x.curl == NULL)
 		cli_out_of_memory();
+	curl_easy_reset(x.curl); /* of its options; connections stay for the next request */
 	struct curl_slist *headers = make_headers(cli, request);
 	set_options(&x, cli, headers);
 	curl_easy_setopt(x.curl, CURLOPT_ERRORBUFFER, detail);
@@ -117,10 +118,18 @@ bool cli_http(struct cli *cli, const struct cli_request *request, struct cli_rep
 	snprintf(out->content_type, sizeof(out->content_type), "%s", type != NULL ? type : "");
 	bool ok = code == CURLE_OK || fail_exchange(cli, &x, code, detail);
 	curl_slist_free_all(headers);
-	curl_easy_cleanup(x.curl);
 	if (!ok)
 		cli_reply_deinit(out);
 	return ok;
+}
+
+void cli_http_close(struct cli *cli)
+{
+	if (cli->http == NULL)
+		return;
+	curl_easy_cleanup(cli->http);
+	curl_global_cleanup();
+	cli->http = NULL;
 }
 
 void cli_reply_deinit(struct cli_reply *reply)

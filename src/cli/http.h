@@ -29,6 +29,7 @@ struct cli_reply {
 /* False, with the error recorded, when no whole answer came. Any status is an answer. */
 bool cli_http(struct cli *cli, const struct cli_request *request, struct cli_reply *out);
 void cli_reply_deinit(struct cli_reply *reply);
+void cli_http_close(struct cli *cli); /* connections are kept between requests until then */
 
 bool cli_reply_good(const struct cli_reply *reply); /* 2xx */
 /* Records "HTTP status client error (404 Not Found) for url (…)". Returns false. */

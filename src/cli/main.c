@@ -5,6 +5,7 @@
  */
 #include "cli/args.h"
 #include "cli/config.h"
+#include "cli/http.h"
 #include "host/version.h"
 
 #include <stdio.h>
@@ -13,10 +14,12 @@ enum { START_ARGS_ADDED = 6 };
 
 static int run_version(struct cli *cli, int argc, char **argv)
 {
-	(void)cli;
 	(void)argc;
 	(void)argv;
-	printf("worldline %s (compatible with SpacetimeDB %s)\n", WORLDLINE_VERSION, COMPATIBLE_VERSION);
+	if (strcmp(cli->program, "spacetime") == 0) /* standing in for the field's tool */
+		printf("spacetime %s\n", COMPATIBLE_VERSION);
+	else
+		printf("worldline %s (compatible with SpacetimeDB %s)\n", WORLDLINE_VERSION, COMPATIBLE_VERSION);
 	return CLI_DONE;
 }
 
@@ -189,6 +192,7 @@ int main(int argc, char **argv)
 	int status = run_program(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0));
 	if (status == CLI_FAILED)
 		cli_print_errors(&cli);
+	cli_http_close(&cli);
 	cli_deinit(&cli);
 	return status;
 }

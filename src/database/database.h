@@ -68,6 +68,15 @@ enum wl_err database_create(const struct database_options *options, enum runtime
  * On any failure the old module keeps running. [blocking]
  */
 enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes program, struct buf *error);
+/* What an update to this program would mean, beside the running module. [blocking] */
+struct database_plan {
+	bool possible;         /* tables stay as they are */
+	bool major_upgrade;    /* from a definition of version 9 or older to version 10 */
+	uint8_t token[32];     /* Keccak-256 of the texts: database, old hash, new hash */
+};
+/* `differences` names what stands in the way, when not possible. */
+void database_plan(struct database *db, const struct module_def *def, const uint8_t hash[32],
+	struct database_plan *out, struct buf *differences);
 /* Closes every client (1001, reason), flushes the log, frees tables and module when the last share goes. [blocking] */
 void database_close(struct database *db, struct str reason);
 struct database *database_share(struct database *db);

@@ -358,6 +358,24 @@ enum wl_err database_update(struct database *db, enum runtime_kind kind, struct 
 	return err != WL_OK ? err : u.err;
 }
 
+void database_plan(struct database *db, const struct module_def *def, const uint8_t hash[32],
+	struct database_plan *out, struct buf *differences)
+{
+	uint8_t running[32];
+	pthread_mutex_lock(&db->lock);
+	struct module_def *old = module_def_share(db->module.def);
+	memcpy(running, db->module.hash, sizeof(running));
+	pthread_mutex_unlock(&db->lock);
+	out->possible = db_schema_same(module_def_info(old), module_def_info(def), differences);
+	out->major_upgrade = module_def_info(old)->version < 10 && module_def_info(def)->version >= 10;
+	char text[3 * 64 + 1];
+	identity_to_hex(&db->options.identity, text);
+	hex_encode(running, 32, text + 64);
+	hex_encode(hash, 32, text + 128);
+	native_keccak256(text, 3 * 64, out->token);
+	module_def_release(old);
+}
+
 /* ---- close ---- */
 
 struct closing {

@@ -104,6 +104,8 @@ static bool refuse_expression(struct parser *p, const char *what, const char *fr
 		}
 		(void)next(p);
 	}
+	if (p->taken <= from) /* there is nothing here that could be an expression */
+		return lexer_expected(&p->lexer, "an expression:");
 	return refuse_text(p, what, (struct str){ from, (size_t)(p->taken - from) });
 }
 
@@ -186,6 +188,8 @@ static bool dotted_name(struct parser *p, struct str *whole, struct str *rest, s
 
 /* ---- expressions ---- */
 
+static const char too_deep[] = "Recursion limit exceeded, `sql-parser::parse_expr`";
+
 static struct expr *make(struct parser *p, enum expr_kind kind, struct expr *left, struct expr *right)
 {
 	struct expr *e = arena_zalloc(p->arena, sizeof(*e));
@@ -198,13 +202,10 @@ static struct expr *make(struct parser *p, enum expr_kind kind, struct expr *lef
 	e->right = right;
 	uint32_t l = left == NULL ? 0 : left->depth, r = right == NULL ? 0 : right->depth;
 	e->depth = 1 + (l > r ? l : r);
-	if (e->depth > QUERY_DEPTH_MAX + 1) {
-		if (!p->lexer.failed)
-			buf_put_cstr(p->lexer.error, "Recursion limit exceeded, `sql-parser::parse_expr`");
-		p->lexer.failed = true;
-		return NULL;
-	}
-	return e;
+	if (e->depth <= QUERY_DEPTH_MAX + 1)
+		return e;
+	(void)refuse(p, too_deep);
+	return NULL;
 }
 
 static struct expr *literal(struct parser *p, enum literal_kind kind, struct str text)
@@ -222,9 +223,7 @@ static struct expr *parse_or(struct parser *p);
 static struct expr *parenthesised(struct parser *p)
 {
 	if (++p->parens > QUERY_PARENS_MAX) {
-		if (!p->lexer.failed)
-			buf_put_cstr(p->lexer.error, "sql parser error: recursion limit exceeded");
-		p->lexer.failed = true;
+		(void)refuse(p, "sql parser error: recursion limit exceeded");
 		return NULL;
 	}
 	struct expr *e = next(p) ? parse_or(p) : NULL;
@@ -384,9 +383,8 @@ static struct expr *parse_not(struct parser *p)
 {
 	uint32_t nots = 0;
 	while (keyword(p, "not")) {
-		if (++nots > QUERY_DEPTH_MAX)
-			break;
-		if (!next(p))
+		bool shallow = ++nots <= QUERY_DEPTH_MAX || refuse(p, too_deep);
+		if (!shallow || !next(p))
 			return NULL;
 	}
 	struct expr *e = parse_compare(p);

@@ -117,6 +117,7 @@ def test_the_name_in_texts_is_the_one_called(w):
     user = User(w.host.url)
     equal(user.ok("login", "show").out, "You are not logged in. Run `worldline login` to log in.\n")
     equal(user.ok("login", "show", program=link).out, "You are not logged in. Run `spacetime login` to log in.\n")
+    equal(user.ok("-V", program=link).out, "spacetime 2.8.3\n")
     user.remove()
 
 

@@ -267,7 +267,7 @@ static uint64_t text_byte(const char *path, uint64_t at)
 	return at;
 }
 
-/* Goal: a bit that turned in what was synced is named, file and byte; nothing is changed or deleted; turned back, all is
+/* Goal: a bit that turned in what was synced is named, file and byte; nothing is changed or deleted; turned back, it is
  * there again. */
 START_TEST(a_turned_bit_is_named)
 {

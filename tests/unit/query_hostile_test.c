@@ -97,7 +97,7 @@ START_TEST(comparisons_of_conditions_are_right)
 }
 END_TEST
 
-/* Goal: a live query holds memory in proportion to its text. Each literal used to hold as much as the text behind it. */
+/* Goal: a live query holds memory in proportion to its text. A literal used to hold as much as the text behind it. */
 START_TEST(live_queries_are_small)
 {
 	buf_put_cstr(&text, "SELECT * FROM t WHERE name = 'it''s'");

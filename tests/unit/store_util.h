@@ -26,6 +26,12 @@ struct fixture {
 	char text[1024];
 };
 
+static inline const struct sats_type *util_special(struct arena *arena, const char *field, const struct sats_type *type)
+{
+	struct sats_element element = { str_of(field), type };
+	return sats_product_of(arena, &element, 1);
+}
+
 static inline const struct sats_type *util_type(struct arena *arena, char letter)
 {
 	const struct sats_type *p = sats_primitive;
@@ -42,6 +48,13 @@ static inline const struct sats_type *util_type(struct arena *arena, char letter
 	case 'J': return &p[SATS_U128];
 	case 'I': return &p[SATS_I128];
 	case 'K': return &p[SATS_U256];
+	case 'L': return &p[SATS_I256];
+	case 'A': return sats_array_of(arena, &p[SATS_STRING]);
+	case 'n': return util_special(arena, "__identity__", &p[SATS_U256]);
+	case 'C': return util_special(arena, "__connection_id__", &p[SATS_U128]);
+	case 'U': return util_special(arena, "__uuid__", &p[SATS_U128]);
+	case 't': return util_special(arena, "__timestamp_micros_since_unix_epoch__", &p[SATS_I64]);
+	case 'D': return util_special(arena, "__time_duration_micros__", &p[SATS_I64]);
 	case 'f': return &p[SATS_F32];
 	case 'd': return &p[SATS_F64];
 	case 's': return &p[SATS_STRING];

@@ -7,6 +7,8 @@
  *   WORLDLINE_MODULE    a .wasm file that is published there first (cleared), if given
  *   WORLDLINE_RESTART   a shell command that restarts the host on the same data and returns
  *                       when it runs again; without it the tests that need it are skipped
+ *   WORLDLINE_SLOW      a factor for all times waited for: hosts under sanitizers
+ *   WORLDLINE_SCHEDULES if given: also timers, which this version does not serve yet
  */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -32,6 +34,7 @@ import * as types from './types.mjs';
 export const url = process.env.WORLDLINE_URL ?? 'http://127.0.0.1:3000';
 export const database = process.env.WORLDLINE_DB ?? 'types';
 export const canRestart = Boolean(process.env.WORLDLINE_RESTART);
+export const slow = Number(process.env.WORLDLINE_SLOW ?? 1);
 
 setGlobalLogLevel('error');
 
@@ -129,20 +132,20 @@ export async function restart() {
 export function within(ms, promise, what) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: nothing within ${ms} ms`)), ms);
+    timer = setTimeout(() => reject(new Error(`${what}: nothing within ${ms * slow} ms`)), ms * slow);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** Polls until `condition` is true: for what has no callback. */
 export async function until(condition, what, ms = 10_000) {
-  for (const end = Date.now() + ms; Date.now() < end; ) {
+  for (const end = Date.now() + ms * slow; Date.now() < end; ) {
     if (await condition()) {
       return;
     }
     await new Promise(resolve => setTimeout(resolve, 5));
   }
-  throw new Error(`${what}: not within ${ms} ms`);
+  throw new Error(`${what}: not within ${ms * slow} ms`);
 }
 
 /** Resolves to a connection that the host has greeted. `closed` resolves when it ends. */

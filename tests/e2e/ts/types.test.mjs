@@ -17,6 +17,7 @@ import {
   ownerToken,
   publish,
   restart,
+  slow,
   sql,
   subscribe,
   travelled,
@@ -49,7 +50,7 @@ async function failure(promise) {
   assert.fail('the call succeeded');
 }
 
-before(publish, { timeout: 60_000 });
+before(publish, { timeout: 60_000 * slow });
 
 const ways = [
   { compression: 'gzip', protocol: 'v3.bsatn.spacetimedb' },
@@ -334,7 +335,7 @@ describe('failures', () => {
   });
 
   for (const name of ['overflow_stack', 'allocate_forever', 'loop_forever']) {
-    test(name, { timeout: 60_000 }, async () => {
+    test(name, { timeout: 60_000 * slow }, async () => {
       const error = await failure(within(50_000, client.reducers[accessor(name)]({}), name));
       assert.equal(error.name, 'InternalError');
       assert.ok(error.message.length > 0);
@@ -397,7 +398,7 @@ describe('identity', () => {
 });
 
 describe('restart', () => {
-  test('what was confirmed is there', { skip: !canRestart, timeout: 120_000 }, async () => {
+  test('what was confirmed is there', { skip: !canRestart, timeout: 120_000 * slow }, async () => {
     const client = await connect();
     const key = newKey();
     const text = unique('kept');
