@@ -42,18 +42,22 @@ static bool listeners_add(struct listeners *listeners, struct live_query *query)
 	return true;
 }
 
+static void listeners_end(struct subs *subs, struct listeners *listeners)
+{
+	const struct store_table_def *def = store_table_def(listeners->table);
+	map_remove(&subs->tables, &def->id, sizeof(def->id));
+	mem_free(listeners->queries);
+	mem_free(listeners);
+}
+
 static void listeners_remove(struct subs *subs, struct live_query *query)
 {
 	struct listeners *listeners = query->listeners;
 	struct live_query *last = listeners->queries[--listeners->count];
 	listeners->queries[query->listener_index] = last;
 	last->listener_index = query->listener_index;
-	if (listeners->count > 0)
-		return;
-	const struct store_table_def *def = store_table_def(listeners->table);
-	map_remove(&subs->tables, &def->id, sizeof(def->id));
-	mem_free(listeners->queries);
-	mem_free(listeners);
+	if (listeners->count == 0)
+		listeners_end(subs, listeners);
 }
 
 /* Text, a byte that no text holds, the caller: so that a caller's own queries never meet another's. */
@@ -92,6 +96,8 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 		.bytes = sizeof(*query) + key_len + query_bytes(compiled) };
 	struct listeners *listeners = listeners_make(subs, query_table(compiled));
 	if (listeners == NULL || !listeners_add(listeners, query)) {
+		if (listeners != NULL && listeners->count == 0)
+			listeners_end(subs, listeners);
 		query_free(query);
 		return NULL;
 	}
