@@ -7,8 +7,8 @@
  * 2. `changing` is held through a publish, reset or delete: these follow one another for each database, while calls
  *    to a running database go on.
  * 3. Order of a creation: program on disk, folder marked unfinished, database durable, control data, marker gone. A
- *    crash leaves either the database or a marked folder. Order of a removal: control data, clients closed, folder
- *    gone.
+ *    crash leaves either the database or a marked folder. Order of a removal: marker, control data, clients closed,
+ *    folder gone, marker gone.
  * 4. The monitor is never held across compiling, opening, closing or waiting for a database.
  */
 #include "base/log.h"
