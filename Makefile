@@ -87,8 +87,9 @@ $(BUILD)/worldline: $(BUILD)/src/cli/main.o $(BUILD)/libworldline.a $(NATIVE)/li
 # ---- tests ----
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
-	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a \
-		$(LIBS) $(shell pkg-config --libs check)
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) -MMD -MP -MF $@.d -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< \
+		$(BUILD)/libworldline.a $(LIBS) $(shell pkg-config --libs check)
+-include $(UNIT_BIN:=.d)
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS)

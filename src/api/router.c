@@ -18,7 +18,7 @@
 
 const struct route api_routes[] = {
 	{ "/v1/ping", ROUTE_CORS, { { METHOD_GET, route_ping, CREDENTIALS_IF_GIVEN, 0, true } } },
-	{ "/v1/health", ROUTE_CORS, { { METHOD_GET, route_health, CREDENTIALS_IGNORED, 0, true } } },
+	{ "/v1/health", ROUTE_CORS, { { METHOD_GET, route_health, CREDENTIALS_IGNORED, 0, false } } },
 	{ "/v1/metrics", ROUTE_CORS, { { METHOD_GET, route_metrics, CREDENTIALS_IGNORED, 0, true } } },
 	{ "/v1/prometheus/sd_config", ROUTE_CORS, { { METHOD_GET, route_sd_config, CREDENTIALS_IGNORED, 0, true } } },
 	{ "/internal/heap", 0, { { METHOD_GET, route_heap, CREDENTIALS_IGNORED, 0, true } } },

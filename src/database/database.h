@@ -159,6 +159,9 @@ bool database_run_pending(struct database *db, uint32_t budget);
 /* Runs fn(db, arg) on the executor. WL_ERR_UNAVAILABLE when closed. */
 enum wl_err database_run(struct database *db, void (*fn)(struct database *db, void *arg), void *arg);
 
+/* Does the executor take mail within the time? [blocking] */
+bool database_tick(struct database *db, uint32_t timeout_ms);
+
 enum database_outcome {
 	DATABASE_COMMITTED,
 	DATABASE_RETURNED,        /* procedure: value */

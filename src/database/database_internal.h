@@ -9,6 +9,7 @@
 
 enum {
 	STEP_NANOS_MAX = 500000,      /* of one step, beyond the message that is running */
+	TICK_BUDGET = 256,            /* messages that a health check may have to run before its own */
 	INBOX_BYTES_MAX = 64 << 20,   /* mail of one loop and round */
 	POOLED_BYTES_MAX = 1 << 20,   /* a larger inbox or block gives its memory back */
 	ERROR_TEXT_BYTES_MAX = 1 << 20,
@@ -44,6 +45,7 @@ struct task {
 	void *arg;
 	struct monitor *monitor;
 	bool done;
+	void (*release)(struct task *task); /* NULL: it is the waiter's */
 };
 
 /* ---- clients ---- */

@@ -325,10 +325,13 @@ static void process_task(struct database *db, struct task *task)
 	task->fn(db, task->arg);
 	/* The waiter may free the task as soon as it sees `done`. */
 	struct monitor *monitor = task->monitor;
+	void (*release)(struct task *task) = task->release;
 	monitor_lock(monitor);
 	task->done = true;
 	monitor_wake_all(monitor);
 	monitor_unlock(monitor);
+	if (release != NULL)
+		release(task);
 }
 
 /* Large blocks leave early, so that a batch's output is bounded. The log gets the records first. */
@@ -436,6 +439,48 @@ enum wl_err database_run(struct database *db, void (*fn)(struct database *db, vo
 	monitor_unlock(&monitor);
 	monitor_deinit(&monitor);
 	return database_closed(db) ? WL_ERR_UNAVAILABLE : WL_OK;
+}
+
+/* A task that may outlive its waiter: the last of the two frees it. */
+struct tick {
+	struct task task;
+	struct monitor monitor;
+	_Atomic uint32_t refs;
+};
+
+static void tick_release(struct task *task)
+{
+	struct tick *tick = (struct tick *)task;
+	if (atomic_fetch_sub(&tick->refs, 1) > 1)
+		return;
+	monitor_deinit(&tick->monitor);
+	mem_free(tick);
+}
+
+static void tick_nothing(struct database *db, void *arg)
+{
+	(void)db, (void)arg;
+}
+
+bool database_tick(struct database *db, uint32_t timeout_ms)
+{
+	struct tick *tick = mem_zalloc(sizeof(*tick));
+	if (tick == NULL)
+		return false;
+	monitor_init(&tick->monitor);
+	atomic_store(&tick->refs, 2);
+	tick->task = (struct task){ .mail = { .kind = MAIL_TASK }, .fn = tick_nothing, .monitor = &tick->monitor,
+		.release = tick_release };
+	uint64_t until = clock_mono_nanos() + (uint64_t)timeout_ms * 1000000, now;
+	(void)mpsc_push(&db->mailbox, &tick->task.mail.node);
+	(void)database_run_pending(db, TICK_BUDGET);
+	monitor_lock(&tick->monitor);
+	while (!tick->task.done && (now = clock_mono_nanos()) < until)
+		(void)monitor_wait_nanos(&tick->monitor, until - now);
+	bool done = tick->task.done;
+	monitor_unlock(&tick->monitor);
+	tick_release(&tick->task);
+	return done;
 }
 
 /* ---- what others may know ---- */
