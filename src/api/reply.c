@@ -2,6 +2,7 @@
 /* Answers, and the parts of a request that every route reads alike: credentials, names, query parameters, bodies. */
 #include "api/api_internal.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -152,14 +153,6 @@ bool call_credentials(struct api_call *call, enum credentials wanted)
 
 /* ---- names ---- */
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 struct str percent_decode(struct arena *arena, struct str text, bool plus_is_space)
 {
 	char *out = arena_alloc(arena, text.len + 1);
@@ -288,24 +281,17 @@ bool call_body_fits(struct api_call *call)
 /* Where and how a text stops being UTF-8, in the words of Rust's Utf8Error. */
 static void put_utf8_fault(struct buf *out, const uint8_t *data, size_t len)
 {
-	size_t low = 0;
-	while (low < len) {
-		size_t step = 1;
-		while (step <= 4 && low + step <= len && !utf8_valid(data + low, step))
-			step++;
-		if (step > 4 || low + step > len)
+	size_t at = 0, part = 0;
+	for (bool whole = true; at < len; at += part) {
+		part = utf8_sequence(data + at, len - at, &whole);
+		if (!whole)
 			break;
-		low += step;
 	}
-	uint8_t lead = low < len ? data[low] : 0;
-	size_t need = lead >= 0xf0 && lead < 0xf5 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc2 ? 2 : 1;
-	size_t have = 1;
-	while (have < need && low + have < len && (data[low + have] & 0xc0) == 0x80)
-		have++;
-	if (have < need && low + have == len)
-		buf_printf(out, "incomplete utf-8 byte sequence from index %zu", low);
+	uint8_t lead = at < len ? data[at] : 0;
+	if (at + part == len && lead >= 0xc2 && lead <= 0xf4)
+		buf_printf(out, "incomplete utf-8 byte sequence from index %zu", at);
 	else
-		buf_printf(out, "invalid utf-8 sequence of %zu bytes from index %zu", have < need ? have : (size_t)1, low);
+		buf_printf(out, "invalid utf-8 sequence of %zu bytes from index %zu", part, at);
 }
 
 bool call_body_text(struct api_call *call, struct str *out, bool say_where)

@@ -4,6 +4,7 @@
  * signature is the business of auth.c and oidc.c.
  */
 #include "auth/auth_internal.h"
+#include "base/text.h"
 
 enum claim { CLAIM_IDENTITY, CLAIM_SUBJECT, CLAIM_ISSUER, CLAIM_AUDIENCE, CLAIM_ISSUED, CLAIM_EXPIRY, CLAIM_COUNT };
 
@@ -104,7 +105,7 @@ static enum wl_err read_identity(struct str text, const struct json_member *memb
 	}
 	struct buf message = BUF_INIT(ERROR_TEXT_MAX);
 	buf_put_cstr(&message, "invalid value: string ");
-	put_debug_str(&message, hex);
+	text_put_debug_str(&message, hex);
 	buf_printf(&message, ", expected %s", expected);
 	enum wl_err err = json_error(error, text, member->value_end, buf_text(&message));
 	buf_deinit(&message);
@@ -200,7 +201,7 @@ static enum wl_err wrong_length(struct error *error, const char *what, struct st
 	if (value.len == 0)
 		return fail(error, WL_ERR_DENIED, "%s empty", what);
 	struct buf quoted = BUF_INIT(ERROR_TEXT_MAX);
-	put_debug_str(&quoted, value);
+	text_put_debug_str(&quoted, value);
 	enum wl_err err = fail(error, WL_ERR_DENIED, "%s too long: %s", what, buf_text(&quoted));
 	buf_deinit(&quoted);
 	return err;

@@ -5,6 +5,7 @@
  * before, so this only has to find ends, never to judge; every step is bounded by the text all the same.
  */
 #include "auth/json_walk.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 
@@ -102,29 +103,6 @@ void json_position(struct str text, size_t consumed, unsigned *line, unsigned *c
 	}
 }
 
-void put_debug_str(struct buf *out, struct str s)
-{
-	buf_put_u8(out, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = (uint8_t)s.data[i];
-		if (c == '"' || c == '\\')
-			buf_printf(out, "\\%c", c);
-		else if (c == '\n')
-			buf_put_cstr(out, "\\n");
-		else if (c == '\r')
-			buf_put_cstr(out, "\\r");
-		else if (c == '\t')
-			buf_put_cstr(out, "\\t");
-		else if (c == 0)
-			buf_put_cstr(out, "\\0");
-		else if (c < 0x20 || c == 0x7f)
-			buf_printf(out, "\\u{%x}", c);
-		else
-			buf_put_u8(out, c);
-	}
-	buf_put_u8(out, '"');
-}
-
 static void put_number(const struct native_json_node *node, struct buf *out)
 {
 	char text[64], number[32];
@@ -160,7 +138,7 @@ void json_invalid_type(const struct native_json_node *node, const char *expected
 	case NATIVE_JSON_NUMBER: put_number(node, out); break;
 	case NATIVE_JSON_STRING:
 		buf_put_cstr(out, "string ");
-		put_debug_str(out, (struct str){ node->text, node->text_len });
+		text_put_debug_str(out, (struct str){ node->text, node->text_len });
 		break;
 	case NATIVE_JSON_ARRAY: buf_put_cstr(out, "sequence"); break;
 	default: buf_put_cstr(out, "map"); break;

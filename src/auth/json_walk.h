@@ -32,6 +32,4 @@ bool json_walk_next(struct json_walk *walk, struct json_member *out);
 void json_position(struct str text, size_t consumed, unsigned *line, unsigned *column);
 /* serde's words for a value that is not of the type wanted: "invalid type: integer `5`, expected a string". */
 void json_invalid_type(const struct native_json_node *node, const char *expected, struct buf *out);
-/* Rust's Debug form of a text, with quotes. */
-void put_debug_str(struct buf *out, struct str s);
 #endif

@@ -2,6 +2,7 @@
 /* Errors, assertions, hex, UTF-8 and hashing: the small functions of base.h. */
 #include "base/base.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -66,58 +67,7 @@ struct str str_of(const char *terminated)
 	return (struct str){ terminated, terminated == NULL ? 0 : strlen(terminated) };
 }
 
-/* Length of the valid sequence at `p`, or 0. Rejects overlong forms and surrogates. */
-static size_t utf8_sequence(const uint8_t *p, size_t left)
-{
-	uint8_t c = p[0];
-	if (c < 0x80)
-		return 1;
-	if (c >= 0xc2 && c <= 0xdf)
-		return left >= 2 && (p[1] & 0xc0) == 0x80 ? 2 : 0;
-	if (c >= 0xe0 && c <= 0xef) {
-		if (left < 3 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80)
-			return 0;
-		if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f))
-			return 0;
-		return 3;
-	}
-	if (c >= 0xf0 && c <= 0xf4) {
-		if (left < 4 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80 || (p[3] & 0xc0) != 0x80)
-			return 0;
-		if ((c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f))
-			return 0;
-		return 4;
-	}
-	return 0;
-}
-
-bool utf8_valid(const uint8_t *data, size_t len)
-{
-	size_t i = 0;
-	while (i < len) {
-		/* Eight ASCII bytes at a time: the common case. */
-		while (len - i >= 8 && (load_u64(data + i) & 0x8080808080808080u) == 0)
-			i += 8;
-		if (i >= len)
-			break;
-		size_t n = utf8_sequence(data + i, len - i);
-		if (n == 0)
-			return false;
-		i += n;
-	}
-	return true;
-}
-
-struct str str_cut(struct str s, size_t max)
-{
-	if (s.len <= max)
-		return s;
-	while (max > 0 && ((uint8_t)s.data[max] & 0xc0) == 0x80)
-		max--;
-	return (struct str){ s.data, max };
-}
-
-static int hex_digit(char c)
+int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -151,47 +101,43 @@ void hex_encode(const uint8_t *data, size_t len, char *out)
 	out[2 * len] = '\0';
 }
 
-static void reverse(uint8_t *bytes, size_t len)
+/* Identities are little-endian bytes and big-endian text. */
+static void le_to_hex(const uint8_t *le, size_t len, char *hex)
 {
-	for (size_t i = 0; i < len / 2; i++) {
-		uint8_t t = bytes[i];
-		bytes[i] = bytes[len - 1 - i];
-		bytes[len - 1 - i] = t;
-	}
+	uint8_t big[32];
+	for (size_t i = 0; i < len; i++)
+		big[i] = le[len - 1 - i];
+	hex_encode(big, len, hex);
+}
+
+static bool le_from_hex(struct str hex, uint8_t *le, size_t len)
+{
+	uint8_t big[32];
+	if (!hex_decode(hex, big, len))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		le[i] = big[len - 1 - i];
+	return true;
 }
 
 void identity_to_hex(const struct identity *id, char hex[65])
 {
-	struct identity big = *id;
-	reverse(big.le, sizeof(big.le));
-	hex_encode(big.le, sizeof(big.le), hex);
+	le_to_hex(id->le, sizeof(id->le), hex);
 }
 
 bool identity_from_hex(struct str hex, struct identity *out)
 {
-	struct identity id;
-	if (!hex_decode(hex, id.le, sizeof(id.le)))
-		return false;
-	reverse(id.le, sizeof(id.le));
-	*out = id;
-	return true;
+	return le_from_hex(hex, out->le, sizeof(out->le));
 }
 
 void connection_id_to_hex(const struct connection_id *id, char hex[33])
 {
-	struct connection_id big = *id;
-	reverse(big.le, sizeof(big.le));
-	hex_encode(big.le, sizeof(big.le), hex);
+	le_to_hex(id->le, sizeof(id->le), hex);
 }
 
 bool connection_id_from_hex(struct str hex, struct connection_id *out)
 {
-	struct connection_id id;
-	if (!hex_decode(hex, id.le, sizeof(id.le)))
-		return false;
-	reverse(id.le, sizeof(id.le));
-	*out = id;
-	return true;
+	return le_from_hex(hex, out->le, sizeof(out->le));
 }
 
 uint64_t hash_bytes(const void *data, size_t len)

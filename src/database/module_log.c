@@ -17,6 +17,7 @@
 #include "database/module_log_internal.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 enum {
 	LINGER_NANOS = 2 * 1000 * 1000,
@@ -69,52 +70,17 @@ static const char *level_name(uint8_t level)
 	}
 }
 
-/* Length of the UTF-8 character at the start, 0 when it is not one; then *skip bytes are one replacement character. */
-static size_t char_length(const uint8_t *p, size_t left, size_t *skip)
-{
-	*skip = 1;
-	if (p[0] < 0x80)
-		return 1;
-	size_t want = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
-	if (want == 0)
-		return 0;
-	uint8_t low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
-	uint8_t high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
-	for (size_t i = 1; i < want; i++) {
-		if (i >= left || p[i] < low || p[i] > high)
-			return 0;
-		low = 0x80;
-		high = 0xbf;
-		*skip = i + 1;
-	}
-	return want;
-}
-
 /* A JSON string of whatever bytes: what is not UTF-8 becomes U+FFFD, what is too long is cut at a character. */
 static void put_text(struct buf *out, struct str text, size_t max)
 {
-	size_t cut = 0;
-	if (text.len > max) {
-		size_t keep = max;
-		while (keep > max - 4 && ((uint8_t)text.data[keep] & 0xc0) == 0x80)
-			keep--;
-		cut = text.len - keep;
-		text.len = keep;
-	}
-	const uint8_t *data = (const uint8_t *)text.data;
-	if (LIKELY(utf8_valid(data, text.len))) {
-		buf_put_json_str(out, text);
-	} else {
-		struct buf clean = BUF_INIT(3 * max + 16);
-		for (size_t at = 0, skip; at < text.len; ) {
-			size_t len = char_length(data + at, text.len - at, &skip);
-			buf_put(&clean, len > 0 ? (const char *)data + at : "\xef\xbf\xbd", len > 0 ? len : 3);
-			at += len > 0 ? len : skip;
-		}
-		out->failed = out->failed || clean.failed;
-		buf_put_json_str(out, buf_str(&clean));
-		buf_deinit(&clean);
-	}
+	struct str kept = str_cut(text, max), whole;
+	struct buf clean = BUF_INIT(3 * max + 16);
+	if (text_lossy((struct bytes){ (const uint8_t *)kept.data, kept.len }, &clean, &whole))
+		buf_put_json_str(out, whole);
+	else
+		out->failed = true;
+	buf_deinit(&clean);
+	size_t cut = text.len - kept.len;
 	if (cut > 0 && !out->failed) {
 		out->len--; /* the closing quote */
 		buf_printf(out, "… (%zu bytes cut)\"", cut);

@@ -9,6 +9,7 @@
  */
 #include "module/module_internal.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 
@@ -259,26 +260,6 @@ static int fault_order(const void *x, const void *y)
 
 /* ---- text ---- */
 
-/* As Rust prints a string literal; other unprintable characters than controls stay as they are. */
-static void put_quoted(struct buf *out, struct str s)
-{
-	buf_put_u8(out, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = (uint8_t)s.data[i];
-		if (c == '"' || c == '\\')
-			buf_printf(out, "\\%c", c);
-		else if (c == '\n' || c == '\r' || c == '\t')
-			buf_put_cstr(out, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
-		else if (c == 0)
-			buf_put_cstr(out, "\\0");
-		else if (c < 0x20 || c == 0x7f)
-			buf_printf(out, "\\u{%x}", c);
-		else
-			buf_put_u8(out, c);
-	}
-	buf_put_u8(out, '"');
-}
-
 static void put_strs(struct buf *out, const struct fault_field *f)
 {
 	if (f->kind == FIELD_STRS)
@@ -289,26 +270,12 @@ static void put_strs(struct buf *out, const struct fault_field *f)
 		if (f->kind == FIELD_SCOPED)
 			buf_put_str(out, f->list[i]);
 		else
-			put_quoted(out, f->list[i]);
+			text_put_debug_str(out, f->list[i]);
 		if (f->kind != FIELD_STRS)
 			buf_put_cstr(out, "::");
 	}
 	if (f->kind == FIELD_STRS)
 		buf_put_u8(out, ']');
-}
-
-static void put_i128(struct buf *out, i128 n)
-{
-	char digits[48];
-	size_t at = sizeof(digits);
-	u128 rest = n < 0 ? -(u128)n : (u128)n;
-	do {
-		digits[--at] = (char)('0' + (int)(rest % 10));
-		rest /= 10;
-	} while (rest != 0);
-	if (n < 0)
-		digits[--at] = '-';
-	buf_put(out, digits + at, sizeof(digits) - at);
 }
 
 /* A type in the form of the reference's debug output. */
@@ -341,7 +308,7 @@ static void put_debug(struct buf *out, const struct sats_type *type)
 		if (type->elements[i].name.data == NULL)
 			buf_put_cstr(out, "None");
 		else
-			put_quoted(out, type->elements[i].name);
+			text_put_debug_str(out, type->elements[i].name);
 		buf_put_cstr(out, ": ");
 		put_debug(out, type->elements[i].type);
 	}
@@ -446,7 +413,7 @@ static void put_method(struct buf *out, const struct fault_field *f)
 		buf_printf(out, "Method(%s)", methods[f->number]);
 	} else {
 		buf_put_cstr(out, "Method(Extension(");
-		put_quoted(out, f->more);
+		text_put_debug_str(out, f->more);
 		buf_put_cstr(out, "))");
 	}
 }
@@ -459,14 +426,14 @@ static void put_field(struct buf *out, const struct fault_field *f)
 		buf_put_str(out, f->text);
 		break;
 	case FIELD_QUOTED:
-		put_quoted(out, f->text);
+		text_put_debug_str(out, f->text);
 		break;
 	case FIELD_NUMBER:
-		put_i128(out, f->number);
+		text_put_i128(out, f->number);
 		break;
 	case FIELD_REF:
 		buf_put_u8(out, '&');
-		put_i128(out, f->number);
+		text_put_i128(out, f->number);
 		break;
 	case FIELD_LIFECYCLE:
 		buf_put_cstr(out, events[f->number]);
@@ -477,7 +444,7 @@ static void put_field(struct buf *out, const struct fault_field *f)
 	case FIELD_I128:
 		buf_put_cstr(out, f->is_some ? "Some(" : "None");
 		if (f->is_some) {
-			put_i128(out, f->number);
+			text_put_i128(out, f->number);
 			buf_put_u8(out, ')');
 		}
 		break;

@@ -10,6 +10,7 @@
  * sorted by name.
  */
 #include "module/module_internal.h"
+#include "base/text.h"
 
 /* A JSON writer that knows where commas belong. */
 struct json {
@@ -98,26 +99,12 @@ static void type(struct json *j, const char *name, const struct sats_type *value
 	sats_type_json(j->out, value);
 }
 
-static void put_i128(struct buf *out, i128 n)
-{
-	char digits[48];
-	size_t at = sizeof(digits);
-	u128 rest = n < 0 ? -(u128)n : (u128)n;
-	do {
-		digits[--at] = (char)('0' + (int)(rest % 10));
-		rest /= 10;
-	} while (rest != 0);
-	if (n < 0)
-		digits[--at] = '-';
-	buf_put(out, digits + at, sizeof(digits) - at);
-}
-
 static void optional_i128(struct json *j, const char *name, bool has, i128 n)
 {
 	key(j, name);
 	put(j, has ? "{\"some\":" : "{\"none\":[]}");
 	if (has) {
-		put_i128(j->out, n);
+		text_put_i128(j->out, n);
 		put(j, "}");
 	}
 }
@@ -223,7 +210,7 @@ static void sequence_def(struct json *j, const struct module_sequence *one, int 
 	optional_i128(j, "min_value", one->has_min, one->min);
 	optional_i128(j, "max_value", one->has_max, one->max);
 	key(j, "increment");
-	put_i128(j->out, one->increment);
+	text_put_i128(j->out, one->increment);
 	end(j, '}');
 }
 

@@ -15,6 +15,7 @@
 #include "base/base.h"
 #include "base/buf.h"
 #include "base/map.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "runtime/runtime.h"
 #include "store/store.h"
@@ -237,13 +238,6 @@ void *slab_get(const struct slab *slab, uint32_t handle);
 void *slab_take(struct slab *slab, uint32_t handle); /* NULL: no such handle */
 void *slab_next(const struct slab *slab, uint32_t *cursor); /* live items; start with 0, NULL ends */
 void slab_deinit(struct slab *slab);
-
-/* ---- texts (text.c) ---- */
-/* Text with ill-formed sequences replaced by U+FFFD; borrows `bytes` when it is valid, else the text is put into
- * `scratch`. False: limit or memory. */
-bool text_lossy(struct bytes bytes, struct buf *scratch, struct str *out);
-void text_put_debug_str(struct buf *out, struct str s);           /* as Rust's {:?} of a str */
-void text_put_debug_duration(struct buf *out, uint64_t nanos);    /* as Rust's {:?} of a Duration */
 
 /* ---- compiled-code cache (code_cache.c) ---- */
 struct code_cache;

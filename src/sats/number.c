@@ -7,6 +7,7 @@
  * a few bytes cannot ask for more than DECIMAL_DIGITS_MAX digits of work.
  */
 #include "sats/number.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -278,15 +279,6 @@ size_t integer256_to_hex(const uint8_t le[32], bool is_signed, char out[HEX256_T
 	return len;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 const char *integer256_from_hex(struct str text, bool is_signed, uint8_t le[32])
 {
 	static const char bad_digit[] = "invalid digit found in string";
@@ -298,7 +290,7 @@ const char *integer256_from_hex(struct str text, bool is_signed, uint8_t le[32])
 		return bad_digit;
 	struct wide w = { 0 };
 	for (i += 2; i < text.len; i++) {
-		int digit = hex_value(text.data[i]);
+		int digit = hex_digit(text.data[i]);
 		if (digit < 0)
 			return bad_digit;
 		bool fits = wide_multiply_add(&w, 16, (uint32_t)digit);

@@ -20,12 +20,6 @@ static struct str name_of(const wasm_name_t *name)
 	return (struct str){ name->data, name->size };
 }
 
-static bool starts_with(struct str s, const char *prefix)
-{
-	size_t len = strlen(prefix);
-	return s.len >= len && memcmp(s.data, prefix, len) == 0;
-}
-
 /* A u16 as the reference reads it: an optional '+' and digits. False when it is none. */
 static bool parse_u16(struct str s, uint16_t *out)
 {
@@ -63,7 +57,7 @@ static enum wl_err check_abi(const wasm_importtype_vec_t *imports, struct buf *e
 	for (size_t i = 0; i < imports->size; i++) {
 		struct str module = name_of(wasm_importtype_module(imports->data[i]));
 		if (wasm_externtype_kind(wasm_importtype_type(imports->data[i])) != WASM_EXTERN_FUNC
-			|| !starts_with(module, prefix))
+			|| !str_starts_with(module, prefix))
 			continue;
 		uint16_t a, b;
 		size_t skip = sizeof(prefix) - 1;
@@ -201,7 +195,7 @@ static enum wl_err collect_initialisers(struct wasm_program *program, const wasm
 	static const char prefix[] = "__preinit__";
 	size_t count = 0;
 	for (size_t i = 0; i < exports->size; i++)
-		count += starts_with(name_of(wasm_exporttype_name(exports->data[i])), prefix);
+		count += str_starts_with(name_of(wasm_exporttype_name(exports->data[i])), prefix);
 	program->preinits = mem_zalloc_array(count, sizeof(*program->preinits));
 	if (program->preinits == NULL)
 		return WL_ERR_MEMORY;
@@ -212,7 +206,7 @@ static enum wl_err collect_initialisers(struct wasm_program *program, const wasm
 		if (str_eq(name, STR("__setup__"))) {
 			err = check_signature(type, name, "setup", "i:i", error);
 			program->has_setup = true;
-		} else if (starts_with(name, prefix)) {
+		} else if (str_starts_with(name, prefix)) {
 			size_t skip = sizeof(prefix) - 1;
 			err = check_signature(type, (struct str){ name.data + skip, name.len - skip }, "preinit", ":", error);
 			if (err == WL_OK)

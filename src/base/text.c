@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Texts as the reference's language prints them: lossy UTF-8, and the debug
- * forms of strings and durations that end up in module logs.
- */
-#include "runtime/runtime_internal.h"
+/* UTF-8: checking, cutting, replacing what is ill-formed; debug forms of strings and durations; numbers. */
+#include "base/text.h"
 
-/* Length of the longest prefix of a well-formed sequence at p (Unicode's "maximal subpart"); *whole: it is one. */
-static size_t sequence(const uint8_t *p, size_t left, bool *whole)
+size_t utf8_sequence(const uint8_t *p, size_t left, bool *whole)
 {
 	uint8_t lead = p[0], low = 0x80, high = 0xbf;
 	size_t len;
@@ -41,6 +37,32 @@ static size_t sequence(const uint8_t *p, size_t left, bool *whole)
 	return len;
 }
 
+bool utf8_valid(const uint8_t *data, size_t len)
+{
+	size_t i = 0;
+	while (i < len) {
+		/* Eight ASCII bytes at a time: the common case. */
+		while (len - i >= 8 && (load_u64(data + i) & 0x8080808080808080u) == 0)
+			i += 8;
+		if (i >= len)
+			break;
+		bool whole;
+		i += utf8_sequence(data + i, len - i, &whole);
+		if (!whole)
+			return false;
+	}
+	return true;
+}
+
+struct str str_cut(struct str s, size_t max)
+{
+	if (s.len <= max)
+		return s;
+	for (int i = 0; i < 3 && max > 0 && ((uint8_t)s.data[max] & 0xc0) == 0x80; i++)
+		max--;
+	return (struct str){ s.data, max };
+}
+
 bool text_lossy(struct bytes bytes, struct buf *scratch, struct str *out)
 {
 	if (LIKELY(utf8_valid(bytes.data, bytes.len))) {
@@ -51,7 +73,7 @@ bool text_lossy(struct bytes bytes, struct buf *scratch, struct str *out)
 	size_t good = 0; /* start of the run not yet written */
 	for (size_t at = 0; at < bytes.len;) {
 		bool whole;
-		size_t len = sequence(bytes.data + at, bytes.len - at, &whole);
+		size_t len = utf8_sequence(bytes.data + at, bytes.len - at, &whole);
 		if (!whole) {
 			buf_put(scratch, bytes.data + good, at - good);
 			buf_put(scratch, "\xef\xbf\xbd", 3);
@@ -100,7 +122,7 @@ void text_put_debug_str(struct buf *out, struct str s)
 	buf_put_u8(out, '"');
 	for (size_t at = 0; at < s.len;) {
 		bool whole;
-		size_t len = sequence(p + at, s.len - at, &whole);
+		size_t len = utf8_sequence(p + at, s.len - at, &whole);
 		uint32_t c = scalar(p + at, len);
 		if (c == '"' || c == '\\')
 			buf_printf(out, "\\%c", (char)c);
@@ -119,6 +141,20 @@ void text_put_debug_str(struct buf *out, struct str s)
 		at += len;
 	}
 	buf_put_u8(out, '"');
+}
+
+void text_put_i128(struct buf *out, i128 n)
+{
+	char digits[48];
+	size_t at = sizeof(digits);
+	u128 rest = n < 0 ? -(u128)n : (u128)n;
+	do {
+		digits[--at] = (char)('0' + (int)(rest % 10));
+		rest /= 10;
+	} while (rest != 0);
+	if (n < 0)
+		digits[--at] = '-';
+	buf_put(out, digits + at, sizeof(digits) - at);
 }
 
 void text_put_debug_duration(struct buf *out, uint64_t nanos)
