@@ -7,9 +7,9 @@
 #include "base/mem.h"
 #include "caller.h"
 #include "protocol/protocol.h"
+#include "unit/run_suite.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -236,9 +236,5 @@ int main(void)
 	tcase_add_test(tests, mask_is_an_xor);
 	tcase_add_test(tests, percentiles);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "driver.h"
 #include "heap.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,9 +165,5 @@ int main(void)
 	tcase_add_test(tests, refused_calls_allocate_nothing);
 	tcase_add_test(tests, single_calls_allocate_nothing);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

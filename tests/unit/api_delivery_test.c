@@ -4,8 +4,8 @@
  * databases and sockets replaced by fakes that write down what happens. */
 #include "api/api_internal.h"
 #include "base/mem.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -430,9 +430,5 @@ int main(void)
 	tcase_add_test(tcase, a_closed_database_goes_when_nothing_is_under_way);
 	tcase_add_test(tcase, after_the_end_blocks_are_given_back);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

@@ -2,9 +2,9 @@
 /* Goal: paths find their routes, methods and allow lists follow the table, odd texts are decoded as documented, and the
  * address filter knows what is not public. Method: pure functions, tables of cases. */
 #include "api/api_internal.h"
+#include "unit/run_suite.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <netinet/in.h>
 
 static const struct route *find(const char *target, struct str params[ROUTE_PARAMS_MAX])
@@ -167,9 +167,5 @@ int main(void)
 	tcase_add_test(tcase, escapes_and_queries);
 	tcase_add_test(tcase, addresses_that_are_not_public);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

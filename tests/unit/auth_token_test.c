@@ -6,14 +6,13 @@
 #include "auth/auth_internal.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#undef fail /* of check.h; ours makes errors */
 
 static char private_pem[512], public_pem[512];
 static struct auth *auth;
@@ -355,9 +354,5 @@ int main(void)
 	tcase_add_test(tcase, keys_survive_and_must_belong_together);
 	tcase_add_test(tcase, no_memory_is_an_error);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

@@ -9,8 +9,8 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 START_TEST(buffers_stop_at_their_maximum)
@@ -233,9 +233,5 @@ int main(void)
 	tcase_add_test(tcase, timestamps_as_text);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

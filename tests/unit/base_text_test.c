@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Texts as the reference's language prints them. */
 #include "base/text.h"
-
-#include <check.h>
+#include "unit/run_suite.h"
 
 static void lossy(const char *in, size_t len, const char *expected)
 {
@@ -89,9 +88,5 @@ int main(void)
 	tcase_add_test(tests, debug_strings);
 	tcase_add_test(tests, debug_durations);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

@@ -2,8 +2,8 @@
 /* cli.toml: what is read, what an edit touches, what is refused; and spacetime.json's JSON5. */
 #include "cli/config.h"
 #include "cli/project.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 static struct cli cli;
@@ -205,9 +205,5 @@ int main(void)
 	tcase_add_test(tests, finds_servers);
 	tcase_add_test(tests, json5);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -4,8 +4,8 @@
 #include "cli/satn.h"
 #include "cli/similar.h"
 #include "cli/updates.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -348,9 +348,5 @@ int main(void)
 	tcase_add_test(tests, updates_as_lines);
 	tcase_add_test(tests, updates_that_are_wrong);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

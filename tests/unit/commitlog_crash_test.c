@@ -11,8 +11,6 @@
  * The same lives on a disk whose syncs are lies must break this: otherwise
  * the test could not fail.
  */
-#include <check.h>
-#undef fail /* of check.h; ours makes errors */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +19,7 @@
 #include "base/mem.h"
 #include "commitlog/commitlog.h"
 #include "commitlog/storage_faulty.h"
+#include "unit/run_suite.h"
 
 enum { RECORDS_MAX = 4096, CRASHES = 8, SEEDS = 2000 };
 
@@ -265,9 +264,5 @@ int main(void)
 	tcase_add_test(tests, honest_disk);
 	tcase_add_test(tests, lying_disk);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

@@ -4,8 +4,6 @@
  * torn and damaged files, records of all sizes, shortage, failing syncs; and
  * once on local files with real threads.
  */
-#include <check.h>
-#undef fail /* ours, from base.h */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -19,6 +17,7 @@
 #include "base/thread.h"
 #include "commitlog/commitlog_internal.h"
 #include "commitlog/storage_faulty.h"
+#include "unit/run_suite.h"
 
 enum { SMALL_SEGMENT = 4096 };
 #define DIR_NAME "db/log"
@@ -1089,9 +1088,5 @@ int main(void)
 	tcase_add_test(tests, local_threads);
 	tcase_add_test(tests, local_storage);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

@@ -17,6 +17,7 @@
  * that many.
  */
 #include "database_fixture.h"
+#include "unit/run_suite.h"
 
 enum { SEEDS = 60, CRASHES = 4, CALLS_MAX = 8192, CONNECTIONS_MAX = 512, LIVE_LINES = 4 };
 #define NEVER UINT64_C(1000000000) /* numbers from here on are inserted by calls that fail */
@@ -376,9 +377,5 @@ int main(void)
 	tcase_add_test(tests, honest_disk);
 	tcase_add_test(tests, lying_disk);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

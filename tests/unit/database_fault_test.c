@@ -6,6 +6,7 @@
  * databases go on.
  */
 #include "database_fixture.h"
+#include "unit/run_suite.h"
 
 enum { SEGMENT = 4096 };
 static struct engine engine;
@@ -482,9 +483,5 @@ int main(void)
 	tcase_add_test(memory, every_allocation_of_creating_and_opening_fails);
 	suite_add_tcase(suite, disks);
 	suite_add_tcase(suite, memory);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

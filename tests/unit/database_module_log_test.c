@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The module log: the lines' bytes, hostile texts, days, limits, reading, following; on a simulated disk and in
  * memory. */
-#include <check.h>
-#undef fail /* of check.h; ours makes errors */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +13,7 @@
 #include "base/thread.h"
 #include "commitlog/storage_faulty.h"
 #include "database/module_log.h"
+#include "unit/run_suite.h"
 
 #define DAY ((int64_t)86400 * 1000000)
 #define NOON ((int64_t)20000 * DAY + DAY / 2) /* 2024-10-04 */
@@ -476,9 +475,5 @@ int main(void)
 	tcase_add_test(tests, floods_and_full_disks);
 	tcase_add_test(tests, many_databases);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

@@ -5,8 +5,8 @@
 #include "host/datadir.h"
 #include "host/host.h"
 #include "host/toml.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -248,9 +248,5 @@ int main(void)
 	tcase_add_test(tcase, a_folder_belongs_to_one_host);
 	tcase_add_test(tcase, versions_are_checked_both_ways);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

@@ -5,8 +5,8 @@
 #include "base/mem.h"
 #include "commitlog/storage_faulty.h"
 #include "host/host_internal.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -327,9 +327,5 @@ int main(void)
 	tcase_add_test(tcase, names_belong_to_their_first_user);
 	tcase_add_test(tcase, no_memory_is_an_error_and_nothing_leaks_into_the_file);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

@@ -6,6 +6,7 @@
  */
 #include "module_description.h"
 #include "base/mem.h"
+#include "unit/run_suite.h"
 
 #define DATA "tests/unit/data/module/"
 
@@ -299,7 +300,6 @@ END_TEST
 
 /* ---- V8 ---- */
 
-
 /* Table `t` (a u32, b string) with a primary key that counts up, and a bare unique index on b. */
 static void v8_table(struct buf *b, const char *second_column)
 {
@@ -385,9 +385,5 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_COUNT(tests); i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include "module_description.h"
 #include "base/mem.h"
 #include "native.h"
+#include "unit/run_suite.h"
 
 static struct description d;
 
@@ -337,9 +338,5 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_COUNT(tests); i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

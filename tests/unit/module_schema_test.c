@@ -5,6 +5,7 @@
  * the expected text spelled out section by section.
  */
 #include "module_description.h"
+#include "unit/run_suite.h"
 
 #define ROW_TYPE "{\"Product\":{\"elements\":[{\"name\":{\"some\":\"id\"},\"algebraic_type\":{\"U64\":[]}}," \
 	"{\"name\":{\"some\":\"given_name\"},\"algebraic_type\":{\"String\":[]}}]}}"
@@ -304,9 +305,5 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_COUNT(tests); i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

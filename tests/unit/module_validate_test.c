@@ -5,6 +5,7 @@
  * Method: small descriptions that are good but for one thing.
  */
 #include "module_description.h"
+#include "unit/run_suite.h"
 
 #define INDEX_ID "btree person_id_idx_btree id 0"
 #define TAIL "(according to Unicode Standard Annex 31, https://www.unicode.org/reports/tr31/) and cannot be used for " \
@@ -712,9 +713,5 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_COUNT(tests); i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

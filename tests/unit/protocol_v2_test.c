@@ -5,8 +5,8 @@
  * Method: encode and compare as hex; decode vectors, truncations and nonsense.
  */
 #include "protocol/protocol.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 static void check_hex(const struct buf *out, const char *spaced)
@@ -248,9 +248,5 @@ int main(void)
 	tcase_add_test(tcase, refused_messages);
 	tcase_add_test(tcase, message_sizes_split_a_payload);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "query/query.h"
+#include "unit/run_suite.h"
 
 enum { ROWS = 3, TEXT_BYTES = QUERY_TEXT_MAX };
 
@@ -158,9 +159,5 @@ int main(void)
 	tcase_add_test(tc, long_inserts_fit);
 	tcase_add_test(tc, quotes);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

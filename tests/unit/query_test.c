@@ -6,6 +6,7 @@
 #include "store_util.h"
 
 #include "query/query_internal.h"
+#include "unit/run_suite.h"
 
 #include <stdlib.h>
 
@@ -707,9 +708,5 @@ int main(void)
 	tcase_add_test(tc, rules);
 	tcase_add_test(tc, all_tables);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

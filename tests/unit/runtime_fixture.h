@@ -10,8 +10,8 @@
 #include "base/mem.h"
 #include "native.h"
 #include "runtime/runtime_internal.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -334,17 +334,13 @@ static inline void expect_trap(struct fixture *f, const char *reason, const char
 }
 #define EXPECT_TRAP(f, reason) expect_trap(f, reason, __FILE__, __LINE__)
 
-static inline int run_suite(Suite *suite)
+static inline int run_guest_suite(Suite *suite)
 {
 	if (!guests_ready()) {
 		printf("skipped: no compiler for WebAssembly\n");
 		return 0;
 	}
 	log_set_level(LOG_ERROR);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }
 #endif

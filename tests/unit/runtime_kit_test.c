@@ -79,5 +79,5 @@ int main(void)
 	tcase_add_test(tests, probers_are_accepted);
 	tcase_add_test(tests, early_host_calls_answer_as_recorded);
 	suite_add_tcase(suite, tests);
-	return run_suite(suite);
+	return run_guest_suite(suite);
 }

@@ -316,5 +316,5 @@ int main(void)
 	tcase_add_test(tests, damaged_code_is_never_loaded);
 	tcase_add_test(tests, a_missing_cache_folder_is_no_failure);
 	suite_add_tcase(suite, tests);
-	return run_suite(suite);
+	return run_guest_suite(suite);
 }

@@ -2,8 +2,7 @@
 /* Handles as the slab of the reference gives them. */
 #include "base/mem.h"
 #include "runtime/runtime_internal.h"
-
-#include <check.h>
+#include "unit/run_suite.h"
 
 /* Goal: the slot freed last is reused first, 0 and unknown handles are none, the limit holds. */
 START_TEST(handles_are_reused_like_the_reference)
@@ -49,9 +48,5 @@ int main(void)
 	TCase *tests = tcase_create("slab");
 	tcase_add_test(tests, handles_are_reused_like_the_reference);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

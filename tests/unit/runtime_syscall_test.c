@@ -828,5 +828,5 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_COUNT(tests); i++)
 		tcase_add_test(cases, tests[i]);
 	suite_add_tcase(suite, cases);
-	return run_suite(suite);
+	return run_guest_suite(suite);
 }

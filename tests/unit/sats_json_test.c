@@ -4,8 +4,8 @@
 #include "native.h"
 #include "sats/sats.h"
 #include "sats_json_vectors.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdio.h>
 
 static struct arena arena;
@@ -323,9 +323,5 @@ int main(void)
 	tcase_add_test(c, hostile_texts);
 	tcase_add_test(c, memory_failures);
 	suite_add_tcase(suite, c);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

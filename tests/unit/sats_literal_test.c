@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "sats/number.h"
 #include "sats_literal_vectors.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -328,9 +328,5 @@ int main(void)
 	tcase_add_test(c, timestamps);
 	tcase_add_test(c, integer_texts);
 	suite_add_tcase(suite, c);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -2,8 +2,7 @@
 /* Types: the meta-encoding, its limits, texts, special types, refs. Vectors of data-model.md section 12. */
 #include "base/mem.h"
 #include "sats/sats.h"
-
-#include <check.h>
+#include "unit/run_suite.h"
 
 static struct arena arena;
 
@@ -328,9 +327,5 @@ int main(void)
 	tcase_add_test(c, spaces_and_memory);
 	tcase_add_test(c, predicates);
 	suite_add_tcase(suite, c);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "sats/layout_internal.h"
+#include "unit/run_suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <math.h>
 #include <stdlib.h>
@@ -523,9 +523,5 @@ int main(void)
 	tcase_add_loop_test(c, random_order, 0, 300);
 	tcase_add_test(c, order);
 	suite_add_tcase(suite, c);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store: indexes and pages at sizes where they split, convert, merge and give memory back; figures per row. */
 #include "unit/store_model.h"
+#include "unit/run_suite.h"
 
 enum { DOMAIN = 40000 };
 
@@ -318,9 +319,5 @@ int main(void)
 	tcase_add_test(tc, variable_rows);
 	tcase_add_test(tc, watches);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

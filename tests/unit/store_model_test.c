@@ -5,6 +5,7 @@
  * every n-th allocation failing.
  */
 #include "unit/store_model.h"
+#include "unit/run_suite.h"
 
 /* Goal: contents, answers, errors and deltas are the model's, for thousands of operations of several seeds. */
 START_TEST(random_operations)
@@ -143,9 +144,5 @@ int main(void)
 	tcase_add_loop_test(tc, failing_allocations, 0, ARRAY_COUNT(shapes));
 	tcase_add_test(tc, failing_creation);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

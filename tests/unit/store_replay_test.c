@@ -2,6 +2,7 @@
 /* store: what the log writes, applied to an empty store, gives the same one; names, schedules, range errors. */
 #include "base/clock.h"
 #include "unit/store_model.h"
+#include "unit/run_suite.h"
 
 static void same_contents(struct store *a, struct store *b)
 {
@@ -350,9 +351,5 @@ int main(void)
 	tcase_add_test(tc, malformed_ranges);
 	tcase_add_test(tc, violations);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store: the tables of datastore section 4, sequences, event tables, errors, memory of an idle store. */
 #include "store_util.h"
+#include "unit/run_suite.h"
 
 /* Goal: a new store describes itself and costs little. */
 START_TEST(bootstrap)
@@ -292,9 +293,5 @@ int main(void)
 	tcase_add_test(tc, event_tables);
 	tcase_add_test(tc, malformed);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

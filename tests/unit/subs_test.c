@@ -5,6 +5,7 @@
  * equal the query's rows after every commit.
  */
 #include "subs_fixture.h"
+#include "unit/run_suite.h"
 
 #include <stdlib.h>
 
@@ -534,9 +535,5 @@ int main(void)
 	tcase_add_loop_test(tc, replicas_equal_the_tables, 0, 8);
 	tcase_add_test(tc, every_allocation_may_fail);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }
