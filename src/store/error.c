@@ -338,7 +338,10 @@ struct str store_error_text(struct store *store)
 		put_duration(out, told ? e->delay_micros : 0);
 		break;
 	case STORE_LIMIT:
-		buf_put_cstr(out, "a row or table would be too large");
+		if (store->tx_bytes > STORE_TX_BYTES_MAX)
+			buf_printf(out, "a transaction may write at most %d bytes", STORE_TX_BYTES_MAX);
+		else
+			buf_put_cstr(out, "a row or table would be too large");
 		break;
 	case STORE_MEMORY:
 		return no_memory;

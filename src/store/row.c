@@ -53,6 +53,13 @@ enum store_status row_check(struct store *store, struct store_table *t, const ui
 	return STORE_OK;
 }
 
+/* What a row takes: its bytes, its slot's bits, its entry in each index. */
+static inline uint64_t row_cost(const struct store_table *t, uint32_t len)
+{
+	enum { ENTRY_BYTES = 16 };
+	return (t->heap == NULL ? t->stride : len) + ENTRY_BYTES * (1 + (uint64_t)t->index_count);
+}
+
 static inline bool row_equals(const struct store_table *t, uint32_t row, const uint8_t *data, uint32_t len)
 {
 	uint32_t old_len;
@@ -121,8 +128,10 @@ static enum store_status row_overwrite(struct store_table *t, uint32_t row, cons
 	if (image && (status = tx_image_reserve(t)) != STORE_OK)
 		return status;
 	if (t->heap == NULL) {
-		if (image)
+		if (image) {
 			tx_image_add(t, row);
+			t->store->tx_bytes += row_cost(t, len);
+		}
 		memcpy(slot, data, len);
 		return STORE_OK;
 	}
@@ -137,6 +146,7 @@ static enum store_status row_overwrite(struct store_table *t, uint32_t row, cons
 	status = heap_put(t->heap, row, data, len, location);
 	if (status != STORE_OK)
 		return status;
+	t->store->tx_bytes += row_cost(t, len);
 	if (image)
 		tx_image_add(t, row); /* the old block lives on in the image */
 	else
@@ -229,6 +239,7 @@ static enum store_status row_place(struct store_table *t, const uint8_t *data, u
 	}
 	t->tx.new_count++;
 	t->row_count++;
+	t->store->tx_bytes += row_cost(t, len);
 	*out = row;
 	return STORE_OK;
 }
@@ -350,6 +361,8 @@ enum store_status row_delete(struct store_table *t, uint32_t row)
 	}
 	t->row_count--;
 	t->tx.new_count--;
+	if (t->heap == NULL) /* a slot is used again within the transaction, a heap's block is not */
+		t->store->tx_bytes -= row_cost(t, 0);
 	row_release(t, row);
 	return STORE_OK;
 }
@@ -412,12 +425,21 @@ static enum store_status finish_write(struct store *store, struct store_table *t
 	return STORE_OK;
 }
 
+/* Replay does not ask: what was once committed fits. */
+static enum store_status write_check(struct store *store, struct store_table *t, const uint8_t *data, size_t len,
+	uint32_t *size)
+{
+	if (UNLIKELY(store->tx_bytes > STORE_TX_BYTES_MAX))
+		return store_fail(store, STORE_LIMIT);
+	return row_check(store, t, data, len, size);
+}
+
 enum store_status store_insert(struct store *store, struct store_table *t, uint8_t *data, size_t *len,
 	struct store_row *row)
 {
 	ASSERT(store->tx_active);
 	uint32_t size, number;
-	enum store_status status = row_check(store, t, data, *len, &size);
+	enum store_status status = write_check(store, t, data, *len, &size);
 	if (UNLIKELY(status != STORE_OK))
 		return status;
 	const uint8_t *filled = size > 0 ? data : nothing;
@@ -437,7 +459,7 @@ enum store_status store_update(struct store *store, struct store_table *t, struc
 {
 	ASSERT(store->tx_active);
 	uint32_t size, number;
-	enum store_status status = row_check(store, t, data, *len, &size);
+	enum store_status status = write_check(store, t, data, *len, &size);
 	if (UNLIKELY(status != STORE_OK))
 		return status;
 	const uint8_t *filled = size > 0 ? data : nothing;

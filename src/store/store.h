@@ -23,6 +23,7 @@ enum {
 	STORE_FIRST_USER_ID = 4096,
 	STORE_PAGE_BYTES = 16 << 10,
 	STORE_ROW_BYTES_MAX = 64 << 20,
+	STORE_TX_BYTES_MAX = 1 << 30, /* that one transaction may write, indexes included: a log record is half of it */
 	STORE_INDEX_COLUMNS_MAX = 64,
 };
 
@@ -45,7 +46,7 @@ enum store_status {
 	STORE_BAD_ROW,          /* trap: row bytes do not decode */
 	STORE_NOT_ORDERED,      /* trap: range scan of a hash index */
 	STORE_SCHEDULE_TOO_LONG,/* 13 */
-	STORE_LIMIT,            /* trap: row or table too large */
+	STORE_LIMIT,            /* trap: row, table or transaction too large */
 	STORE_MEMORY,           /* trap */
 };
 

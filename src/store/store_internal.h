@@ -224,6 +224,7 @@ struct store {
 	bool tx_active;
 	bool call_timed;
 	int64_t call_micros;
+	uint64_t tx_bytes; /* written so far, roughly what rolling back would free */
 	struct arena tx_arena;
 	struct store_table *changed; /* unordered */
 	struct store_table *created;

@@ -253,6 +253,7 @@ void store_tx_begin(struct store *store)
 	ASSERT(!store->tx_active);
 	arena_reset(&store->tx_arena);
 	store->tx_active = true;
+	store->tx_bytes = 0;
 	store->call_timed = false;
 }
 

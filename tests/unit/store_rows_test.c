@@ -3,6 +3,8 @@
 #include "store_util.h"
 #include "unit/run_suite.h"
 
+#include "store/store_internal.h"
+
 /* Goal: a new store describes itself and costs little. */
 START_TEST(bootstrap)
 {
@@ -280,6 +282,59 @@ START_TEST(malformed)
 }
 END_TEST
 
+/* Goal: what a transaction may write is bounded, whichever way it writes; a slot that is used again counts once. */
+START_TEST(transaction_size)
+{
+	struct { const char *columns; bool slots; } tables[] = { { "id:w v:w", true }, { "id:w o:o", true },
+		{ "id:w s:s", false } };
+	for (size_t i = 0; i < ARRAY_COUNT(tables); i++) {
+		struct fixture f = fixture_new(tables[i].columns, "!0", 0);
+		uint8_t row[64] = { 0 };
+		size_t len = i == 0 ? 16 : i == 1 ? 9 : 12;
+		row[8] = i == 1; /* none: shorter than its slot */
+		store_tx_begin(f.s);
+		ck_assert_int_eq(put(&f, row, len), STORE_OK);
+		uint64_t once = f.s->tx_bytes;
+		ck_assert_uint_gt(once, len);
+		for (int n = 0; n < 100; n++) {
+			ck_assert_uint_eq(drop(&f, row, len), 1);
+			ck_assert_int_eq(put(&f, row, len), STORE_OK);
+		}
+		if (tables[i].slots)
+			ck_assert_uint_eq(f.s->tx_bytes, once);
+		else
+			ck_assert_uint_ge(f.s->tx_bytes, 100 * once);
+		commit(&f);
+
+		/* An update keeps the bytes from before. */
+		store_tx_begin(f.s);
+		ck_assert_uint_eq(f.s->tx_bytes, 0);
+		row[8] ^= 1;
+		if (i == 2) {
+			store_u32(row + 8, 4);
+			len = 16;
+		} else if (i == 1) {
+			len = 13;
+		}
+		ck_assert_int_eq(change(&f, 0, row, len), STORE_OK);
+		ck_assert_uint_gt(f.s->tx_bytes, 0);
+		f.s->tx_bytes = STORE_TX_BYTES_MAX;
+		store_u64(row, 1);
+		ck_assert_int_eq(put(&f, row, len), STORE_OK);
+		store_u64(row, 2);
+		ck_assert_int_eq(put(&f, row, len), STORE_LIMIT);
+		ck_assert_str_eq(error_text(&f), "a transaction may write at most 1073741824 bytes");
+		store_u64(row, 1);
+		ck_assert_int_eq(change(&f, 0, row, len), STORE_LIMIT);
+		store_tx_rollback(f.s);
+		store_tx_begin(f.s);
+		ck_assert_int_eq(put(&f, row, len), STORE_OK);
+		store_tx_rollback(f.s);
+		fixture_free(&f);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_rows");
@@ -292,6 +347,7 @@ int main(void)
 	tcase_add_test(tc, sequence_ranges);
 	tcase_add_test(tc, event_tables);
 	tcase_add_test(tc, malformed);
+	tcase_add_test(tc, transaction_size);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
