@@ -56,11 +56,22 @@ static void rest_idle(void *arg)
 	atomic_store(&api->resting, false);
 }
 
+static void give_memory_back(void *arg)
+{
+	(void)arg;
+	mem_trim();
+}
+
 static void on_tick(void *context, struct net_loop *loop)
 {
 	struct api *api = context;
 	delivery_tick(loop_of(api, loop));
-	if (net_loop_index(loop) != 0 || ++api->rest_ticks < REST_TICKS || atomic_exchange(&api->resting, true))
+	if (net_loop_index(loop) != 0)
+		return;
+	/* Refused: the next time much is freed it is tried again. */
+	if (mem_trim_due() && !worker_pool_run(api->workers, give_memory_back, NULL))
+		log_debug("freed memory stays with the process: no thread to give it back");
+	if (++api->rest_ticks < REST_TICKS || atomic_exchange(&api->resting, true))
 		return;
 	api->rest_ticks = 0;
 	if (!worker_pool_run(api->workers, rest_idle, api))
@@ -127,6 +138,7 @@ enum wl_err api_start(const struct api_options *options, struct api **out, struc
 	if (api == NULL)
 		return fail(error, WL_ERR_MEMORY, "out of memory");
 	api->config = *options->config;
+	mem_limit(api->config.memory_bytes != 0 ? api->config.memory_bytes : mem_of_machine() / 4 * 3);
 	api->in_memory = options->in_memory;
 	monitor_init(&api->tails_monitor);
 	curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -7,15 +7,26 @@
 
 #include <malloc.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+enum { TRIM_BYTES = 128 << 20 };
 
 static _Atomic uint64_t allocations;
 static _Atomic uint64_t live_bytes;
+static _Atomic uint64_t peak_bytes; /* since the last trim; may miss what two threads allocate at once */
+static _Atomic uint64_t limit_bytes = UINT64_MAX;
 static _Atomic uint64_t fail_countdown; /* 0: disarmed */
 static _Atomic bool fail_forever;
 
-static bool refused(void)
+static bool refused(size_t size)
 {
+	if (size >= MEM_LARGE_BYTES) {
+		uint64_t live = atomic_load_explicit(&live_bytes, memory_order_relaxed);
+		if (UNLIKELY(live + size > atomic_load_explicit(&limit_bytes, memory_order_relaxed)))
+			return true;
+	}
 	uint64_t left = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
 	if (LIKELY(left == 0))
 		return false;
@@ -28,23 +39,29 @@ static bool refused(void)
 	return true;
 }
 
+static void count(uint64_t grown)
+{
+	atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+	uint64_t live = atomic_fetch_add_explicit(&live_bytes, grown, memory_order_relaxed) + grown;
+	if (live > atomic_load_explicit(&peak_bytes, memory_order_relaxed))
+		atomic_store_explicit(&peak_bytes, live, memory_order_relaxed);
+}
+
 static void *counted(void *ptr)
 {
-	if (ptr != NULL) {
-		atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&live_bytes, malloc_usable_size(ptr), memory_order_relaxed);
-	}
+	if (ptr != NULL)
+		count(malloc_usable_size(ptr));
 	return ptr;
 }
 
 void *mem_alloc(size_t size)
 {
-	return refused() ? NULL : counted(malloc(size != 0 ? size : 1));
+	return refused(size) ? NULL : counted(malloc(size != 0 ? size : 1));
 }
 
 void *mem_zalloc(size_t size)
 {
-	return refused() ? NULL : counted(calloc(1, size != 0 ? size : 1));
+	return refused(size) ? NULL : counted(calloc(1, size != 0 ? size : 1));
 }
 
 void *mem_zalloc_array(size_t count, size_t size)
@@ -57,14 +74,12 @@ void *mem_realloc(void *ptr, size_t size)
 {
 	if (ptr == NULL)
 		return mem_alloc(size);
-	if (refused())
-		return NULL;
 	size_t before = malloc_usable_size(ptr);
+	if (refused(size > before ? size - before : 0))
+		return NULL;
 	void *grown = realloc(ptr, size != 0 ? size : 1);
-	if (grown != NULL) {
-		atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&live_bytes, malloc_usable_size(grown) - before, memory_order_relaxed);
-	}
+	if (grown != NULL)
+		count(malloc_usable_size(grown) - before);
 	return grown;
 }
 
@@ -91,6 +106,38 @@ void *mem_or_abort(void *ptr)
 {
 	ASSERT(ptr != NULL);
 	return ptr;
+}
+
+/* ---- the bound, and giving back ---- */
+
+void mem_limit(uint64_t bytes)
+{
+	atomic_store_explicit(&limit_bytes, bytes, memory_order_relaxed);
+}
+
+uint64_t mem_of_machine(void)
+{
+	static const char *const groups[] = { "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes" };
+	uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	for (size_t i = 0; i < ARRAY_COUNT(groups); i++) {
+		unsigned long long max;
+		FILE *file = fopen(groups[i], "re");
+		if (file == NULL)
+			continue;
+		if (fscanf(file, "%llu", &max) == 1 && max < bytes) /* "max": no number, no limit */
+			bytes = max;
+		fclose(file);
+	}
+	return bytes;
+}
+
+bool mem_trim_due(void)
+{
+	uint64_t live = atomic_load_explicit(&live_bytes, memory_order_relaxed);
+	if (atomic_load_explicit(&peak_bytes, memory_order_relaxed) < live + TRIM_BYTES)
+		return false;
+	atomic_store_explicit(&peak_bytes, live, memory_order_relaxed);
+	return true;
 }
 
 struct mem_stats mem_stats(void)

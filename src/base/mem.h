@@ -16,6 +16,14 @@ void mem_free(void *ptr);                             /* NULL is fine */
 char *mem_strdup(struct str s) CHECKED;               /* terminated copy */
 void *mem_or_abort(void *ptr);                        /* start-up only */
 
+/*
+ * A bound on all that is live: allocations of MEM_LARGE_BYTES and more that would pass it are refused, so that rows and
+ * results meet it, as errors, before the system ends the process; what is small goes on and can tell of it.
+ */
+enum { MEM_LARGE_BYTES = 4 << 10 };
+void mem_limit(uint64_t bytes); /* UINT64_MAX: none, as at start */
+uint64_t mem_of_machine(void);  /* what this process may have at most: of the machine, or of its control group */
+
 struct mem_stats {
 	uint64_t allocations; /* ever made */
 	uint64_t live_bytes;  /* as the allocator sees them */
@@ -24,6 +32,7 @@ struct mem_stats mem_stats(void);
 
 /* Gives what was freed back to the system, as far as it can. Takes a while: not on hot paths. */
 void mem_trim(void);
+bool mem_trim_due(void); /* much has been freed since it last said so */
 
 /* Test hook: the n-th allocation from now on (1 = next) fails, and with `forever` all after it. 0 disarms. */
 void mem_fail_at(uint64_t n, bool forever);

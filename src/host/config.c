@@ -35,6 +35,8 @@ static const char template_text[] =
 	"# reducer-ms = 10000\n"
 	"# Largest memory of one module instance.\n"
 	"# guest-memory-mb = 1024\n"
+	"# Most that all databases and connections may hold together; 0 is three quarters of the machine's memory.\n"
+	"# memory-mb = 0\n"
 	"# Largest log of a module: all its files together.\n"
 	"# module-log-mb = 64\n"
 	"\n"
@@ -70,6 +72,7 @@ static const struct key_spec keys[] = {
 	{ "websocket", "incoming-queue-length", VALUE_U32, AT(incoming_queue_length), 1, 1 << 20 },
 	{ "limits", "reducer-ms", VALUE_U32, AT(reducer_ms), 0, 86400000 },
 	{ "limits", "guest-memory-mb", VALUE_MB, AT(guest_memory_bytes), 1, 4096 },
+	{ "limits", "memory-mb", VALUE_MB, AT(memory_bytes), 0, 1 << 24 },
 	{ "limits", "module-log-mb", VALUE_MB, AT(module_log_bytes), 1, 65536 },
 };
 

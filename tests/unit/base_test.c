@@ -216,6 +216,33 @@ START_TEST(timestamps_as_text)
 }
 END_TEST
 
+/* Goal: beyond the limit what is large is refused and what is small is not; what was freed is noticed once. */
+START_TEST(memory_limit)
+{
+	void *held = mem_alloc(1 << 20);
+	ck_assert_ptr_nonnull(held);
+	mem_limit(mem_stats().live_bytes + (64 << 10));
+	ck_assert_ptr_null(mem_alloc(65 << 10));
+	ck_assert_ptr_null(mem_zalloc(65 << 10));
+	ck_assert_ptr_null(mem_realloc(held, 2 << 20));
+	void *small = mem_alloc(MEM_LARGE_BYTES - 1);
+	ck_assert_ptr_nonnull(small);
+	held = mem_realloc(held, 1 << 19); /* shrinking always works */
+	ck_assert_ptr_nonnull(held);
+	mem_limit(UINT64_MAX);
+	mem_free(small);
+	mem_free(held);
+	ck_assert(!mem_trim_due());
+	held = mem_alloc(200 << 20);
+	ck_assert(!mem_trim_due());
+	mem_free(held);
+	ck_assert(mem_trim_due());
+	ck_assert(!mem_trim_due());
+	mem_trim();
+	ck_assert_uint_gt(mem_of_machine(), 1 << 20);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("base");
@@ -231,6 +258,7 @@ int main(void)
 	tcase_add_test(tcase, queues_keep_the_order_of_each_producer);
 	tcase_add_test(tcase, worker_pools_finish_what_they_took);
 	tcase_add_test(tcase, timestamps_as_text);
+	tcase_add_test(tcase, memory_limit);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
