@@ -300,6 +300,10 @@ void db_client_message(struct database *db, struct database_client *client, uint
 		close_client(db, client, error.text);
 		return;
 	}
+	/* What it only wanted to read, nobody reads: a queue of large queries must not outlive who sent it. */
+	bool changes = message.kind == PROTOCOL_CALL_REDUCER || message.kind == PROTOCOL_CALL_PROCEDURE;
+	if (!changes && atomic_load_explicit(&client->gone, memory_order_relaxed))
+		return;
 	switch ((enum protocol_v2_kind)message.kind) {
 	case PROTOCOL_CALL_REDUCER:
 		db_client_call(db, client, &message);

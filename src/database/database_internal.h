@@ -57,6 +57,7 @@ struct database_client {
 	uint32_t loop;
 	uint8_t protocol, compression;
 	bool confirmed, connected;
+	_Atomic bool gone; /* set by its loop: the DISCONNECT is on its way */
 	struct subs_client *subs;
 	struct database_client *next, **link; /* in db->clients */
 };

@@ -262,6 +262,8 @@ bool database_inbox_put(struct database_inbox *inbox, enum database_message_kind
 	*message = (struct inbox_message){ .size = (uint32_t)size, .len = (uint32_t)len, .kind = kind, .client = client };
 	if (len > 0)
 		memcpy(message->data, data, len);
+	if (kind == DATABASE_DISCONNECT)
+		atomic_store_explicit(&client->gone, true, memory_order_relaxed);
 	return true;
 }
 

@@ -199,6 +199,37 @@ START_TEST(leaving_clients_are_forgotten)
 }
 END_TEST
 
+static void count_by_tag(struct world *world, const struct received *message)
+{
+	uint32_t *counts = world->context;
+	if (message->tag <= GOT_RESULT)
+		counts[message->tag]++;
+}
+
+/* Goal: what a client wanted to read is not computed once it has left; what it wanted to change still happens. */
+START_TEST(leaving_clients_are_not_read_to)
+{
+	must_create(&w);
+	struct line *line = must_connect(&w, 0, false, 7);
+	uint32_t counts[GOT_RESULT + 1] = { 0 };
+	w.context = counts;
+	w.on_received = count_by_tag;
+	ck_assert_uint_ne(world_call_number(&w, line, "unique_number", 1), 0);
+	for (int i = 0; i < 10; i++) {
+		ck_assert_uint_ne(world_query(&w, line, TAG_ONE_OFF, "SELECT * FROM numbers"), 0);
+		ck_assert_uint_ne(world_query(&w, line, TAG_SUBSCRIBE, "SELECT * FROM numbers"), 0);
+	}
+	ck_assert_uint_ne(world_call_number(&w, line, "unique_number", 2), 0);
+	ck_assert(world_disconnect(&w, line));
+	world_settle(&w);
+	ck_assert_uint_eq(counts[GOT_ONE_OFF] + counts[GOT_SUBSCRIBED], 0);
+	ck_assert_uint_eq(counts[GOT_RESULT], 2);
+	ck_assert(world_has(&w, "numbers", 1) && world_has(&w, "numbers", 2));
+	ck_assert_uint_eq(world_count(&w, "st_client"), 0);
+	w.on_received = NULL;
+}
+END_TEST
+
 /* Goal: clients that a crash left behind are disconnected when the database opens. */
 START_TEST(a_crash_disconnects_its_clients)
 {
@@ -561,6 +592,7 @@ int main(void)
 	tcase_add_test(tests, bad_calls_are_refused);
 	tcase_add_test(tests, refused_clients_are_dropped);
 	tcase_add_test(tests, leaving_clients_are_forgotten);
+	tcase_add_test(tests, leaving_clients_are_not_read_to);
 	tcase_add_test(tests, a_crash_disconnects_its_clients);
 	tcase_add_test(tests, confirmed_answers_wait_for_the_disk);
 	tcase_add_test(tests, subscribers_are_told);
