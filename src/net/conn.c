@@ -193,11 +193,26 @@ bool conn_count(struct net_loop *loop, struct conn *conn)
 		return true;
 	bool grew = held > conn->counted;
 	counted_set(loop, conn, held);
-	if (!grew || atomic_load_explicit(&loop->net->memory, memory_order_relaxed) <= NET_MEMORY_BYTES_MAX)
-		return true;
+	if (grew)
+		conn_relieve(loop);
+	return conn->fd >= 0;
+}
+
+void conn_relieve(struct net_loop *loop)
+{
+	struct net *net = loop->net;
+	if (LIKELY(atomic_load_explicit(&net->memory, memory_order_relaxed) <= net->memory_max))
+		return;
+	struct conn *most = NULL;
+	for (uint32_t i = 0; i < loop->slot_count; i++) {
+		struct conn *conn = loop->slots[i];
+		if (conn->fd >= 0 && conn->counted >= NET_HOG_BYTES_MIN && (most == NULL || conn->counted > most->counted))
+			most = conn;
+	}
+	if (most == NULL) /* they are on other loops, which look at their next tick */
+		return;
 	counter_add(&loop->cut_off, 1);
-	conn_kill(loop, conn);
-	return false;
+	conn_kill(loop, most);
 }
 
 void conn_dead(struct net_loop *loop, struct conn *conn)

@@ -248,6 +248,7 @@ static void tick(struct net_loop *loop)
 	if (loop->now_ms < loop->tick_ms)
 		return;
 	loop->tick_ms = loop->now_ms + TICK_MS;
+	conn_relieve(loop);
 	ring_idle(loop);
 	out_pool_trim(loop, POOL_KEEP);
 	if (loop->compressor != NULL)

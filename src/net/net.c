@@ -221,6 +221,7 @@ enum wl_err net_create(const struct net_options *options, struct net **out, stru
 		return fail(error, WL_ERR_MEMORY, "no memory for the network");
 	net->callbacks = options->callbacks;
 	net->ws = options->ws;
+	net->memory_max = NET_MEMORY_BYTES_MAX;
 	net->listen_fd = -1;
 	uint32_t loops = options->loops != 0 ? options->loops : loops_default();
 	monitor_init(&net->monitor);

@@ -25,6 +25,7 @@ enum {
 	NET_HEAD_BYTES_MAX = 64 << 10,             /* of an HTTP request head */
 	NET_MESSAGE_BYTES_MAX = 32 << 20,          /* of a WebSocket message after reassembly */
 	NET_OUTPUT_BYTES_MAX = 64 << 20,           /* unsent bytes of one connection: then it is cut off */
+	NET_OUTPUT_MESSAGE_BYTES_MAX = 1 << 30,    /* of one message, when nearly nothing waits before it */
 	NET_RING_BYTES_MAX = 16 << 20,             /* a ring's lag: a follower behind it is cut off */
 	NET_CLOSE_REASON_MAX = 123,
 };

@@ -32,6 +32,7 @@ enum {
 	NET_IN_BYTES = NET_HELD_BYTES_MAX + 2 * NET_READ_BYTES, /* the loop's one read buffer */
 	NET_BODY_BYTES_MAX = 256 << 20,
 	NET_COUNTED_BYTES_MIN = 16 << 10,   /* who holds less is not counted (1 GiB at worst) */
+	NET_HOG_BYTES_MIN = 1 << 20,        /* who holds less is never cut off for what others hold */
 	NET_STREAM_UNSENT_MAX = 4 << 20,
 	NET_EVENTS_MAX = 512,
 	NET_IOV_MAX = 64,
@@ -44,7 +45,7 @@ enum {
 	NET_LINGER_TOTAL_MS = 30000,
 	NET_COMPRESS_BYTES_MIN = 1025,
 };
-/* What all connections together may hold of unfinished input and unsent output: who passes it is cut off. */
+/* What all connections together may hold of unfinished input and unsent output: beyond, who holds most is cut off. */
 #define NET_MEMORY_BYTES_MAX (2ull << 30)
 /* A head is kept raw until it is whole, and one more read comes behind it. */
 _Static_assert((int)NET_HEAD_BYTES_MAX <= (int)NET_HELD_BYTES_MAX, "the read buffer has room for a head and a read");
@@ -196,6 +197,7 @@ struct net {
 	bool accept_off;
 	_Atomic uint32_t connection_count;
 	_Atomic uint64_t memory;            /* sum of all connections' `counted` */
+	uint64_t memory_max;                /* NET_MEMORY_BYTES_MAX; tests set less */
 
 	struct monitor monitor;             /* guards what follows */
 	struct runner *runners, *idle_runners;
@@ -249,6 +251,7 @@ void conn_finish(struct net_loop *loop, struct conn *conn); /* sends what is que
 void conn_output_done(struct net_loop *loop, struct conn *conn); /* called by the flush */
 void conn_notify_closed(struct net_loop *loop, struct conn *conn); /* `closed` will be called by the reaper */
 bool conn_count(struct net_loop *loop, struct conn *conn); /* its memory; false: too much in all, it was cut off */
+void conn_relieve(struct net_loop *loop); /* too much in all: cuts off who holds most on this loop */
 void conn_reap(struct net_loop *loop);
 void conn_timer(struct net_loop *loop, struct conn *conn);
 void conn_timer_set(struct net_loop *loop, struct conn *conn);

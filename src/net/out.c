@@ -166,8 +166,9 @@ uint8_t *out_reserve(struct net_loop *loop, struct conn *conn, size_t len)
 		out_dirty(loop, conn);
 		return at;
 	}
-	struct out_node *node = len <= NET_OUTPUT_BYTES_MAX && conn->out_held <= NET_OUTPUT_BYTES_MAX - len
-		? node_for(loop, conn, len) : NULL;
+	/* A message may be larger than the queue, or a large table could never be sent; but nothing large before it. */
+	size_t max = conn->out_held <= OUT_LARGE ? NET_OUTPUT_MESSAGE_BYTES_MAX : NET_OUTPUT_BYTES_MAX;
+	struct out_node *node = conn->out_held <= max && len <= max - conn->out_held ? node_for(loop, conn, len) : NULL;
 	if (node == NULL) {
 		cut_off(loop, conn);
 		return NULL;

@@ -111,8 +111,12 @@ void ws_timer(struct net_loop *loop, struct conn *conn)
 		net_wheel_put(loop, conn, due);
 		return;
 	}
-	if (ws->idle_timeout_ms > 0)
+	if (ws->idle_timeout_ms > 0) {
 		due = conn->last_in_ms + ws->idle_timeout_ms;
+		/* Who talks but takes nothing of what waits for it would hold that for ever. */
+		if (conn->blocked && conn->last_out_ms + ws->idle_timeout_ms < due)
+			due = conn->last_out_ms + ws->idle_timeout_ms;
+	}
 	if (conn->phase == CONN_WS_CLOSING && conn->deadline_ms < due)
 		due = conn->deadline_ms;
 	if (loop->now_ms >= due) {

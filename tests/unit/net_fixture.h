@@ -199,7 +199,7 @@ static inline void app_message(void *context, struct net_loop *loop, net_conn co
 		break;
 	}
 	case 'B': {
-		static uint8_t bytes[8 << 20]; /* no allocation: tests make them fail */
+		static uint8_t bytes[80 << 20]; /* no allocation: tests make them fail */
 		ck_assert_uint_le(n, sizeof(bytes));
 		memset(bytes, 'b', n);
 		net_ws_send(loop, conn, bytes, n);

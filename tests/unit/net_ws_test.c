@@ -373,6 +373,70 @@ START_TEST(ws_output_bounded)
 }
 END_TEST
 
+/* Goal: one message may be larger than what may wait, if nothing large waits before it. */
+START_TEST(ws_large_message)
+{
+	enum { LARGE = 80000000 };
+	struct ws_client_options options = { .host = "127.0.0.1", .port = net_port(app.net), .path = "/ws",
+		.message_bytes_max = 2 * LARGE };
+	struct ws_client *client;
+	struct ws_client_message message;
+	ck_assert_int_eq(ws_client_connect(&options, &client, NULL), WL_OK);
+	ws_say(client, "B80000000");
+	ck_assert_int_eq(ws_client_receive(client, 30000, &message, NULL), WL_OK);
+	ck_assert_uint_eq(message.len, LARGE + 1);
+	ck_assert_uint_eq(net_stats(app.net).cut_off, 0);
+	ws_say(client, "B8000000");
+	ws_say(client, "B80000000");
+	until_closed(1);
+	ck_assert_uint_eq(net_stats(app.net).cut_off, 1);
+	ws_client_destroy(client);
+}
+END_TEST
+
+/* Goal: when all together hold too much, the one that holds most is cut off and nobody else. */
+START_TEST(ws_hogs_are_cut_off)
+{
+	app.net->memory_max = 30 << 20;
+	struct ws_client *modest = ws_dial(&app, "/ws"), *hog = ws_dial(&app, "/ws"), *last = ws_dial(&app, "/ws");
+	ws_say(modest, "B8000000");
+	nap(100);
+	for (int i = 0; i < 3; i++)
+		ws_say(hog, "B8000000");
+	nap(100);
+	ws_say(last, "B8000000");
+	until_closed(1);
+	struct ws_client_message message;
+	ck_assert_int_eq(ws_client_receive(modest, 5000, &message, NULL), WL_OK);
+	ck_assert_uint_eq(message.len, 8000001);
+	ck_assert_int_eq(ws_client_receive(last, 5000, &message, NULL), WL_OK);
+	ck_assert_uint_eq(message.len, 8000001);
+	ck_assert_uint_eq(net_stats(app.net).cut_off, 1);
+	ck_assert_uint_eq(atomic_load(&app.closed), 1);
+	ws_client_destroy(modest);
+	ws_client_destroy(hog);
+	ws_client_destroy(last);
+}
+END_TEST
+
+/* Goal: who keeps talking but takes nothing of what waits for it is cut off like the silent. */
+START_TEST(ws_unread_times_out)
+{
+	struct app own = { 0 };
+	app_start(&own, 1, (struct net_ws_options){ .ping_interval_ms = 100, .idle_timeout_ms = 500,
+		.close_timeout_ms = 100 });
+	struct ws_client *client = ws_dial(&own, "/ws");
+	ws_say(client, "B8000000");
+	for (int i = 0; i < 40 && atomic_load(&own.closed) == 0; i++) {
+		nap(50);
+		(void)!ws_client_send(client, true, "X", 1, NULL);
+	}
+	ck_assert_uint_eq(atomic_load(&own.closed), 1);
+	ws_client_destroy(client);
+	app_stop(&own);
+}
+END_TEST
+
 static void unpack(const struct ws_client_message *message, uint8_t tag, uint8_t *out, size_t len)
 {
 	ck_assert_uint_eq(message->data[0], tag);
@@ -533,6 +597,9 @@ int main(void)
 	tcase_add_test(group, ws_close_and_drop);
 	tcase_add_test(group, ws_paused);
 	tcase_add_test(group, ws_output_bounded);
+	tcase_add_test(group, ws_large_message);
+	tcase_add_test(group, ws_hogs_are_cut_off);
+	tcase_add_test(group, ws_unread_times_out);
 	tcase_add_test(group, ws_compression);
 	tcase_add_test(group, ws_out_of_memory);
 	tcase_add_test(group, ring_order);
