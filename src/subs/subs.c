@@ -112,25 +112,25 @@ static void send_error(struct subs *subs, struct subs_client *client, uint32_t r
 
 struct row_sink {
 	struct protocol_row_list list;
-	size_t max;
+	size_t end_max; /* of the message */
 };
 
 static bool add_row(void *context, const uint8_t *row, size_t len)
 {
 	struct row_sink *sink = context;
 	protocol_rows_add(&sink->list, row, len);
-	return !sink->list.out->failed && sink->list.out->len - sink->list.data_at <= sink->max;
+	return !sink->list.out->failed && sink->list.out->len <= sink->end_max;
 }
 
-/* SingleTableRows of all rows that the query holds now. */
-static enum wl_err put_rows(struct subs *subs, struct buf *out, struct query *query, struct buf *error)
+/* SingleTableRows of all rows that the query holds now. `begin`: where the message began. */
+static enum wl_err put_rows(struct subs *subs, struct buf *out, size_t begin, struct query *query, struct buf *error)
 {
-	struct row_sink sink = { .max = SUBS_INITIAL_BYTES_MAX };
+	struct row_sink sink = { .end_max = begin + SUBS_INITIAL_BYTES_MAX };
 	buf_put_bsatn_str(out, store_table_def(query_table(query))->name);
 	protocol_rows_begin(&sink.list, out, &subs->offsets);
 	enum wl_err err = query_select(query, subs->store, add_row, &sink, error);
-	if (err == WL_OK && out->len - sink.list.data_at > sink.max) {
-		buf_printf(error, "the rows of this query exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
+	if (err == WL_OK && out->len > sink.end_max) {
+		buf_printf(error, "the rows exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
 		err = WL_ERR_LIMIT;
 	}
 	protocol_rows_end(&sink.list);
@@ -150,11 +150,12 @@ static uint32_t count_nonempty(struct live_query *const *queries, uint32_t count
 static enum wl_err put_set_rows(struct subs *subs, struct buf *out, struct live_query *const *queries, uint32_t count,
 	struct buf *error)
 {
+	size_t begin = out->len;
 	for (uint32_t i = 0; i < count; i++) {
 		struct query *query = queries[i]->query;
 		if (store_table_row_count(query_table(query)) == 0)
 			continue; /* an empty table is left out altogether */
-		enum wl_err err = put_rows(subs, out, query, error);
+		enum wl_err err = put_rows(subs, out, begin, query, error);
 		if (err != WL_OK)
 			return err;
 	}
@@ -416,7 +417,7 @@ void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t reques
 	}
 	if (err == WL_OK) {
 		protocol_one_off_rows(out, request_id, 1);
-		err = put_rows(subs, out, query, &subs->text);
+		err = put_rows(subs, out, out->len, query, &subs->text);
 		if (err != WL_OK)
 			abandon(subs, client, out);
 	}
