@@ -95,6 +95,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	db->subs = subs_create(db->store, db->outbox);
 	if (db->subs == NULL)
 		goto no_memory;
+	subs_limit_time(db->subs, options->reducer_ms_max);
 	return db;
 no_memory:
 	buf_put_cstr(error, "not enough memory to open the database");

@@ -237,6 +237,8 @@ static void run_query(struct database *db, struct sql_job *job, struct query *qu
 	if (reads)
 		rows.column_count = query_columns(query, &rows.columns);
 	put_schema(job->json, &rows);
+	if (db->options.reducer_ms_max != 0)
+		query_set_deadline(query, begin + (uint64_t)db->options.reducer_ms_max * 1000000u);
 	if (reads)
 		job->err = query_select(query, db->store, put_row, &rows, job->error);
 	else

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compiling and running: point look-ups where an index answers, scans otherwise. */
+#include "base/clock.h"
 #include "query/query_internal.h"
 
 #include <strings.h>
@@ -25,6 +26,7 @@ static struct query *query_new(struct buf *error)
 		return NULL;
 	}
 	arena_init(&query->arena, QUERY_ARENA_BYTES_MAX);
+	query->arena.first_bytes = QUERY_BYTES_MIN;
 	return query;
 }
 
@@ -243,6 +245,21 @@ static enum wl_err open_scan(struct query *query, struct store *store, struct st
 	return WL_ERR_INVALID;
 }
 
+void query_set_deadline(struct query *query, uint64_t nanos)
+{
+	query->deadline = nanos;
+}
+
+/* Asked for each row; looks at the clock now and then. */
+static bool out_of_time(const struct query *query, uint64_t *rows, struct buf *error)
+{
+	enum { ROWS_BETWEEN = 1024 };
+	if (LIKELY(++*rows % ROWS_BETWEEN != 0 || query->deadline == 0) || clock_mono_nanos() < query->deadline)
+		return false;
+	buf_put_cstr(error, "the query ran longer than the limit and was stopped");
+	return true;
+}
+
 static bool emit_columns(struct query *query, const uint8_t *row, struct buf *scratch, query_row_fn fn, void *context)
 {
 	buf_clear(scratch);
@@ -258,7 +275,8 @@ enum wl_err query_select(struct query *query, struct store *store, query_row_fn 
 	struct store_cursor cursor;
 	struct store_row row;
 	struct buf scratch = BUF_INIT(STORE_ROW_BYTES_MAX);
-	uint64_t count = 0;
+	uint64_t count = 0, rows = 0;
+	bool late = false;
 	if (query->kind == QUERY_COUNT && query->where == NULL) {
 		count = store_table_row_count(query->table);
 	} else {
@@ -266,6 +284,9 @@ enum wl_err query_select(struct query *query, struct store *store, query_row_fn 
 		if (err != WL_OK)
 			return err;
 		while ((query->kind == QUERY_COUNT || count < query->limit) && store_cursor_next(&cursor, &row)) {
+			late = out_of_time(query, &rows, error);
+			if (late)
+				break;
 			if (!query_matches(query, row.data))
 				continue;
 			count++;
@@ -277,13 +298,13 @@ enum wl_err query_select(struct query *query, struct store *store, query_row_fn 
 				break;
 		}
 	}
-	if (query->kind == QUERY_COUNT && query->limit > 0) {
+	if (query->kind == QUERY_COUNT && query->limit > 0 && !late) {
 		uint8_t value[8];
 		store_u64(value, count);
 		(void)fn(context, value, sizeof(value));
 	}
 	buf_deinit(&scratch);
-	return WL_OK;
+	return late ? WL_ERR_LIMIT : WL_OK;
 }
 
 static enum wl_err store_failed(struct store *store, struct buf *error)
@@ -323,8 +344,13 @@ static enum wl_err match_rows(struct query *query, struct store *store, struct m
 {
 	struct store_cursor cursor;
 	struct store_row row;
+	uint64_t rows = 0;
 	enum wl_err err = open_scan(query, store, &cursor, error);
 	while (err == WL_OK && store_cursor_next(&cursor, &row)) {
+		if (out_of_time(query, &rows, error)) {
+			err = WL_ERR_LIMIT;
+			break;
+		}
 		if (!query_matches(query, row.data))
 			continue;
 		buf_put_u32(&out->numbers, row.number);

@@ -39,6 +39,8 @@ enum wl_err query_compile(struct store *store, enum query_dialect dialect, struc
 	const struct query_caller *caller, struct query **out, struct buf *error);
 void query_destroy(struct query *query);
 size_t query_bytes(const struct query *query); /* of memory, roughly */
+/* Runs that are not over by then (clock_mono_nanos) end with WL_ERR_LIMIT. 0, as at first: they take what they take. */
+void query_set_deadline(struct query *query, uint64_t nanos);
 
 enum query_kind query_kind(const struct query *query);
 struct store_table *query_table(const struct query *query); /* whose rows are returned or changed */

@@ -7,7 +7,7 @@
 
 enum {
 	QUERY_ARENA_BYTES_MAX = 64 << 20,
-	QUERY_BYTES_MIN = 4096, /* an arena's first block */
+	QUERY_BYTES_MIN = 1024, /* an arena's first block */
 };
 
 /* ---- lexer ---- */
@@ -107,6 +107,7 @@ struct query {
 	const struct sats_row_layout *layout;
 	const struct node *where;    /* NULL: every row */
 	bool depends_on_caller;
+	uint64_t deadline;           /* 0: none */
 	/* SELECT */
 	uint32_t column_count;
 	struct query_column *columns;

@@ -4,9 +4,17 @@
  * is evaluated once, its TableUpdateRows encoded once into `bodies`; each class
  * that holds a changed query gets one message made of those bodies.
  */
+#include "base/clock.h"
 #include "subs/subs_internal.h"
 
-enum { ROWS_PERSISTENT, ROWS_EVENT, KEEP_BYTES = 1 << 20 };
+enum { ROWS_PERSISTENT, ROWS_EVENT, KEEP_BYTES = 1 << 20, ROWS_BETWEEN = 1024 };
+
+static bool late(struct subs *subs)
+{
+	if (!subs->late && subs->deadline != 0 && clock_mono_nanos() >= subs->deadline)
+		subs->late = true;
+	return subs->late;
+}
 
 /* The rows of a delta that the query holds; returns how many. */
 static uint32_t put_matching(struct subs *subs, const struct query *query, const struct store_delta_rows *rows)
@@ -23,6 +31,8 @@ static uint32_t put_matching(struct subs *subs, const struct query *query, const
 	struct protocol_row_list list;
 	protocol_rows_begin(&list, out, &subs->offsets);
 	for (uint32_t i = 0; i < rows->count; i++) {
+		if (UNLIKELY(i % ROWS_BETWEEN == ROWS_BETWEEN - 1) && late(subs))
+			break;
 		struct bytes row = store_delta_row(rows, i);
 		if (query_matches(query, row.data))
 			protocol_rows_add(&list, row.data, row.len);
@@ -144,13 +154,23 @@ static void send_class(struct subs *subs, struct subs_class *class, const struct
 
 static void evaluate_all(struct subs *subs, const struct store_delta *delta)
 {
+	enum { QUERIES_BETWEEN = 16 };
+	subs->late = false;
+	subs_clock_start(subs);
 	for (uint32_t t = 0; t < delta->table_count; t++) {
 		struct listeners *listeners = subs_listeners(subs, delta->tables[t].table);
 		if (listeners == NULL)
 			continue;
 		for (uint32_t q = 0; q < listeners->count; q++) {
 			struct live_query *live = listeners->queries[q];
-			evaluate(subs, live, &delta->tables[t]);
+			if (!subs->late && (q % QUERIES_BETWEEN != QUERIES_BETWEEN - 1 || !late(subs)))
+				evaluate(subs, live, &delta->tables[t]);
+			if (subs->late) { /* nobody may miss an update and stay */
+				live->changed = false;
+				for (uint32_t p = 0; p < live->place_count; p++)
+					lose_members(subs, live->places[p].class);
+				continue;
+			}
 			if (!live->changed)
 				continue;
 			for (uint32_t p = 0; p < live->place_count; p++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clients and their query sets: subscribe, unsubscribe, one-off queries. */
+#include "base/clock.h"
 #include "subs/subs_internal.h"
 
 #include <stdio.h>
@@ -49,6 +50,16 @@ void subs_rest(struct subs *subs)
 		mem_free(subs->classes);
 		subs->classes = NULL;
 	}
+}
+
+void subs_limit_time(struct subs *subs, uint32_t ms)
+{
+	subs->ms_max = ms;
+}
+
+void subs_clock_start(struct subs *subs)
+{
+	subs->deadline = subs->ms_max == 0 ? 0 : clock_mono_nanos() + (uint64_t)subs->ms_max * 1000000u;
 }
 
 struct subs_client *subs_client_create(struct subs *subs, const struct subs_client_options *options)
@@ -128,6 +139,7 @@ static enum wl_err put_rows(struct subs *subs, struct buf *out, size_t begin, st
 	struct row_sink sink = { .end_max = begin + SUBS_INITIAL_BYTES_MAX };
 	buf_put_bsatn_str(out, store_table_def(query_table(query))->name);
 	protocol_rows_begin(&sink.list, out, &subs->offsets);
+	query_set_deadline(query, subs->deadline);
 	enum wl_err err = query_select(query, subs->store, add_row, &sink, error);
 	if (err == WL_OK && out->len > sink.end_max) {
 		buf_printf(error, "the rows exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
@@ -340,6 +352,7 @@ void subs_subscribe(struct subs *subs, struct subs_client *client, uint32_t requ
 	struct set_builder b = { .set = { .id = query_set_id } };
 	enum wl_err err = WL_OK;
 	buf_clear(&subs->text);
+	subs_clock_start(subs);
 	if (find_set(client, query_set_id, &at) != NULL) {
 		buf_printf(&subs->text, "Subscription with id QuerySetId { id: %u } already exists for client: %s",
 			query_set_id, client->name);
@@ -374,6 +387,7 @@ void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t re
 {
 	uint32_t at;
 	buf_clear(&subs->text);
+	subs_clock_start(subs);
 	struct query_set *found = find_set(client, query_set_id, &at);
 	if (found == NULL) {
 		if (!client->known)
@@ -408,6 +422,7 @@ void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t reques
 {
 	struct query *query = NULL;
 	buf_clear(&subs->text);
+	subs_clock_start(subs);
 	enum wl_err err = query_compile(subs->store, QUERY_DIALECT_SUBSCRIBE, sql, &client->options.caller, &query,
 		&subs->text);
 	struct buf *out = NULL;

@@ -25,7 +25,7 @@
 enum {
 	SUBS_SETS_PER_CLIENT_MAX = 4096,
 	SUBS_QUERIES_PER_CLIENT_MAX = 65536,
-	SUBS_QUERY_BYTES_PER_CLIENT_MAX = 64 << 20, /* of memory; shared ones count in full for every holder */
+	SUBS_QUERY_BYTES_PER_CLIENT_MAX = 16 << 20, /* of memory; shared ones count in full for every holder */
 	SUBS_QUERY_BYTES_MAX = 1 << 30,             /* of a database */
 	SUBS_INITIAL_BYTES_MAX = 512 << 20, /* of one SubscribeApplied */
 };
@@ -33,6 +33,9 @@ enum {
 struct subs;
 struct subs *subs_create(struct store *store, struct outbox *outbox);
 void subs_destroy(struct subs *subs);
+/* Of one subscribe, unsubscribe or one-off query, which then fails; and of evaluating one commit, after which clients
+ * whose queries were not reached are cut off. 0, as at first: no limit. */
+void subs_limit_time(struct subs *subs, uint32_t ms);
 void subs_rest(struct subs *subs); /* gives back what is kept for the next commit */
 
 struct subs_client;

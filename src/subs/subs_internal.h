@@ -83,6 +83,9 @@ struct subs {
 	struct map tables;    /* table id (4 bytes, in listeners->table's def) -> struct listeners */
 	struct subs_class **classes; /* CLASS_BUCKETS; made for the first class */
 	uint64_t next_class, epoch;
+	uint32_t ms_max;      /* 0: no limit */
+	uint64_t deadline;    /* of what is going on; 0: none */
+	bool late;            /* evaluating this commit took too long */
 	size_t query_bytes;   /* of all live queries */
 	struct buf bodies;    /* TableUpdateRows of this commit's changed queries */
 	struct buf offsets;   /* scratch of row lists */
@@ -103,6 +106,9 @@ struct listeners *subs_listeners(struct subs *subs, const struct store_table *ta
 /* Moves the client to the class of its present sets. False: no memory; the client is then in no class. */
 bool subs_class_assign(struct subs *subs, struct subs_client *client);
 void subs_class_leave(struct subs *subs, struct subs_client *client, bool gone);
+
+/* What begins now has until then. */
+void subs_clock_start(struct subs *subs);
 
 /* The client cannot be served any more: it is cut off. */
 void subs_client_lost(struct subs *subs, struct subs_client *client);

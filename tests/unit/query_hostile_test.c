@@ -110,6 +110,39 @@ START_TEST(live_queries_are_small)
 }
 END_TEST
 
+/* Goal: a run that takes too long ends, whatever kind of statement it is; what it did is for the caller to roll back. */
+START_TEST(time_limits)
+{
+	enum { MANY = 5000 };
+	static const char *const statements[] = { "SELECT * FROM t", "SELECT COUNT(*) AS n FROM t WHERE name = 'no'",
+		"SELECT * FROM t WHERE name = 'no'", "DELETE FROM t WHERE name = 'no'", "UPDATE t SET name = 'x'" };
+	store_tx_begin(f.s);
+	for (uint64_t id = ROWS; id < MANY; id++) {
+		uint8_t row[12] = { 0 };
+		size_t len = sizeof(row);
+		store_u64(row, id);
+		ck_assert_int_eq(store_insert(f.s, f.t, row, &len, NULL), STORE_OK);
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(statements); i++) {
+		for (int late = 0; late < 2; late++) {
+			buf_clear(&text);
+			buf_clear(&error);
+			buf_put_cstr(&text, statements[i]);
+			struct query *query = compile(QUERY_DIALECT_SQL);
+			query_set_deadline(query, late ? 1 : clock_mono_nanos() + 3600000000000u);
+			struct query_effects effects = { 0 };
+			uint32_t count = 0;
+			enum wl_err err = i < 3 ? query_select(query, f.s, count_row, &count, &error)
+				: query_execute(query, f.s, &effects, &error);
+			ck_assert_msg(err == (late ? WL_ERR_LIMIT : WL_OK), "%s: %s", statements[i], buf_text(&error));
+			ck_assert_int_eq(late, error.len > 0);
+			query_destroy(query);
+		}
+	}
+	store_tx_rollback(f.s);
+}
+END_TEST
+
 /* Goal: an INSERT may have as many rows as its text has room for. */
 START_TEST(long_inserts_fit)
 {
@@ -157,6 +190,7 @@ int main(void)
 	tcase_add_test(tc, comparisons_of_conditions_are_right);
 	tcase_add_test(tc, live_queries_are_small);
 	tcase_add_test(tc, long_inserts_fit);
+	tcase_add_test(tc, time_limits);
 	tcase_add_test(tc, quotes);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

@@ -144,6 +144,88 @@ START_TEST(refusals_leave_nothing_behind)
 }
 END_TEST
 
+/* Queries with 1,500 terms each, from the `first`-th on, as a BSATN list. */
+static void put_large_queries(struct buf *out, uint32_t first, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct buf sql = BUF_INIT(QUERY_TEXT_MAX);
+		buf_printf(&sql, "select * from a where name = 'no%u'", first + i);
+		for (int n = 0; n < 1500; n++)
+			buf_put_cstr(&sql, " or name = 'n'");
+		buf_put_bsatn_str(out, buf_str(&sql));
+		buf_deinit(&sql);
+	}
+}
+
+/* Goal: what the queries of one client hold of memory is bounded, however they came, and given back. */
+START_TEST(queries_of_a_client_are_bounded)
+{
+	enum { AT_ONCE = 10 };
+	struct buf queries = BUF_INIT(1 << 24);
+	uint32_t held = 0, set = 0;
+	client_begin(1);
+	quiet = true;
+	for (; set < 1000; set++) {
+		buf_clear(&queries);
+		put_large_queries(&queries, set * AT_ONCE, AT_ONCE);
+		subs_subscribe(subs, clients[1], 1, set, AT_ONCE, buf_bytes(&queries));
+		if (subs_stats(subs).queries == held)
+			break;
+		held = (uint32_t)subs_stats(subs).queries;
+	}
+	ck_assert_uint_gt(held, 20);
+	ck_assert_uint_lt(held, 1000);
+	ck_assert_uint_le(mem_stats().live_bytes, (uint64_t)SUBS_QUERY_BYTES_PER_CLIENT_MAX * 2);
+	(void)flushed();
+	quiet = false;
+	subs_subscribe(subs, clients[1], 1, set, AT_ONCE, buf_bytes(&queries));
+	ck_assert_ptr_nonnull(strstr(flushed(), "may hold at most 16777216 bytes of memory"));
+	buf_clear(&trace);
+	unsubscribe(1, 0, false);
+	buf_clear(&trace);
+	subs_subscribe(subs, clients[1], 1, set, AT_ONCE, buf_bytes(&queries));
+	ck_assert_ptr_nonnull(strstr(flushed(), "applied"));
+	buf_deinit(&queries);
+}
+END_TEST
+
+/* Goal: a commit whose evaluation takes too long costs those whose queries were not reached their connection, for
+ * nobody may miss an update and stay; what is over in time is told as ever. */
+START_TEST(slow_evaluation_cuts_off)
+{
+	enum { MANY = 3000, SLOW = 20 };
+	struct buf queries = BUF_INIT(1 << 24);
+	put_large_queries(&queries, 0, SLOW);
+	client_begin(1);
+	client_begin(2);
+	subscribe(2, 1, "select * from b");
+	subs_subscribe(subs, clients[1], 1, 1, SLOW, buf_bytes(&queries));
+	traced("2r applied 101/1; 1r applied 1/1; ");
+	subs_limit_time(subs, 100);
+	commit_sql(0, "insert into a (id, name) values (1, 'x')");
+	traced("");
+	struct store_delta delta;
+	store_tx_begin(store);
+	for (uint32_t i = 0; i < MANY; i++) {
+		uint8_t row[9] = { 0 };
+		size_t len = sizeof(row);
+		store_u32(row, 10 + i);
+		store_u32(row + 4, 1);
+		row[8] = 'x';
+		ck_assert_int_eq(store_insert(store, store_table_by_name(store, STR("a")), row, &len, NULL), STORE_OK);
+	}
+	ck_assert_int_eq(store_tx_commit(store, &delta), STORE_OK);
+	(void)subs_commit(subs, &delta, NULL);
+	ck_assert_ptr_nonnull(strstr(flushed(), "drop1; "));
+	ck_assert_ptr_null(strstr(buf_text(&trace), "update"));
+	ck_assert(!conns[2].dropped);
+	buf_clear(&trace);
+	commit_sql(0, "insert into b (id, name) values (1, 'x')");
+	traced("2 update 1 b{+1:x}; ");
+	buf_deinit(&queries);
+}
+END_TEST
+
 START_TEST(one_off_queries)
 {
 	client_begin(1);
@@ -525,6 +607,8 @@ int main(void)
 	tcase_add_test(tc, all_tables);
 	tcase_add_test(tc, refusals_leave_nothing_behind);
 	tcase_add_test(tc, one_off_queries);
+	tcase_add_test(tc, queries_of_a_client_are_bounded);
+	tcase_add_test(tc, slow_evaluation_cuts_off);
 	tcase_add_test(tc, queries_of_a_caller_are_its_own);
 	tcase_add_test(tc, the_caller_has_its_rows_in_its_result);
 	tcase_add_test(tc, classes_form_and_dissolve);
