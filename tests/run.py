@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from host import ROOT, Host  # noqa: E402
 
 JOBS = str(os.cpu_count() or 2)
-CONFORMANCE = os.path.normpath(os.path.join(ROOT, "..", "shared", "conformance"))
+CONFORMANCE = os.environ.get("CONFORMANCE") or os.path.normpath(os.path.join(ROOT, "..", "shared", "conformance"))
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allow_user_segv_handler=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -230,6 +230,9 @@ KIT = [
     "http/tokens,auth,cors,call,call-args,call-types,names,logs",
     "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,"
     "subscribe,unsubscribe,update,one_off",
+    "sql/auto-increment,comparison,count-limit,delete,dialects,dml-sequences,errors,insert-literals,insert,lexical,"
+    "literals-compound,literals-float,literals-int,literals-special,literals-text,logic,names,projection,system-tables,"
+    "update-literals,update",
     "--proto", "v2,v3",
 ]
 

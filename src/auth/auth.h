@@ -5,8 +5,9 @@
  * auth: who somebody is. Keys of this host, tokens it signs, tokens it checks,
  * identities derived from issuer and subject. Knows nothing of databases.
  *
- * Threading: immutable after auth_open; any thread. Checking a token costs
- * about 100 us: never on an executor.
+ * Threading: any thread; immutable after auth_open but for the keys of foreign
+ * issuers, under one lock. Checking a token costs about 100 us, or a fetch:
+ * never on an executor or a loop.
  *
  * Source: http-api.md section 3, data-model.md section 3.
  */

@@ -67,9 +67,10 @@ static bool view_def(struct arena *arena, const struct module_view *view, struct
 	memcpy(elements + 1, row->elements, row->count * sizeof(*elements));
 	for (uint32_t i = 0; i < count; i++)
 		columns[i] = (struct store_column){ elements[i].name, elements[i].name, elements[i].type };
+	columns[0].accessor = (struct str){ NULL, 0 }; /* what is hidden has no other name, nor have its indexes */
 	const struct sats_type *type = sats_product_of(arena, elements, count);
 	struct str name = arena_printf(arena, "%.*s_arg_hash_idx_btree", STR_FMT(view->name));
-	indexes[0] = (struct store_index_def){ .name = name, .accessor = name, .column_count = 1, .columns = at };
+	indexes[0] = (struct store_index_def){ .name = name, .column_count = 1, .columns = at };
 	*to = (struct store_table_def){ .name = view->name, .accessor = view->accessor, .row_type = type,
 		.column_count = count, .columns = columns, .index_count = 1, .indexes = indexes, .primary_key = -1,
 		.schedule_at = -1, .is_public = view->is_public, .is_ephemeral = true };
@@ -77,8 +78,7 @@ static bool view_def(struct arena *arena, const struct module_view *view, struct
 		struct str key = row->elements[view->primary_key].name;
 		at[2] = (uint16_t)(view->primary_key + 1);
 		name = arena_printf(arena, "%.*s_arg_hash_%.*s_idx_btree", STR_FMT(view->name), STR_FMT(key));
-		indexes[1] = (struct store_index_def){ .name = name, .accessor = name, .unique = true, .column_count = 2,
-			.columns = at + 1 };
+		indexes[1] = (struct store_index_def){ .name = name, .unique = true, .column_count = 2, .columns = at + 1 };
 		constraint->name = arena_printf(arena, "%.*s_arg_hash_%.*s_key", STR_FMT(view->name), STR_FMT(key));
 		constraint->column_count = 2;
 		constraint->columns = at + 1;

@@ -277,6 +277,7 @@ enum wl_err query_select(struct query *query, struct store *store, query_row_fn 
 	struct buf scratch = BUF_INIT(STORE_ROW_BYTES_MAX);
 	uint64_t count = 0, rows = 0;
 	bool late = false;
+	ASSERT(query->kind == QUERY_SELECT || query->kind == QUERY_COUNT);
 	if (query->kind == QUERY_COUNT && query->where == NULL) {
 		count = store_table_row_count(query->table);
 	} else {
@@ -412,6 +413,8 @@ static enum wl_err insert_changed(struct query *query, struct store *store, cons
 
 enum wl_err query_execute(struct query *query, struct store *store, struct query_effects *effects, struct buf *error)
 {
+	ASSERT(query->kind == QUERY_INSERT || query->kind == QUERY_UPDATE || query->kind == QUERY_DELETE);
+	ASSERT(store_tx_active(store));
 	if (query->kind == QUERY_INSERT)
 		return run_insert(query, store, effects, error);
 	struct matched matched = { .numbers = BUF_INIT(UINT32_MAX), .rows = BUF_INIT(SIZE_MAX / 4),

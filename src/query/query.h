@@ -8,7 +8,7 @@
  * Threading: executor only (it reads the store). A compiled query is immutable
  * and borrows the store's tables: it ends before they do.
  *
- * Errors are texts for the client, exactly the reference's cause (without
+ * Errors are texts for the client, the reference's cause (without
  * "executing" wrappers): WL_ERR_INVALID; WL_ERR_UNSUPPORTED for what a later
  * version serves ("… is not supported by this version yet").
  *
@@ -60,7 +60,7 @@ uint32_t query_columns(const struct query *query, const struct query_column **co
 typedef bool (*query_row_fn)(void *context, const uint8_t *row, size_t len);
 enum wl_err query_select(struct query *query, struct store *store, query_row_fn fn, void *context, struct buf *error);
 
-/* Runs INSERT, UPDATE, DELETE, SET in the open transaction. On failure: roll it back. */
+/* Runs INSERT, UPDATE, DELETE in the open transaction. On failure: roll it back. */
 struct query_effects { uint64_t inserted, deleted, updated; };
 enum wl_err query_execute(struct query *query, struct store *store, struct query_effects *effects, struct buf *error);
 
@@ -70,7 +70,7 @@ enum wl_err query_check_rule(struct store *store, struct str sql, const struct q
 	struct store_table **guarded, struct buf *error);
 /* True for SELECT * FROM * (any case and spacing): all tables the caller may read. */
 bool query_is_all_tables(struct str sql);
-/* May this caller read the table? A table with row-level rules: its owner only, in this version. */
-/* System tables but st_connection_credentials: everyone. */
+/* May this caller read the table? The owner: every one. Others: public ones, system tables among them; in this version
+ * none with row-level rules. */
 bool query_may_read(struct store *store, const struct store_table *table, const struct query_caller *caller);
 #endif

@@ -3,8 +3,8 @@
 #define RUNTIME_H
 /*
  * runtime: runs module code. One interface, engines behind it (wasm/ now, js/
- * later); the syscalls of the module ABI are implemented once, in syscalls.c,
- * against the store.
+ * later); the syscalls of the module ABI are implemented once, in
+ * syscalls_*.c, against the store.
  *
  * Threading: a runtime and a program are shared by all threads; an instance is
  * used by one thread at a time (the main instance: the executor), and only on
