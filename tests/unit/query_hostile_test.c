@@ -110,7 +110,7 @@ START_TEST(live_queries_are_small)
 }
 END_TEST
 
-/* Goal: a run that takes too long ends, whatever kind of statement it is; what it did is for the caller to roll back. */
+/* Goal: a run that takes too long ends, whatever the statement is; what it did is for the caller to roll back. */
 START_TEST(time_limits)
 {
 	enum { MANY = 5000 };
