@@ -12,6 +12,9 @@ $(BUILD)/bench/load: $(LOAD:%.c=$(BUILD)/%.o) $(patsubst %.c,$(BUILD)/%.o,$(wild
 DRIVER := bench/driver.c bench/heap.c
 $(BUILD)/bench/inproc: $(BUILD)/bench/inproc.o $(DRIVER:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+# One room alone.
+$(BUILD)/bench/store_bench: $(BUILD)/bench/store_bench.o $(BUILD)/libworldline.a
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 PARTS := $(DRIVER) bench/caller.c bench/ws.c bench/http.c bench/measure.c
 $(BUILD)/budget/%: tests/budget/%.c $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
@@ -20,4 +23,4 @@ $(BUILD)/budget/%: tests/budget/%.c $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/libworldl
 $(BUILD)/bench/floor: $(FLOOR)
 	@mkdir -p $(@D)
 	$(call SAY,CC,$@)$(CC) -O2 -o $@ $< -lcrypto
--include $(LOAD:%.c=$(BUILD)/%.d) $(DRIVER:%.c=$(BUILD)/%.d) $(BUILD)/bench/inproc.d
+-include $(LOAD:%.c=$(BUILD)/%.d) $(DRIVER:%.c=$(BUILD)/%.d) $(BUILD)/bench/inproc.d $(BUILD)/bench/store_bench.d

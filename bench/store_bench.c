@@ -84,11 +84,10 @@ static void shuffle(uint32_t *keys)
 	}
 }
 
-static void bulk(const char *what, const uint32_t *keys)
+static uint64_t sum; /* of what was read, so that it is read */
+
+static void bulk_insert(struct store *s, struct store_table *t, const char *what, const uint32_t *keys)
 {
-	struct store_table *t;
-	struct store_index *ix;
-	struct store *s = make(&t, &ix, &sats_primitive[SATS_U32]);
 	malloc_trim(0);
 	uint64_t before = resident(), start = cpu_nanos();
 	store_tx_begin(s);
@@ -110,31 +109,30 @@ static void bulk(const char *what, const uint32_t *keys)
 	struct store_memory memory = store_table_memory(t);
 	printf("  bytes per row: %.1f resident, %.1f rows, %.1f index\n", (double)(resident() - before) / rows,
 		(double)memory.row_bytes / rows, (double)memory.index_bytes / rows);
+}
 
+/* Rows by key, picked among the first `among` keys. */
+static void point_scans(struct store_index *ix, const char *what, const uint32_t *keys, uint32_t among)
+{
 	struct store_cursor cursor;
 	struct store_row row;
-	uint64_t sum = 0;
-	start = cpu_nanos();
+	uint64_t start = cpu_nanos();
 	for (uint32_t i = 0; i < rows; i++) {
 		uint8_t copy[12];
-		must(store_scan_point(ix, (const uint8_t *)&keys[pick(rows)], 4, &cursor));
+		must(store_scan_point(ix, (const uint8_t *)&keys[pick(among)], 4, &cursor));
 		if (!store_cursor_next(&cursor, &row))
 			abort();
 		memcpy(copy, row.data, row.len);
 		sum += copy[4];
 	}
-	report("  point scan with copy, random", start, rows);
-	start = cpu_nanos();
-	for (uint32_t i = 0; i < rows; i++) {
-		uint8_t copy[12];
-		must(store_scan_point(ix, (const uint8_t *)&keys[pick(rows < 1000 ? rows : 1000)], 4, &cursor));
-		if (!store_cursor_next(&cursor, &row))
-			abort();
-		memcpy(copy, row.data, row.len);
-		sum += copy[4];
-	}
-	report("  point scan with copy, 1,000 hot rows", start, rows);
-	start = cpu_nanos();
+	report(what, start, rows);
+}
+
+static void whole_scans(struct store_table *t, struct store_index *ix)
+{
+	struct store_cursor cursor;
+	struct store_row row;
+	uint64_t start = cpu_nanos();
 	uint8_t unbounded = 2;
 	struct store_range range = { .start = &unbounded, .start_len = 1, .end = &unbounded, .end_len = 1 };
 	must(store_scan_range(ix, &range, &cursor));
@@ -146,9 +144,13 @@ static void bulk(const char *what, const uint32_t *keys)
 	while (store_cursor_next(&cursor, &row))
 		sum += row.data[4];
 	report("  table scan, per row", start, rows);
+}
 
+static void updates(struct store *s, struct store_table *t, struct store_index *ix, const uint32_t *keys)
+{
+	struct store_delta delta;
 	uint32_t rounds = rows < 1000000 ? rows : 1000000;
-	start = cpu_nanos();
+	uint64_t start = cpu_nanos();
 	for (uint32_t i = 0; i < rounds; i++) {
 		store_tx_begin(s);
 		for (uint32_t k = 0; k < 2; k++) {
@@ -171,7 +173,12 @@ static void bulk(const char *what, const uint32_t *keys)
 	start = cpu_nanos();
 	store_tx_rollback(s);
 	report("  its rollback, per row", start, rounds);
-	start = cpu_nanos();
+}
+
+static void deletes(struct store *s, struct store_index *ix, const uint32_t *keys)
+{
+	struct store_delta delta;
+	uint64_t start = cpu_nanos();
 	store_tx_begin(s);
 	for (uint32_t i = 0; i < rows; i++) {
 		uint32_t deleted;
@@ -183,6 +190,19 @@ static void bulk(const char *what, const uint32_t *keys)
 	}
 	must(store_tx_commit(s, &delta));
 	report("  delete, 64 a transaction", start, rows);
+}
+
+static void bulk(const char *what, const uint32_t *keys)
+{
+	struct store_table *t;
+	struct store_index *ix;
+	struct store *s = make(&t, &ix, &sats_primitive[SATS_U32]);
+	bulk_insert(s, t, what, keys);
+	point_scans(ix, "  point scan with copy, random", keys, rows);
+	point_scans(ix, "  point scan with copy, 1,000 hot rows", keys, rows < 1000 ? rows : 1000);
+	whole_scans(t, ix);
+	updates(s, t, ix, keys);
+	deletes(s, ix, keys);
 	store_destroy(s);
 	if (sum == 1)
 		printf("\n");

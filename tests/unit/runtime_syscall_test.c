@@ -167,6 +167,49 @@ END_TEST
 
 /* ---- pointers ---- */
 
+/* Arguments with which a call is fine: a valid row {7, "x"}, bounds Unbounded, a relation of no rows, all at ROW. */
+static void fine_args(enum guest_call call, int count, uint32_t args[9])
+{
+	bool range = call == SCAN_RANGE || call == BTREE_SCAN || call == DELETE_RANGE || call == DELETE_BTREE;
+	bool point = call == SCAN_POINT || call == DELETE_POINT;
+	for (int k = 0; k < count; k++)
+		args[k] = ROW;
+	if (range) {
+		uint32_t fine[] = { pair_a, 0, 0, 0, ROW, 1, ROW, 1, OUT };
+		memcpy(args, fine, sizeof(fine));
+	} else if (point) {
+		args[0] = pair_a;
+		args[2] = 4;
+	} else if (call == TABLE_ID || call == INDEX_ID || call == TIMER_START) {
+		args[1] = 5;
+	} else if (call == DELETE_EQ) {
+		args[0] = pair;
+		args[2] = 4;
+	} else if (call == IMMEDIATE) {
+		args[1] = args[3] = 2;
+	} else if (call == UPDATE) {
+		args[0] = pair;
+		args[1] = pair_a;
+		args[3] = LEN;
+	} else if (call == INSERT) {
+		args[0] = pair;
+		args[2] = LEN;
+	} else if (call == SINK_WRITE) {
+		reload(&f);
+		args[0] = 2;
+		args[2] = LEN;
+	} else if (count == 2 && call != GET_JWT) {
+		args[0] = pair;
+	}
+	if (range)
+		script_set(&f, ROW, "\2", 1);
+	else if (call == DELETE_EQ)
+		script_set_u32(&f, ROW, 0);
+	else
+		script_set(&f, ROW, "\7\0\0\0\1\0\0\0x", 9);
+	script_set_u32(&f, LEN, 9);
+}
+
 /* Goal: for every pointer of every import: 0 traps even with length 0, past the end traps, exactly at the end with
  * length 0 does not; console_log never traps. Method: `bad` replaces one argument of a call that is otherwise fine. */
 START_TEST(bad_pointers_trap)
@@ -188,45 +231,7 @@ START_TEST(bad_pointers_trap)
 			static const uint32_t bad[] = { 0, END - 1, UINT32_MAX, 0 };
 			uint32_t args[9] = { 0 };
 			enum guest_call call = calls[i].call;
-			bool range = call == SCAN_RANGE || call == BTREE_SCAN || call == DELETE_RANGE || call == DELETE_BTREE;
-			bool point = call == SCAN_POINT || call == DELETE_POINT;
-			for (int k = 0; k < calls[i].count; k++)
-				args[k] = ROW;
-			if (range) {
-				uint32_t fine[] = { pair_a, 0, 0, 0, ROW, 1, ROW, 1, OUT };
-				memcpy(args, fine, sizeof(fine));
-			} else if (point) {
-				args[0] = pair_a;
-				args[2] = 4;
-			} else if (call == TABLE_ID || call == INDEX_ID || call == TIMER_START) {
-				args[1] = 5;
-			} else if (call == DELETE_EQ) {
-				args[0] = pair;
-				args[2] = 4;
-			} else if (call == IMMEDIATE) {
-				args[1] = args[3] = 2;
-			} else if (call == UPDATE) {
-				args[0] = pair;
-				args[1] = pair_a;
-				args[3] = LEN;
-			} else if (call == INSERT) {
-				args[0] = pair;
-				args[2] = LEN;
-			} else if (call == SINK_WRITE) {
-				reload(&f);
-				args[0] = 2;
-				args[2] = LEN;
-			} else if (calls[i].count == 2 && call != GET_JWT) {
-				args[0] = pair;
-			}
-			/* A valid row {7, "x"}, bounds Unbounded, a relation of no rows, all at ROW as needed. */
-			if (range)
-				script_set(&f, ROW, "\2", 1);
-			else if (call == DELETE_EQ)
-				script_set_u32(&f, ROW, 0);
-			else
-				script_set(&f, ROW, "\7\0\0\0\1\0\0\0x", 9);
-			script_set_u32(&f, LEN, 9);
+			fine_args(call, calls[i].count, args);
 			args[calls[i].pointer] = bad[variant];
 			if (variant == 3)
 				args[calls[i].pointer + 1] = 0;
