@@ -18,7 +18,7 @@ $(BUILD)/bench/store_bench: $(BUILD)/bench/store_bench.o $(BUILD)/libworldline.a
 PARTS := $(DRIVER) bench/caller.c bench/ws.c bench/http.c bench/measure.c
 $(BUILD)/budget/%: tests/budget/%.c $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
-	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Ibench $(LDFLAGS) -o $@ $^ $(LIBS) \
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Ibench -Itests $(LDFLAGS) -o $@ $^ $(LIBS) \
 		$(shell pkg-config --libs check)
 $(BUILD)/bench/floor: $(FLOOR)
 	@mkdir -p $(@D)
