@@ -3,6 +3,7 @@
 
 use crate::bindings::*;
 use crate::host::{self, patience};
+use crate::module::stop_timers;
 use spacetimedb_sdk::__codegen::{InternalError, SubscriptionHandle as _};
 use spacetimedb_sdk::{Compression, Error, Identity};
 use std::sync::mpsc::{channel, Receiver, Sender};
@@ -187,16 +188,28 @@ impl Client {
     }
 
     pub fn watch<R: KeyedRow>(&self) -> Watch<R> {
-        let mut watch = self.watch_stored();
+        let mut watch = self.watch_unsettled();
         let sender = watch.sender.clone();
         let id = self.connection.db.table::<R>().on_update(move |context, old, new| {
             sender.send((Cause::of(context), Change::Update(old.clone(), new.clone()))).unwrap_or_default()
         });
         watch.stop.push(Box::new(move |db| db.table::<R>().remove_on_update(id)));
+        self.settle();
         watch
     }
 
+    /// The SDK may take up a message before a callback that was registered earlier; not after an answer.
+    pub fn settle(&self) {
+        self.call(stop_timers());
+    }
+
     pub fn watch_stored<R: StoredRow>(&self) -> Watch<R> {
+        let watch = self.watch_unsettled();
+        self.settle();
+        watch
+    }
+
+    fn watch_unsettled<R: StoredRow>(&self) -> Watch<R> {
         let (sender, receiver) = channel();
         let table = self.connection.db.table::<R>();
         let inserts = sender.clone();

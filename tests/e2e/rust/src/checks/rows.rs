@@ -133,6 +133,7 @@ fn events(client: &Client) {
             let id = c.connection.db.notice().on_insert(move |context, row| {
                 see.send((Cause::of(context), row.text.clone())).unwrap_or_default();
             });
+            c.settle();
             (c, id, seen)
         })
         .into();
