@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from host import ROOT, Host  # noqa: E402
@@ -79,11 +80,12 @@ def unit_tests(tally, flavor, skip=()):
         return
     folder = os.path.join(ROOT, "build", flavor, "unit")
     wanted = sorted(f[:-2] for f in os.listdir(os.path.join(ROOT, "tests", "unit")) if f.endswith("_test.c"))
-    for name in wanted:
-        if name in skip:
-            continue
-        status, output = run([os.path.join(folder, name)], env=SANITIZERS)
-        tally.add(f"unit/{flavor}/{name}", *check_counts(status, output), output[-20000:])
+    wanted = [name for name in wanted if name not in skip]
+    env = dict(SANITIZERS, CK_DEFAULT_TIMEOUT="120")  # for tests that state none: sanitizers and busy machines
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        results = pool.map(lambda name: run([os.path.join(folder, name)], env=env), wanted)
+        for name, (status, output) in zip(wanted, results):
+            tally.add(f"unit/{flavor}/{name}", *check_counts(status, output), output[-20000:])
 
 
 def suite_tidy(tally):
