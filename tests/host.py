@@ -105,10 +105,11 @@ class Host:
             self.stop()
         if self.own_dir and exc[0] is None:
             shutil.rmtree(self.data_dir, ignore_errors=True)
-            try:
-                os.remove(self.log_path)
-            except FileNotFoundError:
-                pass
+            for left in (self.log_path, self.data_dir + "-restart.sock"):
+                try:
+                    os.remove(left)
+                except FileNotFoundError:
+                    pass
 
     def restart_command(self):
         """A shell command that restarts this host on its data and returns when it runs; an argument of KILL or TERM

@@ -263,7 +263,9 @@ def kit(tally, flavor):
         counts = re.findall(r"^conformance: (\d+) passed, (\d+) differ in text only, (\d+) failed", output, re.M)
         passed, text, failed = map(int, counts[-1]) if counts else (0, 0, 1)
         tally.add(f"kit/{flavor}", passed + text, 0 if status == 0 else max(failed, 1), output[-30000:])
-        sanitizer_report(tally, f"kit/{flavor}", host)
+        ended = host_end(host)
+        if not sanitizer_report(tally, f"kit/{flavor}", host) and ended != 0:
+            tally.add(f"kit/{flavor}: the host's end: {ended}", 0, 1, host.log()[-20000:])
 
 
 def suite_kit(tally):
