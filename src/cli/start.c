@@ -35,7 +35,7 @@ struct flag {
 #define BOOL(field) SIZE_MAX, offsetof(struct start_flags, field)
 #define IGNORED SIZE_MAX, SIZE_MAX
 static const struct flag flags[] = {
-	{ "--listen-addr", "-l", "ADDRESS", "IP:PORT to listen on; port 0 takes any [default: 0.0.0.0:3000]",
+	{ "--listen-addr", "-l", "ADDRESS", "IP:PORT to listen on; port 0 takes any [default: 127.0.0.1:3000]",
 		TEXT(listen_address) },
 	{ "--data-dir", NULL, "DIR", "folder of all data [default: the user's spacetime/data]", TEXT(data_dir) },
 	{ "--jwt-key-dir", NULL, "DIR", "folder of the keys, made if missing [default: cli.toml's]", TEXT(key_dir) },
@@ -77,7 +77,7 @@ static const struct flag *flag_find(const char *arg, const char **inline_value)
 /* The later of duplicate flags wins. */
 static bool parse_flags(int argc, char **argv, struct start_flags *out)
 {
-	*out = (struct start_flags){ .listen_address = "0.0.0.0:3000" };
+	*out = (struct start_flags){ .listen_address = "127.0.0.1:3000" };
 	for (int i = 0; i < argc; i++) {
 		const char *value;
 		const struct flag *flag = flag_find(argv[i], &value);
