@@ -194,7 +194,7 @@ int32_t syscall_start_tx(struct runtime_instance *in, uint32_t out)
 	if (in->in_tx)
 		return ERRNO_WOULD_BLOCK_TRANSACTION;
 	if (!tx_served(in) && in->frame != FRAME_INIT)
-		return syscall_trap(in, "transactions of procedures are not served by this host");
+		return syscall_trap(in, "a transaction in a procedure is not supported by this version yet");
 	int64_t micros;
 	if (tx_served(in)) {
 		if (!in->env->tx_begin(in->env->context, &micros))
@@ -257,6 +257,8 @@ int32_t syscall_sleep_until(struct runtime_instance *in, int64_t micros, int64_t
 {
 	(void)micros;
 	(void)now;
+	if (in->frame == FRAME_PROCEDURE)
+		return syscall_trap(in, "sleeping in a procedure is not supported by this version yet");
 	return syscall_trap(in, "procedure_sleep_until is only available in async instances");
 }
 
@@ -268,6 +270,8 @@ int32_t syscall_http_request(struct runtime_instance *in, uint32_t request, uint
 	(void)body;
 	(void)body_len;
 	(void)out;
+	if (in->frame == FRAME_PROCEDURE)
+		return syscall_trap(in, "HTTP in a procedure is not supported by this version yet");
 	return syscall_trap(in, "procedure_http_request is only available in async instances");
 }
 
