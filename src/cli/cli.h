@@ -84,6 +84,7 @@ bool cli_fail_errno(struct cli *cli, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Records a text around what is there. Returns false. */
 bool cli_fail_around(struct cli *cli, const char *format, ...) PRINTF_LIKE(2, 3);
 void cli_print_errors(struct cli *cli);
+void cli_forget_errors(struct cli *cli); /* what failed was not needed */
 
 /* Memory until the end; never NULL. */
 void *cli_alloc(struct cli *cli, size_t size);

@@ -427,6 +427,7 @@ bool cli_config_load(struct cli *cli, bool make, struct cli_config *out)
 	if (!cli_read_file(cli, out->path, CLI_CONFIG_BYTES_MAX, &out->text, &missing)) {
 		if (!missing)
 			return cli_fail_around(cli, "config file %s is invalid", out->path);
+		cli_forget_errors(cli);
 		buf_init(&out->text, CLI_CONFIG_BYTES_MAX);
 		buf_put_cstr(&out->text, make ? first_text : "");
 		return cli_config_parse(cli, out) && (!make || cli_config_save(cli, out));

@@ -71,7 +71,7 @@ static void add_error(struct cli *cli, const char *format, va_list args)
 	cli_check(cli, text);
 }
 
-static void forget_errors(struct cli *cli)
+void cli_forget_errors(struct cli *cli)
 {
 	for (uint32_t i = 0; i < cli->error_count; i++)
 		buf_deinit(&cli->errors[i]);
@@ -81,7 +81,7 @@ static void forget_errors(struct cli *cli)
 bool cli_fail(struct cli *cli, const char *format, ...)
 {
 	va_list args;
-	forget_errors(cli);
+	cli_forget_errors(cli);
 	va_start(args, format);
 	add_error(cli, format, args);
 	va_end(args);

@@ -14,6 +14,7 @@
  * 3. `failed` is final: after a failed sync nobody knows what the disk holds.
  * 4. A name is bound to one database at most, and that database lists it.
  */
+#include "base/log.h"
 #include "base/mem.h"
 #include "host/host_internal.h"
 #include "native.h"
@@ -93,6 +94,12 @@ struct control_name *control_name(const struct control *control, struct str name
 uint64_t control_next_id(struct control *control)
 {
 	return control->next_id++;
+}
+
+void control_skip_id(struct control *control, uint64_t id)
+{
+	if (control->next_id <= id && id < UINT64_MAX)
+		control->next_id = id + 1;
 }
 
 /* ---- operations ---- */
@@ -398,6 +405,9 @@ enum wl_err control_open(struct storage *storage, const char *path, struct contr
 	existed = file.len > 0;
 	if (err == WL_OK)
 		err = replay(control, buf_bytes(&file), &control->size, error);
+	if (err == WL_OK && control->size < file.len)
+		log_warn("%s: cutting off %llu bytes at its end, a record that was never finished", path,
+			(unsigned long long)(file.len - control->size));
 	if (err == WL_OK && control->size < file.len && (!storage->ops->truncate(control->file, control->size) ||
 		!storage->ops->sync(control->file)))
 		err = fail_errno(error, WL_ERR_IO, "cannot cut %s", path);

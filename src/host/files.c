@@ -96,7 +96,16 @@ void files_replica_remove(const char *dir, uint64_t replica)
 	files_replica_done(dir, replica);
 }
 
-void files_replicas_sweep(const char *dir, bool (*alive)(void *context, uint64_t replica), void *context)
+static bool is_marked(const char *dir, uint64_t replica)
+{
+	char made[HOST_PATH_BYTES_MAX], removed[HOST_PATH_BYTES_MAX];
+	marker_path(dir, replica, "new", made);
+	marker_path(dir, replica, "gone", removed);
+	return access(made, F_OK) == 0 || access(removed, F_OK) == 0;
+}
+
+void files_replicas_sweep(const char *dir, bool (*alive)(void *context, uint64_t replica),
+	void (*stray)(void *context, uint64_t replica), void *context)
 {
 	char path[HOST_PATH_BYTES_MAX];
 	snprintf(path, sizeof(path), "%s/replicas", dir);
@@ -107,6 +116,8 @@ void files_replicas_sweep(const char *dir, bool (*alive)(void *context, uint64_t
 	while ((entry = readdir(stream)) != NULL) {
 		char *end;
 		unsigned long long replica = strtoull(entry->d_name, &end, 10);
+		if (end != entry->d_name && *end == '\0' && !alive(context, replica) && !is_marked(dir, replica))
+			stray(context, replica);
 		if (end == entry->d_name || (strcmp(end, ".new") != 0 && strcmp(end, ".gone") != 0))
 			continue;
 		if (alive(context, replica)) {

@@ -33,6 +33,7 @@ struct host {
 	struct monitor monitor;
 	struct control *control;  /* under the monitor, and so is what follows */
 	struct map entries;       /* identity -> struct entry */
+	uint32_t strays;          /* folders of databases that control data does not know */
 	bool closing;
 	struct runtime *runtime;
 	struct commitlog_writers *writers;
@@ -73,6 +74,24 @@ static bool replica_alive(void *context, uint64_t replica)
 	return false;
 }
 
+/* Every step of making and removing one leaves a marker, so this is a loss. Its folder is never used for another. */
+static void replica_stray(void *context, uint64_t replica)
+{
+	struct host *host = context;
+	log_error("%s/replicas/%llu belongs to no database: control.log has lost a record, or somebody put it there",
+		host->dir, (unsigned long long)replica);
+	control_skip_id(host->control, replica);
+	host->strays++;
+}
+
+static bool has_databases(struct host *host)
+{
+	for (struct control_database *database = control_first(host->control); database != NULL; database = database->next)
+		if (database->exists)
+			return true;
+	return false;
+}
+
 static enum wl_err open_parts(struct host *host, struct error *error)
 {
 	char path[HOST_PATH_BYTES_MAX];
@@ -82,7 +101,10 @@ static enum wl_err open_parts(struct host *host, struct error *error)
 	enum wl_err err = control_open(commitlog_storage_local(), path, &host->control, error);
 	if (err != WL_OK)
 		return err;
-	files_replicas_sweep(host->dir, replica_alive, host);
+	files_replicas_sweep(host->dir, replica_alive, replica_stray, host);
+	if (host->strays > 0 && !has_databases(host))
+		return fail(error, WL_ERR_CORRUPT, "%s names no database, but there are folders of %u in %s/replicas: bring back "
+			"the file, or take away the folders", path, host->strays, host->dir);
 	snprintf(path, sizeof(path), "%s/cache", host->dir);
 	if (!commitlog_storage_local()->ops->make_dirs(commitlog_storage_local(), path))
 		return fail_errno(error, WL_ERR_IO, "cannot create %s", path);

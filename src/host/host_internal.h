@@ -40,6 +40,7 @@ struct control_database *control_first(const struct control *control);
 struct control_database *control_database(const struct control *control, const struct identity *id); /* or NULL */
 struct control_name *control_name(const struct control *control, struct str name);                   /* or NULL */
 uint64_t control_next_id(struct control *control); /* fresh; becomes durable with what uses it */
+void control_skip_id(struct control *control, uint64_t id); /* it is in use, whatever the records say */
 
 void control_put_database(struct buf *change, const struct control_database *database);
 void control_put_drop(struct buf *change, const struct identity *id);
@@ -68,7 +69,8 @@ enum wl_err files_replica_leave(const char *dir, uint64_t replica, struct error 
 void files_replica_done(const char *dir, uint64_t replica);
 void files_replica_remove(const char *dir, uint64_t replica);
 /* Removes marked folders that `alive` does not know. */
-void files_replicas_sweep(const char *dir, bool (*alive)(void *context, uint64_t replica), void *context);
+void files_replicas_sweep(const char *dir, bool (*alive)(void *context, uint64_t replica),
+	void (*stray)(void *context, uint64_t replica), void *context); /* stray: nobody's, and without a marker */
 /* Programs by hash, synced before the function returns. */
 enum wl_err files_program_put(const char *dir, const uint8_t hash[32], struct bytes program, struct error *error);
 enum wl_err files_program_get(const char *dir, const uint8_t hash[32], struct buf *out, struct error *error);
