@@ -328,6 +328,9 @@ static enum wl_err segment_mend(struct recovery *r)
 			r->path, r->end, dirty - r->end, r->expected);
 		memset(r->bytes.data + r->end, 0, dirty - r->end);
 	}
+	if (shortened) /* no crash does that: a segment has its size before anything depends on it */
+		log_error("%s: the file has %zu of %" PRIu64 " bytes; what was behind transaction %" PRIu64 " is lost", r->path,
+			r->bytes.len, r->segment.header.capacity, r->expected);
 	uint64_t from = again ? r->last_at : r->end, to = cut ? dirty : r->end;
 	if ((again || cut) && !ops->write(r->segment.file, r->bytes.data + from, to - from, from))
 		return fail_errno(r->error, WL_ERR_IO, "cannot write %s", r->path);
