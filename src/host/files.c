@@ -96,12 +96,14 @@ void files_replica_remove(const char *dir, uint64_t replica)
 	files_replica_done(dir, replica);
 }
 
-static bool is_marked(const char *dir, uint64_t replica)
+/* A listing may still name what the sweep has removed meanwhile. */
+static bool is_unmarked(const char *dir, uint64_t replica)
 {
-	char made[HOST_PATH_BYTES_MAX], removed[HOST_PATH_BYTES_MAX];
+	char path[HOST_PATH_BYTES_MAX], made[HOST_PATH_BYTES_MAX], removed[HOST_PATH_BYTES_MAX];
+	files_replica_path(dir, replica, path);
 	marker_path(dir, replica, "new", made);
 	marker_path(dir, replica, "gone", removed);
-	return access(made, F_OK) == 0 || access(removed, F_OK) == 0;
+	return access(path, F_OK) == 0 && access(made, F_OK) != 0 && access(removed, F_OK) != 0;
 }
 
 void files_replicas_sweep(const char *dir, bool (*alive)(void *context, uint64_t replica),
@@ -116,7 +118,7 @@ void files_replicas_sweep(const char *dir, bool (*alive)(void *context, uint64_t
 	while ((entry = readdir(stream)) != NULL) {
 		char *end;
 		unsigned long long replica = strtoull(entry->d_name, &end, 10);
-		if (end != entry->d_name && *end == '\0' && !alive(context, replica) && !is_marked(dir, replica))
+		if (end != entry->d_name && *end == '\0' && !alive(context, replica) && is_unmarked(dir, replica))
 			stray(context, replica);
 		if (end == entry->d_name || (strcmp(end, ".new") != 0 && strcmp(end, ".gone") != 0))
 			continue;
