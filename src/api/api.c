@@ -111,7 +111,7 @@ static enum wl_err open_host(struct api *api, const struct api_options *options,
 	struct host_options host = {
 		.dir = options->dir, .in_memory = options->in_memory, .auth = api->auth, .sink = &api->sink,
 		.reducer_ms_max = api->config.reducer_ms, .guest_memory_max = api->config.guest_memory_bytes,
-		.module_log_bytes_max = api->config.module_log_bytes,
+		.module_log_bytes_max = api->config.module_log_bytes, .compiler = options->compiler,
 	};
 	return host_open(&host, &api->host, error);
 }
@@ -161,6 +161,7 @@ void api_stop(struct api *api)
 	if (api == NULL)
 		return;
 	atomic_store(&api->stopping, true);
+	host_interrupt(api->host);
 	if (api->net != NULL)
 		net_stop(api->net, 1001, "host is shutting down", API_STOP_MS);
 	worker_pool_destroy(api->ping_workers);

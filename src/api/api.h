@@ -20,6 +20,7 @@ struct api_options {
 	struct datadir *dir;                               /* held by the caller until api_stop has returned */
 	const char *private_key_path, *public_key_path;
 	const struct config *config;
+	const char *compiler; /* runtime.h; NULL: programs are compiled in this process */
 	bool in_memory;
 };
 enum wl_err api_start(const struct api_options *options, struct api **out, struct error *error);

@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/config.h"
 #include "cli/http.h"
+#include "host/host.h"
 #include "host/version.h"
 
 #include <stdio.h>
@@ -188,6 +189,8 @@ static int run_program(struct cli *cli, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct cli cli;
+	if (argc == 2 && strcmp(argv[1], RUNTIME_COMPILER_ARGUMENT) == 0) /* a host has started us: see runtime.h */
+		return runtime_compiler_main();
 	cli_init(&cli, argc > 0 ? argv[0] : NULL);
 	int status = run_program(&cli, argc > 0 ? argc - 1 : 0, argv + (argc > 0));
 	if (status == CLI_FAILED)

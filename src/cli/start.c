@@ -249,7 +249,8 @@ static enum wl_err run(const struct start_flags *start, const struct config *con
 	}
 	if (err == WL_OK) {
 		struct api_options options = { .listen_address = address, .dir = dir, .private_key_path = keys->private_path,
-			.public_key_path = keys->public_path, .config = config, .in_memory = start->in_memory };
+			.public_key_path = keys->public_path, .config = config, .in_memory = start->in_memory,
+			.compiler = "/proc/self/exe" };
 		err = api_start(&options, &api, error);
 	}
 	if (err == WL_OK) {

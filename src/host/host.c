@@ -96,7 +96,7 @@ static enum wl_err open_parts(struct host *host, struct error *error)
 {
 	char path[HOST_PATH_BYTES_MAX];
 	struct runtime_options runtime = { .guest_memory_max = host->options.guest_memory_max,
-		.call_ms_max = host->options.reducer_ms_max };
+		.call_ms_max = host->options.reducer_ms_max, .compiler = host->options.compiler };
 	snprintf(path, sizeof(path), "%s/control.log", host->dir);
 	enum wl_err err = control_open(commitlog_storage_local(), path, &host->control, error);
 	if (err != WL_OK)
@@ -134,6 +134,12 @@ enum wl_err host_open(const struct host_options *options, struct host **out, str
 	}
 	*out = host;
 	return WL_OK;
+}
+
+void host_interrupt(struct host *host)
+{
+	if (host != NULL)
+		runtime_interrupt(host->runtime);
 }
 
 void host_stop(struct host *host)

@@ -22,10 +22,13 @@ struct host_options {
 	const struct database_sink *sink;
 	uint32_t reducer_ms_max;
 	uint64_t guest_memory_max;
+	const char *compiler;        /* runtime.h; NULL: programs are compiled in this process */
 	uint64_t module_log_bytes_max;
 };
 /* Reads control data; removes what a crash left half made. Databases open at their first use. */
 enum wl_err host_open(const struct host_options *options, struct host **out, struct error *error);
+/* Compiling ends at once, unsuccessfully, and does not begin again: before waiting for those who want it. */
+void host_interrupt(struct host *host);
 /* Closes all databases (1001) and flushes them; nothing opens any more. Shares that others hold stay valid. */
 void host_stop(struct host *host);
 /* Frees the rest, when no share of a database is left anywhere. Both: NULL is fine. */

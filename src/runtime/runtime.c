@@ -115,6 +115,8 @@ struct runtime *runtime_create(const struct runtime_options *options, struct err
 	}
 	monitor_init(&runtime->programs_lock);
 	monitor_init(&runtime->ticker.monitor);
+	monitor_init(&runtime->compilers.monitor);
+	runtime->compilers.path = options->compiler;
 	runtime->guest_memory_max = options->guest_memory_max != 0 ? options->guest_memory_max : RUNTIME_GUEST_MEMORY_MAX;
 	runtime->call_ms_max = options->call_ms_max != UINT32_MAX ? options->call_ms_max : RUNTIME_CALL_MS_MAX_DEFAULT;
 	runtime->wasm = wasm_engine_create(options, runtime, error);
@@ -143,8 +145,14 @@ void runtime_destroy(struct runtime *runtime)
 	wasm_engine_destroy(runtime->wasm);
 	map_deinit(&runtime->programs);
 	monitor_deinit(&runtime->ticker.monitor);
+	monitor_deinit(&runtime->compilers.monitor);
 	monitor_deinit(&runtime->programs_lock);
 	mem_free(runtime);
+}
+
+void runtime_interrupt(struct runtime *runtime)
+{
+	wasm_compilers_stop(runtime);
 }
 
 /* ---- programs ---- */

@@ -22,6 +22,7 @@
 enum {
 	RUNTIME_CALL_MS_MAX_DEFAULT = 10000,     /* [limits] reducer-ms; 0 = none */
 	RUNTIME_PROGRAM_BYTES_MAX = 256 << 20,
+	RUNTIME_COMPILE_SECONDS_MAX = 120,       /* of processor time, when programs are compiled apart */
 	RUNTIME_ITERATORS_MAX = 1 << 16,         /* open in one instance */
 	RUNTIME_ITERATOR_BYTES_MAX = 1 << 30,    /* copied for open iterators of one instance */
 	RUNTIME_CHUNK_BYTES = 32768,             /* an iterator's chunk is closed once it exceeds this */
@@ -30,10 +31,16 @@ enum {
 /* Default cap of a guest's linear memory: all that 32 bits address, as modules may count on it. */
 #define RUNTIME_GUEST_MEMORY_MAX (UINT64_C(1) << 32)
 
+#define RUNTIME_COMPILE_BYTES_MAX (UINT64_C(4) << 30) /* of address space, likewise */
+#define RUNTIME_COMPILER_ARGUMENT "compile-module"
+
 enum runtime_kind { RUNTIME_WASM = 0, RUNTIME_JS = 1 }; /* as st_module.program_kind */
 
 struct runtime;
 struct runtime_options {
+	/* An executable that calls runtime_compiler_main when its one argument is RUNTIME_COMPILER_ARGUMENT: programs are
+	 * compiled by it, with limits; borrowed for as long as the runtime lives. NULL: in this process, without any. */
+	const char *compiler;
 	const char *cache_dir;        /* compiled code, authenticated under cache_key; NULL = none */
 	uint8_t cache_key[32];
 	uint64_t guest_memory_max;    /* 0 = default */
@@ -41,6 +48,8 @@ struct runtime_options {
 };
 struct runtime *runtime_create(const struct runtime_options *options, struct error *error);
 void runtime_destroy(struct runtime *runtime);
+void runtime_interrupt(struct runtime *runtime); /* what is being compiled apart fails at once, and all that comes */
+int runtime_compiler_main(void); /* the exit status */
 
 /* A compiled program, shared by hash among databases. */
 struct runtime_program;

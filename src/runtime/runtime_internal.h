@@ -138,10 +138,19 @@ void ticker_wake(struct ticker *ticker);
 void ticker_add(struct ticker *ticker, struct runtime_instance *instance);
 void ticker_remove(struct ticker *ticker, struct runtime_instance *instance);
 
+/* Children that compile (wasm/compiler.c). */
+struct compilers {
+	const char *path;                    /* NULL: none, compiling happens in this process */
+	struct monitor monitor;
+	uint32_t running;                    /* under the monitor */
+	_Atomic bool stop;
+};
+
 struct runtime {
 	struct monitor programs_lock;
 	struct map programs;                 /* hash -> struct runtime_program *, no reference held */
 	struct ticker ticker;
+	struct compilers compilers;
 	struct code_cache *cache;            /* NULL: none */
 	struct wasm_engine *wasm;
 	uint64_t guest_memory_max;
@@ -254,6 +263,7 @@ struct wasm_engine *wasm_engine_create(const struct runtime_options *options, st
 void wasm_engine_destroy(struct wasm_engine *engine);
 void wasm_engine_tick(void *engine);
 const char *wasm_engine_tag(void); /* for the cache */
+void wasm_compilers_stop(struct runtime *runtime);
 enum wl_err wasm_program_compile(struct runtime *runtime, struct bytes code, const uint8_t hash[32], void **out,
 	struct buf *error);
 void wasm_program_destroy(void *program);

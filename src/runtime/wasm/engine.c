@@ -11,17 +11,6 @@
 #include "base/mem.h"
 #include "runtime/wasm/wasm.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
-#ifndef UNDER_TSAN
-#define UNDER_TSAN 0
-#endif
-
 static wasm_config_t *configure(void)
 {
 	wasm_config_t *config = wasm_config_new();
@@ -31,7 +20,7 @@ static wasm_config_t *configure(void)
 	wasmtime_config_cranelift_opt_level_set(config, WASMTIME_OPT_LEVEL_SPEED);
 	/* The engine's own locks are not instrumented: with several compiling threads every one of its allocations
 	 * would be reported. */
-	wasmtime_config_parallel_compilation_set(config, !UNDER_TSAN);
+	wasmtime_config_parallel_compilation_set(config, !WASM_UNDER_TSAN);
 	wasmtime_config_epoch_interruption_set(config, true);
 	wasmtime_config_consume_fuel_set(config, false);
 	wasmtime_config_max_wasm_stack_set(config, WASM_STACK_BYTES);
@@ -43,9 +32,15 @@ static wasm_config_t *configure(void)
 	wasmtime_config_wasm_memory64_set(config, false);
 	wasmtime_config_shared_memory_set(config, false);
 	wasmtime_config_native_unwind_info_set(config, false);
-	if (UNDER_TSAN)
+	if (WASM_UNDER_TSAN)
 		wasmtime_config_signals_based_traps_set(config, false);
 	return config;
+}
+
+wasm_engine_t *wasm_engine_bare(void)
+{
+	wasm_config_t *config = configure();
+	return config != NULL ? wasm_engine_new_with_config(config) : NULL; /* takes config */
 }
 
 const char *wasm_engine_tag(void)
@@ -58,9 +53,8 @@ struct wasm_engine *wasm_engine_create(const struct runtime_options *options, st
 {
 	(void)options;
 	struct wasm_engine *engine = mem_zalloc(sizeof(*engine));
-	wasm_config_t *config = configure();
-	if (engine != NULL && config != NULL)
-		engine->engine = wasm_engine_new_with_config(config); /* takes config */
+	if (engine != NULL)
+		engine->engine = wasm_engine_bare();
 	if (engine == NULL || engine->engine == NULL) {
 		mem_free(engine);
 		fail(error, WL_ERR_MEMORY, "the WebAssembly engine cannot be started");

@@ -287,6 +287,18 @@ static void module_to_cache(struct runtime *runtime, const uint8_t hash[32], con
 	wasm_byte_vec_delete(&code);
 }
 
+static enum wl_err module_compile(struct runtime *runtime, struct bytes code, wasmtime_module_t **module,
+	struct buf *error)
+{
+	if (runtime->compilers.path != NULL)
+		return wasm_compile_apart(runtime, code, module, error);
+	wasmtime_error_t *failed = wasmtime_module_new(runtime->wasm->engine, code.data, code.len, module);
+	if (failed == NULL)
+		return WL_OK;
+	wasm_error_text(failed, true, error);
+	return WL_ERR_INVALID;
+}
+
 enum wl_err wasm_program_compile(struct runtime *runtime, struct bytes code, const uint8_t hash[32], void **out,
 	struct buf *error)
 {
@@ -294,15 +306,9 @@ enum wl_err wasm_program_compile(struct runtime *runtime, struct bytes code, con
 	if (program == NULL)
 		return WL_ERR_MEMORY;
 	bool cached = module_from_cache(runtime, hash, &program->module);
-	if (!cached) {
-		wasmtime_error_t *failed = wasmtime_module_new(runtime->wasm->engine, code.data, code.len, &program->module);
-		if (failed != NULL) {
-			wasm_error_text(failed, true, error);
-			wasm_program_destroy(program);
-			return WL_ERR_INVALID;
-		}
-	}
-	enum wl_err err = check(runtime->wasm, program, error);
+	enum wl_err err = cached ? WL_OK : module_compile(runtime, code, &program->module, error);
+	if (err == WL_OK)
+		err = check(runtime->wasm, program, error);
 	if (err != WL_OK) {
 		wasm_program_destroy(program);
 		return err;

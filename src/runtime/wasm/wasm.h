@@ -17,6 +17,27 @@
 enum { WASM_STACK_BYTES = 2 << 20 }; /* of guest code; a thread that runs guests has THREAD_STACK_GUEST */
 _Static_assert(WASM_STACK_BYTES <= THREAD_STACK_GUEST / 2, "syscalls run below the guest's frames");
 
+#if defined(__SANITIZE_THREAD__)
+#define WASM_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WASM_UNDER_TSAN 1
+#endif
+#endif
+#ifndef WASM_UNDER_TSAN
+#define WASM_UNDER_TSAN 0
+#endif
+#if WASM_UNDER_TSAN || defined(__SANITIZE_ADDRESS__)
+#define WASM_UNDER_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WASM_UNDER_SANITIZER 1
+#endif
+#endif
+#ifndef WASM_UNDER_SANITIZER
+#define WASM_UNDER_SANITIZER 0
+#endif
+
 struct wasm_engine {
 	wasm_engine_t *engine;
 	wasmtime_linker_t *linker; /* immutable once made; shared by all programs */
@@ -40,6 +61,11 @@ struct wasm_instance {
 	uint64_t ticks;            /* of the time limit */
 	wasmtime_func_t exports[EXPORT_COUNT];
 };
+
+/* Our settings, and nothing else: no imports, no ticks. NULL: it cannot be made. */
+wasm_engine_t *wasm_engine_bare(void);
+enum wl_err wasm_compile_apart(struct runtime *runtime, struct bytes code, wasmtime_module_t **module,
+	struct buf *error);
 
 /* Types are written as params ':' results, 'i' i32, 'I' i64: "iII:i". */
 enum { WASM_SIGNATURE_MAX = 16 };
