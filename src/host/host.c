@@ -103,8 +103,8 @@ static enum wl_err open_parts(struct host *host, struct error *error)
 		return err;
 	files_replicas_sweep(host->dir, replica_alive, replica_stray, host);
 	if (host->strays > 0 && !has_databases(host))
-		return fail(error, WL_ERR_CORRUPT, "%s names no database, but there are folders of %u in %s/replicas: bring back "
-			"the file, or take away the folders", path, host->strays, host->dir);
+		return fail(error, WL_ERR_CORRUPT, "%s names no database, but there are folders of %u in %s/replicas: bring "
+			"back the file, or take away the folders", path, host->strays, host->dir);
 	snprintf(path, sizeof(path), "%s/cache", host->dir);
 	if (!commitlog_storage_local()->ops->make_dirs(commitlog_storage_local(), path))
 		return fail_errno(error, WL_ERR_IO, "cannot create %s", path);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiling in a process of its own: this test is its own compiler. Here are programs that cost far more than they weigh. */
+/* Compiling in a process of its own (this test is its own compiler), also of programs that cost far more than they
+ * weigh. */
 #include "unit/runtime_fixture.h"
 
 #include "base/clock.h"
@@ -110,8 +111,8 @@ static void compile_bomb(void *arg)
 	buf_deinit(&error);
 }
 
-/* Goal: others are compiled meanwhile, and a runtime that is to end does not wait: neither for what is being compiled nor
- * for those that wait for their turn. */
+/* Goal: others are compiled meanwhile, and a runtime that is to end does not wait: neither for what is being compiled
+ * nor for those that wait for their turn. */
 START_TEST(bombs_do_not_hold_anybody)
 {
 	enum { BOMBS = 6 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiling in a process of its own. What compiling takes cannot be foretold from a program: a few hundred kilobytes may
- * take gigabytes, or hours, and the engine can neither be interrupted nor fail for lack of memory without ending its
- * process. So that process is another one, with limits, and a host that stops does not wait for it.
+ * Compiling in a process of its own. What compiling takes cannot be foretold from a program: a few hundred kilobytes
+ * may take gigabytes, or hours, and the engine can neither be interrupted nor fail for lack of memory without ending
+ * its process. So that process is another one, with limits, and a host that stops does not wait for it.
  *
  *   parent                                child (this executable, run with RUNTIME_COMPILER_ARGUMENT)
  *   program in a memory file ── fd 0 ──▶  reads it whole
