@@ -278,9 +278,9 @@ def suite_kit_asan(tally):
     kit(tally, "asan")
 
 
-def scripted_test(tally, script, *arguments, what):
+def scripted_test(tally, script, *arguments, what, folder="crash"):
     """A script whose last line counts what passed and failed."""
-    status, output = run([sys.executable, os.path.join("tests", "crash", script), *arguments], env=SANITIZERS)
+    status, output = run([sys.executable, os.path.join("tests", folder, script), *arguments], env=SANITIZERS)
     counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
     passed, failed = map(int, counts[-1]) if counts else (0, 1)
     print(output, flush=True)
@@ -297,6 +297,12 @@ def suite_idle(tally):
     """1,000 databases that nobody uses: memory and disk"""
     if build(tally, "build/dev/worldline") and modules(tally, "transfer"):
         scripted_test(tally, "idle.py", what="crash/idle")
+
+
+def suite_hostile(tally):
+    """attacks on a host under ASan and UBSan"""
+    if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "quickstart", "transfer"):
+        scripted_test(tally, "hostile.py", what="hostile", folder="e2e")
 
 
 def suite_fuzz(tally):
