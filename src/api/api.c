@@ -141,6 +141,7 @@ enum wl_err api_start(const struct api_options *options, struct api **out, struc
 	mem_limit(api->config.memory_bytes != 0 ? api->config.memory_bytes : mem_of_machine() / 4 * 3);
 	api->in_memory = options->in_memory;
 	monitor_init(&api->tails_monitor);
+	monitor_init(&api->lanes_monitor);
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	enum wl_err err = open_all(api, options, error);
 	if (err != WL_OK) {
@@ -178,6 +179,8 @@ void api_stop(struct api *api)
 	host_close(api->host);
 	auth_close(api->auth);
 	monitor_deinit(&api->tails_monitor);
+	map_deinit(&api->lanes);
+	monitor_deinit(&api->lanes_monitor);
 	curl_global_cleanup();
 	mem_free(api);
 }

@@ -9,7 +9,7 @@
 #include "net/net.h"
 
 enum {
-	API_WORKERS_MAX = 256,             /* requests that run at once; more wait in line */
+	API_WORKERS_MAX = 1024,            /* requests that run at once; more wait in line (and see lanes.c) */
 	API_PING_WORKERS_MAX = 4,          /* for pings that carry a token: never behind blocked calls */
 	API_BODY_BYTES_MAX = 2 << 20,      /* of a request body, unless a route says otherwise */
 	API_CALL_ARENA_BYTES_MAX = 8 << 20,
@@ -29,6 +29,8 @@ struct api {
 	struct net *net;
 	struct database_sink sink;
 	struct worker_pool *workers, *ping_workers;
+	struct monitor lanes_monitor;
+	struct map lanes; /* key -> struct lane, under its monitor */
 	struct api_loop *loops; /* one for each of net's */
 	uint32_t loop_count;
 	struct monitor tails_monitor;
@@ -47,6 +49,9 @@ enum credentials {
 	CREDENTIALS_ANYBODY,  /* a valid token, or a fresh identity */
 	CREDENTIALS_TOKEN,    /* a valid token */
 };
+/* What a request may have to wait for (lanes.c). */
+enum lane_kind { LANE_NONE, LANE_DATABASE, LANE_HANDSHAKE, LANE_CHANGE, LANE_LOGS, LANE_PUBLISH, LANE_MCP,
+	LANE_HEALTH };
 struct api_call;
 typedef void (*route_handler)(struct api_call *call); /* answers exactly once, as its last act; worker thread */
 struct route_method {
@@ -55,6 +60,7 @@ struct route_method {
 	enum credentials credentials;
 	uint64_t body_max;  /* 0: API_BODY_BYTES_MAX */
 	bool on_loop;       /* answers at once, on the network loop */
+	enum lane_kind lane;
 };
 enum route_flags {
 	ROUTE_CORS = 1,
@@ -85,7 +91,14 @@ struct api_call {
 	struct net_header headers[API_HEADERS_MAX]; /* of the answer */
 	uint32_t header_count;
 	char identity_hex[65];
+	struct lane *lane;                 /* entered */
+	struct api_call *next_in_lane;     /* waiting for it */
 };
+
+/* ---- lanes.c ---- */
+bool lane_enter(struct api_call *call); /* false: it waits, and its handler runs later; touch it no more */
+struct lane *lane_take(struct api_call *call); /* the call may end, the wait goes on; NULL: it is in none */
+void lane_give(struct api *api, struct lane *lane); /* NULL is fine */
 
 /* Splits a target into path and query; false: not a path ("*", an authority). */
 bool target_split(struct str target, struct str *path, struct str *query);

@@ -11,9 +11,12 @@
 
 void call_free(struct api_call *call)
 {
+	struct api *api = call->api;
+	struct lane *lane = lane_take(call);
 	auth_claims_deinit(&call->claims);
 	arena_deinit(&call->arena);
 	mem_free(call);
+	lane_give(api, lane);
 }
 
 void call_header(struct api_call *call, const char *name, struct str value)

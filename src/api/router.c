@@ -18,7 +18,7 @@
 
 const struct route api_routes[] = {
 	{ "/v1/ping", ROUTE_CORS, { { METHOD_GET, route_ping, CREDENTIALS_IF_GIVEN, 0, true } } },
-	{ "/v1/health", ROUTE_CORS, { { METHOD_GET, route_health, CREDENTIALS_IGNORED, 0, false } } },
+	{ "/v1/health", ROUTE_CORS, { { METHOD_GET, route_health, CREDENTIALS_IGNORED, 0, false, LANE_HEALTH } } },
 	{ "/v1/metrics", ROUTE_CORS, { { METHOD_GET, route_metrics, CREDENTIALS_IGNORED, 0, true } } },
 	{ "/v1/prometheus/sd_config", ROUTE_CORS, { { METHOD_GET, route_sd_config, CREDENTIALS_IGNORED, 0, true } } },
 	{ "/internal/heap", 0, { { METHOD_GET, route_heap, CREDENTIALS_IGNORED, 0, true } } },
@@ -34,28 +34,35 @@ const struct route api_routes[] = {
 	{ "/v1/energy/:identity", ROUTE_CORS, { { METHOD_GET, route_energy_get, CREDENTIALS_IGNORED, 0, false },
 		{ METHOD_POST, route_energy_add, CREDENTIALS_TOKEN, 0, false },
 		{ METHOD_PUT, route_energy_set, CREDENTIALS_TOKEN, 0, false } } },
-	{ "/v1/mcp", ROUTE_CORS, { { METHOD_POST, route_mcp, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database", DB_BY_HANDLER, { { METHOD_POST, route_publish_unnamed, CREDENTIALS_ANYBODY, NO_LIMIT, false } } },
+	{ "/v1/mcp", ROUTE_CORS, { { METHOD_POST, route_mcp, CREDENTIALS_ANYBODY, 0, false, LANE_MCP } } },
+	{ "/v1/database", DB_BY_HANDLER,
+		{ { METHOD_POST, route_publish_unnamed, CREDENTIALS_ANYBODY, NO_LIMIT, false, LANE_PUBLISH } } },
 	{ "/v1/database/:db", DB_BY_HANDLER, { { METHOD_GET, route_database, CREDENTIALS_ANYBODY, 0, false },
-		{ METHOD_PUT, route_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false },
-		{ METHOD_DELETE, route_delete, CREDENTIALS_ANYBODY, 0, false } } },
+		{ METHOD_PUT, route_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false, LANE_PUBLISH },
+		{ METHOD_DELETE, route_delete, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
 	{ "/v1/database/:db/identity", DB_BY_HANDLER,
 		{ { METHOD_GET, route_database_identity, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/subscribe", DB_BY_HANDLER, { { METHOD_GET, route_subscribe, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/names", DB, { { METHOD_GET, route_names_get, CREDENTIALS_ANYBODY, 0, false },
-		{ METHOD_POST, route_names_add, CREDENTIALS_ANYBODY, 0, false },
-		{ METHOD_PUT, route_names_replace, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/call/:function", DB, { { METHOD_POST, route_call, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/sql", DB, { { METHOD_POST, route_sql, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/schema", DB, { { METHOD_GET, route_schema, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/logs", DB, { { METHOD_GET, route_logs, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/mcp", DB_BY_HANDLER, { { METHOD_POST, route_mcp, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/lock", DB, { { METHOD_POST, route_lock, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/unlock", DB, { { METHOD_POST, route_unlock, CREDENTIALS_ANYBODY, 0, false } } },
-	{ "/v1/database/:db/reset", DB, { { METHOD_PUT, route_reset, CREDENTIALS_ANYBODY, 0, false } } },
+	{ "/v1/database/:db/subscribe", DB_BY_HANDLER,
+		{ { METHOD_GET, route_subscribe, CREDENTIALS_ANYBODY, 0, false, LANE_HANDSHAKE } } },
+	{ "/v1/database/:db/names", DB, { { METHOD_GET, route_names_get, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE },
+		{ METHOD_POST, route_names_add, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE },
+		{ METHOD_PUT, route_names_replace, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
+	{ "/v1/database/:db/call/:function", DB,
+		{ { METHOD_POST, route_call, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE } } },
+	{ "/v1/database/:db/sql", DB, { { METHOD_POST, route_sql, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE } } },
+	{ "/v1/database/:db/schema", DB,
+		{ { METHOD_GET, route_schema, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE } } },
+	{ "/v1/database/:db/logs", DB, { { METHOD_GET, route_logs, CREDENTIALS_ANYBODY, 0, false, LANE_LOGS } } },
+	{ "/v1/database/:db/mcp", DB_BY_HANDLER,
+		{ { METHOD_POST, route_mcp, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE } } },
+	{ "/v1/database/:db/lock", DB, { { METHOD_POST, route_lock, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
+	{ "/v1/database/:db/unlock", DB,
+		{ { METHOD_POST, route_unlock, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
+	{ "/v1/database/:db/reset", DB, { { METHOD_PUT, route_reset, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
 	{ "/v1/database/:db/pre_publish", DB,
-		{ { METHOD_POST, route_pre_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false } } },
-	{ "/v1/database/:db/unstable/timestamp", DB, { { METHOD_GET, route_timestamp, CREDENTIALS_ANYBODY, 0, false } } },
+		{ { METHOD_POST, route_pre_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false, LANE_PUBLISH } } },
+	{ "/v1/database/:db/unstable/timestamp", DB,
+		{ { METHOD_GET, route_timestamp, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/route", ROUTE_CORS,
 		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
 	{ "/v1/database/:db/route/", ROUTE_CORS,
@@ -184,7 +191,8 @@ static void answer(struct api_call *call)
 	}
 	if (!call->has_claims && !call_credentials(call, call->method->credentials))
 		return;
-	call->method->handler(call);
+	if (lane_enter(call))
+		call->method->handler(call);
 }
 
 static void answer_on_worker(void *arg)

@@ -229,9 +229,12 @@ void route_logs(struct api_call *call)
 		!call_query_bool(call, "follow", &following) || !call_is_owner(call, "view module logs", &record) ||
 		!call_open_database(call, &db))
 		return;
+	struct api *api = call->api;
+	struct lane *lane = lane_take(call); /* for as long as the client takes to read the past */
 	if (following)
 		follow(call, db, size_min(lines, MODULE_LOG_FOLLOW_LINES_MAX));
 	else
 		send_past(call, db, !has_lines ? MODULE_LOG_ALL : lines == 0 ? 1 : lines);
 	database_release(db);
+	lane_give(api, lane);
 }

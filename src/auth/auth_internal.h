@@ -12,6 +12,7 @@ enum {
 	AUTH_PEM_BYTES_MAX = 4096,
 	AUTH_ISSUERS_MAX = 256,            /* foreign issuers remembered */
 	AUTH_FETCHES_MAX = 8,              /* at once: any client may name any issuer, slow ones must not eat the workers */
+	AUTH_WAITING_MAX = 32,             /* for fetches of others, all issuers together */
 	AUTH_JWKS_BYTES_MAX = 1 << 20,
 	AUTH_KEYS_MAX = 64,                /* of one issuer */
 	AUTH_REFRESH_SECONDS = 300,        /* age at which the next check fetches again */

@@ -37,7 +37,7 @@ struct oidc {
 	struct monitor monitor;
 	enum wl_err (*fetch)(void *context, const char *url, struct buf *body, struct error *error);
 	void *context;
-	uint32_t fetches, count;
+	uint32_t fetches, waiting, count;
 	struct issuer *issuers[AUTH_ISSUERS_MAX];
 };
 
@@ -271,10 +271,14 @@ static struct key_set *keys_of(struct oidc *oidc, struct str name)
 	uint64_t now = clock_mono_nanos();
 	issuer->used_at = now;
 	if (issuer->keys == NULL && issuer->fetching) {
+		if (oidc->waiting == AUTH_WAITING_MAX)
+			return NULL;
+		oidc->waiting++;
 		issuer->waiting++;
 		while (issuer->fetching)
 			monitor_wait(&oidc->monitor);
 		issuer->waiting--;
+		oidc->waiting--;
 	} else if (issuer->keys == NULL || now - issuer->fetched_at > SECONDS(AUTH_REFRESH_SECONDS)) {
 		bool due = issuer->keys == NULL || now - issuer->tried_at > SECONDS(AUTH_RETRY_SECONDS);
 		if (due && !issuer->fetching && oidc->fetches < AUTH_FETCHES_MAX)

@@ -289,6 +289,17 @@ static void close_client(struct database *db, const struct database_client *clie
 		drop(db, client);
 }
 
+/* A queue of large queries, or of hours of work, must not outlive for long who sent it. What the client only wanted to
+ * read, nobody reads; what it wanted to change is done for a while. */
+static bool is_left_over(const struct database_client *client, const struct protocol_client_message *message)
+{
+	uint64_t gone = atomic_load_explicit(&client->gone_nanos, memory_order_relaxed);
+	if (LIKELY(gone == 0))
+		return false;
+	bool changes = message->kind == PROTOCOL_CALL_REDUCER || message->kind == PROTOCOL_CALL_PROCEDURE;
+	return !changes || clock_mono_nanos() - gone > (uint64_t)GONE_SECONDS * 1000000000u;
+}
+
 void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len)
 {
 	struct reader r = reader_of(data, len);
@@ -300,9 +311,7 @@ void db_client_message(struct database *db, struct database_client *client, uint
 		close_client(db, client, error.text);
 		return;
 	}
-	/* What it only wanted to read, nobody reads: a queue of large queries must not outlive who sent it. */
-	bool changes = message.kind == PROTOCOL_CALL_REDUCER || message.kind == PROTOCOL_CALL_PROCEDURE;
-	if (!changes && atomic_load_explicit(&client->gone, memory_order_relaxed))
+	if (UNLIKELY(db_is_closing(db)) || is_left_over(client, &message))
 		return;
 	switch ((enum protocol_v2_kind)message.kind) {
 	case PROTOCOL_CALL_REDUCER:

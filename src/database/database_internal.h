@@ -8,6 +8,7 @@
 #include "subs/subs.h"
 
 enum {
+	GONE_SECONDS = 10,            /* that what a client left behind is worked off */
 	STEP_NANOS_MAX = 500000,      /* of one step, beyond the message that is running */
 	TICK_BUDGET = 256,            /* messages that a health check may have to run before its own */
 	INBOX_BYTES_MAX = 64 << 20,   /* mail of one loop and round */
@@ -57,7 +58,7 @@ struct database_client {
 	uint32_t loop;
 	uint8_t protocol, compression;
 	bool confirmed, connected;
-	_Atomic bool gone; /* set by its loop: the DISCONNECT is on its way */
+	_Atomic uint64_t gone_nanos; /* set by its loop when the DISCONNECT is on its way; 0: it is here */
 	struct subs_client *subs;
 	struct database_client *next, **link; /* in db->clients */
 };
@@ -80,6 +81,7 @@ struct loop_state {
 
 struct database {
 	_Atomic uint32_t refs;
+	_Atomic bool closing;            /* somebody waits for the end: queues are not worked off any more */
 	_Atomic bool closed;
 	_Atomic uint32_t token;          /* 1: somebody is the executor */
 	_Atomic uint64_t awaiting_loops; /* bit per loop that wants to hear of durable offsets */
@@ -143,6 +145,7 @@ void db_on_durable(void *context, uint64_t offset, enum commitlog_state state);
 enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, struct subs_client *caller,
 	bool broadcast, struct bytes *update, struct buf *error);
 void db_rollback(struct database *db);
+bool db_is_closing(const struct database *db); /* or the whole host stops */
 /* The log has failed: no commit succeeds any more, and clients are closed, once. */
 void db_stop_committing(struct database *db);
 enum wl_err db_replay_record(void *context, uint64_t offset, struct bytes record, struct error *error);

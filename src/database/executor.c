@@ -264,7 +264,7 @@ bool database_inbox_put(struct database_inbox *inbox, enum database_message_kind
 	if (len > 0)
 		memcpy(message->data, data, len);
 	if (kind == DATABASE_DISCONNECT)
-		atomic_store_explicit(&client->gone, true, memory_order_relaxed);
+		atomic_store_explicit(&client->gone_nanos, clock_mono_nanos(), memory_order_relaxed);
 	return true;
 }
 
@@ -487,6 +487,11 @@ bool database_tick(struct database *db, uint32_t timeout_ms)
 }
 
 /* ---- what others may know ---- */
+
+bool db_is_closing(const struct database *db)
+{
+	return atomic_load_explicit(&db->closing, memory_order_relaxed) || runtime_interrupted(db->options.runtime);
+}
 
 bool database_closed(const struct database *db)
 {

@@ -397,6 +397,7 @@ static void close_on_executor(struct database *db, void *arg)
 void database_close(struct database *db, struct str reason)
 {
 	struct closing closing = { .reason = reason };
+	atomic_store(&db->closing, true);
 	(void)database_run(db, close_on_executor, &closing);
 	(void)database_wait_durable(db, closing.offset, CREATE_WAIT_MS);
 }

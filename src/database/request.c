@@ -68,7 +68,7 @@ static void connect_and_call(struct database *db, void *arg)
 {
 	struct json_call *job = arg;
 	struct database_result *result = job->result;
-	if (database_closed(db)) {
+	if (db_is_closing(db)) {
 		result->outcome = DATABASE_CLOSED;
 		return;
 	}
@@ -282,7 +282,7 @@ static bool may_read_unseen(const struct database *db)
 static void sql_on_executor(struct database *db, void *arg)
 {
 	struct sql_job *job = arg;
-	if (database_closed(db)) {
+	if (db_is_closing(db)) {
 		job->err = WL_ERR_UNAVAILABLE;
 		return;
 	}

@@ -22,6 +22,7 @@
 enum {
 	RUNTIME_CALL_MS_MAX_DEFAULT = 10000,     /* [limits] reducer-ms; 0 = none */
 	RUNTIME_PROGRAM_BYTES_MAX = 256 << 20,
+	RUNTIME_LAST_MS = 3000,                  /* for guests after runtime_interrupt */
 	RUNTIME_COMPILE_SECONDS_MAX = 120,       /* of processor time, when programs are compiled apart */
 	RUNTIME_ITERATORS_MAX = 1 << 16,         /* open in one instance */
 	RUNTIME_ITERATOR_BYTES_MAX = 1 << 30,    /* copied for open iterators of one instance */
@@ -48,7 +49,10 @@ struct runtime_options {
 };
 struct runtime *runtime_create(const struct runtime_options *options, struct error *error);
 void runtime_destroy(struct runtime *runtime);
-void runtime_interrupt(struct runtime *runtime); /* what is being compiled apart fails at once, and all that comes */
+/* The end is near: what is being compiled apart fails at once, and all that comes; guests are stopped after
+ * RUNTIME_LAST_MS. */
+void runtime_interrupt(struct runtime *runtime);
+bool runtime_interrupted(const struct runtime *runtime);
 int runtime_compiler_main(void); /* the exit status */
 
 /* A compiled program, shared by hash among databases. */

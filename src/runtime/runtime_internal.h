@@ -44,6 +44,7 @@ enum {
 
 enum {
 	RUNTIME_TICK_MS = 5,
+	RUNTIME_TICKS_MAX = 100000,          /* until a guest looks at the clock at the latest */
 	RUNTIME_PROGRAM_NAME_MAX = 256,
 	RUNTIME_SOURCES_MAX = 4096,          /* unread byte sources of one call */
 	RUNTIME_SINKS_MAX = 4,               /* a call has one or two, a nested view call one more */
@@ -129,6 +130,7 @@ struct ticker {
 	struct monitor monitor;              /* guards the list and `stop`; the ticker sleeps on it */
 	struct runtime_instance *instances;
 	_Atomic bool parked;
+	_Atomic uint64_t end_nanos;          /* every guest is stopped then; 0: never */
 	bool stop, started;
 	pthread_t thread;
 	void (*tick)(void *engine);

@@ -550,6 +550,38 @@ def bombs(host):
     host.watch()
 
 
+def hogs(host):
+    """Hundreds of requests that wait for one database hold up neither the others nor a host that stops."""
+    host.publish("hog", guest(["forever"], [FOREVER]).encode())
+    head = (f"POST /v1/database/hog/call/forever HTTP/1.1\r\nAuthorization: Bearer {host.token}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n[]").encode()
+    client = Client(host.port, "hog")
+    client.recv()
+    host.publish("hog-too", guest(["forever"], [FOREVER]).encode())
+    waiting = [connect(host.port) for _ in range(1200)]
+    for i, sock in enumerate(waiting):
+        sock.sendall(head if i % 4 else head.replace(b"/hog/", b"/hog-too/"))
+    client.sock.sendall(client.frame(call("forever")) * 200)
+    client.close()
+    time.sleep(0.5)
+    for _ in range(3):
+        begin = time.time()
+        expect(host.call("good", "add", "beside")[0] == 200, "a call of another database")
+        with Client(host.port, "good") as other:
+            other.recv()
+        expect(time.time() - begin < 3, f"another database took {time.time() - begin:.1f} s")
+    expect(host.request("DELETE", "/v1/database/hog-too", token=host.token)[0] == 200, "removing one of them")
+    expect(time.time() - begin < 15, f"removing one of them took {time.time() - begin:.1f} s")
+    host.watcher.close()
+    begin = time.time()
+    expect(host.stop(seconds=60) == 0, "the exit status")
+    expect(time.time() - begin < 15, f"stopping took {time.time() - begin:.1f} s")
+    for sock in waiting:
+        sock.close()
+    host.start()
+    host.watch()
+
+
 def tokens(host):
     """Nobody makes a token but the host: not with its public key as a secret, not without a signature."""
     with open(os.path.join(host.data_dir, "keys", "id_ecdsa.pub"), "rb") as f:
@@ -683,7 +715,7 @@ def full_disk(host):
 
 
 ATTACKS = [frames, messages, heads, floods, statements, subscriptions, slow_readers, readers_that_leave, guests,
-           programs, arguments, updates, removals, tokens, full_disk, bombs, damage]
+           programs, arguments, updates, removals, tokens, full_disk, hogs, bombs, damage]
 
 
 def attack(host, one):

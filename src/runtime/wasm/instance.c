@@ -33,13 +33,13 @@ static wasmtime_error_t *deadline_reached(wasmtime_context_t *context, void *dat
 	(void)context;
 	struct runtime_instance *in = data;
 	uint64_t now = clock_mono_nanos();
-	if (now >= in->deadline_nanos) {
+	uint64_t end = atomic_load_explicit(&in->program->runtime->ticker.end_nanos, memory_order_relaxed);
+	if (now >= in->deadline_nanos || (end != 0 && now >= end)) {
 		in->timed_out = true;
 		return wasmtime_error_new("time limit");
 	}
 	*kind = WASMTIME_UPDATE_DEADLINE_CONTINUE;
-	*delta = in->deadline_nanos == UINT64_MAX ? UINT64_MAX / 2
-		: (in->deadline_nanos - now) / (RUNTIME_TICK_MS * UINT64_C(1000000)) + 1;
+	*delta = size_min((in->deadline_nanos - now) / (RUNTIME_TICK_MS * UINT64_C(1000000)) + 1, RUNTIME_TICKS_MAX);
 	return NULL;
 }
 
@@ -48,9 +48,13 @@ static enum runtime_outcome ended(struct runtime_instance *in, wasmtime_error_t 
 {
 	in->dead = true;
 	buf_clear(&in->text);
-	if (in->timed_out) {
+	if (in->timed_out && runtime_interrupted(in->program->runtime)) {
+		buf_put_cstr(&in->text, "the function was stopped because the host stops");
+	} else if (in->timed_out) {
 		buf_printf(&in->text, "the function ran longer than the limit of %u ms and was stopped",
 			in->program->runtime->call_ms_max);
+	}
+	if (in->timed_out) {
 		if (error != NULL)
 			wasmtime_error_delete(error);
 		if (trap != NULL)
@@ -290,7 +294,8 @@ enum wl_err wasm_instance_create(struct runtime_program *program, const struct r
 	instance_init(in, program, env, &ops);
 	instance->store = wasmtime_store_new(runtime->wasm->engine, in, NULL);
 	instance->context = wasmtime_store_context(instance->store);
-	instance->ticks = runtime->call_ms_max == 0 ? UINT64_MAX / 2 : runtime->call_ms_max / RUNTIME_TICK_MS + 1;
+	instance->ticks = runtime->call_ms_max == 0 ? RUNTIME_TICKS_MAX
+		: size_min(runtime->call_ms_max / RUNTIME_TICK_MS + 1, RUNTIME_TICKS_MAX);
 	int64_t memory_max = runtime->guest_memory_max > INT64_MAX ? INT64_MAX : (int64_t)runtime->guest_memory_max;
 	wasmtime_store_limiter(instance->store, memory_max, RUNTIME_TABLE_ELEMENTS_MAX, 1, RUNTIME_TABLES_MAX, 1);
 	wasmtime_store_epoch_deadline_callback(instance->store, deadline_reached, in, NULL);
