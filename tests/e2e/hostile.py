@@ -707,6 +707,7 @@ def full_disk(host):
         expect(not missing, f"{len(missing)} confirmed rows are lost")
         small.watcher.close()
         expect(small.stop() == 0, "the exit status")
+        os.remove(small.log_path)
     finally:
         if small.alive():
             small.kill()
