@@ -19,7 +19,7 @@ enum {
 #define DATABASE_ALL_DURABLE (UINT64_MAX - 1)
 
 /* ---- mail ---- */
-enum mail_kind { MAIL_INBOX, MAIL_TASK };
+enum mail_kind { MAIL_INBOX, MAIL_TASK, MAIL_LOAN };
 struct mail {
 	struct mpsc_node node;
 	enum mail_kind kind;
@@ -47,6 +47,13 @@ struct task {
 	struct monitor *monitor;
 	bool done;
 	void (*release)(struct task *task); /* NULL: it is the waiter's */
+};
+
+/* Somebody waits for the token itself (loan.c). */
+struct loan {
+	struct mail mail;
+	struct monitor *monitor;
+	bool granted;
 };
 
 /* ---- clients ---- */
@@ -91,6 +98,7 @@ struct database {
 	/* executor only */
 	struct mail *work;               /* taken from the mailbox, oldest first */
 	struct mail **work_last;
+	struct loan *loan;               /* whose turn has come: gets the token at the end of the step */
 	struct delivery_block *spare_blocks;
 	struct store *store;
 	struct outbox *outbox;
@@ -120,7 +128,10 @@ struct database {
 	bool rested;
 
 	/* shared, under the lock */
-	pthread_mutex_t lock;            /* guards module.def for readers beside the executor */
+	pthread_mutex_t lock;            /* guards module.def for readers beside the executor, and idle procedures */
+	struct procedure *idle_procedures;
+	uint32_t idle_procedure_count;
+	struct monitor sleepers;         /* procedures that sleep; woken when the database closes */
 	_Atomic uint64_t transactions, rolled_back, reducer_calls, clients_now, executor_nanos, rows, row_bytes,
 		index_bytes, guest_bytes;
 	struct loop_state loops[];
@@ -137,7 +148,18 @@ static inline void db_count(_Atomic uint64_t *counter, uint64_t by)
 {
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
 }
+/* What begins and ends a step: the clock; log, blocks, figures. */
+void db_step_begin(struct database *db);
+void db_step_end(struct database *db);
 void db_on_durable(void *context, uint64_t offset, enum commitlog_state state);
+
+/* loan.c */
+/* Waits for its turn, then this thread is the executor until db_token_return. False: the database is closing. Not from
+ * a network loop, not by the executor; on threads that may run guests. */
+bool db_token_borrow(struct database *db);
+void db_token_return(struct database *db);
+void db_token_release(struct database *db); /* without ending a step */
+void db_loan_grant(struct loan *loan);
 
 /* transaction.c */
 /* Commits the open transaction: log, then live queries. `reducer` REDUCER_NAME_UNKNOWN when none. On failure it has
@@ -196,7 +218,14 @@ bool db_schema_same(const struct module_info *old, const struct module_info *new
 /* procedure.c */
 void db_client_procedure(struct database *db, struct database_client *client,
 	const struct protocol_client_message *message);
-/* Runs on this thread, which is not the executor. True: `value` holds the returned BSATN; false: `text` says why. */
-bool db_procedure_run(struct database *db, const struct runtime_call *call, struct buf *value, struct buf *text,
-	uint64_t *nanos);
+/* Runs on this thread, which is not the executor and may run guests. */
+struct procedure_result {
+	bool ok;
+	struct buf value;  /* ok: the returned BSATN */
+	struct buf text;   /* otherwise: why */
+	uint64_t nanos;
+};
+void db_procedure_run(struct database *db, const struct runtime_call *call, struct procedure_result *result);
+void db_procedure_result_deinit(struct procedure_result *result);
+void db_procedures_drop(struct database *db); /* idle instances; [any] */
 #endif

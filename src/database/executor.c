@@ -86,6 +86,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	db->work_last = &db->work;
 	db->offset = COMMITLOG_NONE;
 	pthread_mutex_init(&db->lock, NULL);
+	monitor_init(&db->sleepers);
 	buf_init(&db->scratch, ERROR_TEXT_BYTES_MAX);
 	db->dir = options->dir == NULL ? NULL : mem_strdup(str_of(options->dir));
 	db->store = store_create();
@@ -140,6 +141,7 @@ void db_free(struct database *db)
 	if (db->commitlog != NULL)
 		commitlog_close(db->commitlog);
 	db_instance_drop(db);
+	db_procedures_drop(db);
 	if (db->module.program != NULL)
 		runtime_program_release(db->module.program);
 	module_def_release(db->module.def);
@@ -152,6 +154,7 @@ void db_free(struct database *db)
 	if (db->log != NULL)
 		module_log_close(db->log);
 	buf_deinit(&db->scratch);
+	monitor_deinit(&db->sleepers);
 	pthread_mutex_destroy(&db->lock);
 	mem_free(db->dir);
 	mem_free(db);
@@ -348,7 +351,7 @@ static void flush_large(struct database *db)
 		}
 }
 
-/* One message or task. False when there is none. */
+/* One message or task. False when there is none, or the token is to be lent. */
 static bool process_one(struct database *db)
 {
 	if (db->work == NULL) {
@@ -357,6 +360,11 @@ static bool process_one(struct database *db)
 			return false;
 	}
 	struct mail *mail = db->work;
+	if (mail->kind == MAIL_LOAN) {
+		drop_first(db);
+		db->loan = (struct loan *)mail;
+		return false;
+	}
 	if (mail->kind == MAIL_TASK) {
 		drop_first(db);
 		process_task(db, (struct task *)mail);
@@ -385,30 +393,40 @@ static void publish_stats(struct database *db)
 		atomic_store_explicit(&db->guest_bytes, runtime_instance_memory(db->module.instance), memory_order_relaxed);
 }
 
-/* Drains at most `budget` messages; true when mail is left. Owns no thread. */
-static bool database_step(struct database *db, uint32_t budget)
+void db_step_begin(struct database *db)
 {
-	uint64_t begin = clock_mono_nanos();
-	uint32_t done = 0;
-	db->step_nanos = db->now_nanos = begin;
+	db->step_nanos = db->now_nanos = clock_mono_nanos();
 	db->step_micros = clock_wall_micros();
 	if (UNLIKELY(database_failed(db)))
 		db_stop_committing(db);
-	while (done < budget && process_one(db)) {
-		done++;
-		if ((done & 15) == 0) {
-			flush_large(db);
-			db->now_nanos = clock_mono_nanos();
-			if (db->now_nanos - begin > STEP_NANOS_MAX)
-				break;
-		}
-	}
+}
+
+void db_step_end(struct database *db)
+{
+	uint64_t begin = db->step_nanos;
 	if (db->commitlog != NULL)
 		commitlog_submit(db->commitlog);
 	outbox_flush(db->outbox, db->offset);
 	db->now_nanos = 0;
 	db_count(&db->executor_nanos, clock_mono_nanos() - begin);
 	publish_stats(db);
+}
+
+/* Drains at most `budget` messages; true when mail is left. Owns no thread. */
+static bool database_step(struct database *db, uint32_t budget)
+{
+	uint32_t done = 0;
+	db_step_begin(db);
+	while (done < budget && process_one(db)) {
+		done++;
+		if ((done & 15) == 0) {
+			flush_large(db);
+			db->now_nanos = clock_mono_nanos();
+			if (db->now_nanos - db->step_nanos > STEP_NANOS_MAX)
+				break;
+		}
+	}
+	db_step_end(db);
 	return db->work != NULL || atomic_load(&db->mailbox.head) != NULL;
 }
 
@@ -419,6 +437,12 @@ bool database_run_pending(struct database *db, uint32_t budget)
 		if (!atomic_compare_exchange_strong(&db->token, &free_token, 1))
 			return false; /* the holder looks at the mailbox after it has let go */
 		bool left = database_step(db, budget);
+		struct loan *loan = db->loan;
+		if (loan != NULL) { /* the token is the borrower's now, and so is what is left */
+			db->loan = NULL;
+			db_loan_grant(loan);
+			return false;
+		}
 		atomic_store(&db->token, 0);
 		if (left)
 			return true;

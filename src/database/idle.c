@@ -16,6 +16,7 @@ enum { MAIL_BUDGET = 256 };
 static void give_back(struct database *db)
 {
 	db_instance_drop(db);
+	db_procedures_drop(db);
 	store_rest(db->store);
 	subs_rest(db->subs);
 	db_spares_free(db);

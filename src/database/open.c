@@ -77,6 +77,7 @@ static void install(struct database *db, struct runtime_program *program, struct
 	db->module = (struct running_module){ .program = program, .def = def, .info = module_def_info(def), .kind = kind };
 	memcpy(db->module.hash, hash, 32);
 	pthread_mutex_unlock(&db->lock);
+	db_procedures_drop(db);
 	runtime_instance_destroy(old.instance);
 	if (old.program != NULL)
 		runtime_program_release(old.program);
@@ -398,6 +399,9 @@ void database_close(struct database *db, struct str reason)
 {
 	struct closing closing = { .reason = reason };
 	atomic_store(&db->closing, true);
+	monitor_lock(&db->sleepers);
+	monitor_wake_all(&db->sleepers);
+	monitor_unlock(&db->sleepers);
 	(void)database_run(db, close_on_executor, &closing);
 	(void)database_wait_durable(db, closing.offset, CREATE_WAIT_MS);
 }

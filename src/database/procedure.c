@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Procedure calls: never on the executor. Each has an instance of its own, over
- * an empty store in which no transaction is ever open, so that a table call
- * answers "not in a transaction". Results return to the client through the
- * executor, behind what was committed before.
+ * Procedure calls: never on the executor. Each has a thread and an instance of
+ * its own; while its guest has a transaction open its thread holds the
+ * database's token (loan.c), and at no other time does it touch the tables.
+ * Results return to the client through the executor, behind what was committed
+ * before.
  */
 #include "base/clock.h"
 #include "database/database_internal.h"
 
-enum { PROCEDURE_THREADS_MAX = 1024, RESULT_BYTES_MAX = 256 << 20 };
+enum { PROCEDURE_THREADS_MAX = 1024, IDLE_INSTANCES_MAX = 8, RESULT_BYTES_MAX = 256 << 20 };
 
 /* One for the process: no state but threads. */
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -24,35 +25,184 @@ static struct worker_pool *procedure_pool(void)
 	return made;
 }
 
-bool db_procedure_run(struct database *db, const struct runtime_call *call, struct buf *value, struct buf *text,
-	uint64_t *nanos)
+/* ---- instances ---- */
+
+/* An instance of its own, and what its guest's system calls reach. */
+struct procedure {
+	struct database *db;
+	struct runtime_env env;
+	struct runtime_instance *instance;
+	struct runtime_program *program; /* borrowed from the instance: only compared */
+	int64_t micros;                  /* of the open transaction */
+	struct procedure *next_idle;
+};
+
+static void said(void *context, const struct runtime_log *record)
 {
-	struct runtime_env env = { .store = store_create(), .database_identity = db->options.identity, .context = db,
-		.log = db->env.log };
-	struct runtime_instance *instance = NULL;
-	pthread_mutex_lock(&db->lock);
-	struct runtime_program *program = runtime_program_share(db->module.program);
-	pthread_mutex_unlock(&db->lock);
-	struct runtime_result result = { 0 };
-	bool ok = false;
-	if (env.store == NULL) {
-		buf_put_cstr(text, "not enough memory");
-	} else if (runtime_instance_create(program, &env, NULL, &instance, text) == WL_OK) {
-		ok = runtime_call_procedure(instance, call, &result) == RUNTIME_OK;
-		if (ok)
-			buf_put(value, result.value.data, result.value.len);
-		else
-			buf_put_str(text, result.text);
-		if (ok && value->failed) {
-			buf_put_cstr(text, "the returned value is too large");
-			ok = false;
-		}
-	}
-	*nanos = result.nanos;
-	runtime_instance_destroy(instance);
-	store_destroy(env.store);
-	runtime_program_release(program);
+	struct procedure *procedure = context;
+	procedure->db->env.log(procedure->db, record);
+}
+
+static bool tx_begin(void *context, int64_t *micros)
+{
+	struct procedure *procedure = context;
+	struct database *db = procedure->db;
+	if (!db_token_borrow(db))
+		return false;
+	procedure->micros = *micros = db_now(db);
+	store_tx_begin(db->store);
+	store_set_call_time(db->store, *micros);
+	return true;
+}
+
+static bool tx_commit(void *context, struct buf *error)
+{
+	struct procedure *procedure = context;
+	struct database *db = procedure->db;
+	bool ok = db_commit(db, procedure->micros, REDUCER_NAME_UNKNOWN, NULL, true, NULL, error) == WL_OK;
+	db_token_return(db);
 	return ok;
+}
+
+static void tx_rollback(void *context)
+{
+	struct procedure *procedure = context;
+	db_rollback(procedure->db);
+	db_token_return(procedure->db);
+}
+
+/* Sleeps on the database's monitor, so that closing wakes it. */
+static bool sleep_until(void *context, int64_t micros, int64_t *now)
+{
+	const uint64_t longest = UINT64_C(3600000000); /* at a time: the wall clock may be set meanwhile */
+	struct database *db = ((struct procedure *)context)->db;
+	monitor_lock(&db->sleepers);
+	while (!db_is_closing(db) && (*now = clock_wall_micros()) < micros) {
+		uint64_t left = (uint64_t)micros - (uint64_t)*now;
+		(void)monitor_wait_nanos(&db->sleepers, (left < longest ? left : longest) * 1000);
+	}
+	monitor_unlock(&db->sleepers);
+	return !db_is_closing(db);
+}
+
+static void procedure_free(struct procedure *procedure)
+{
+	if (procedure == NULL)
+		return;
+	runtime_instance_destroy(procedure->instance);
+	mem_free(procedure);
+}
+
+void db_procedures_drop(struct database *db)
+{
+	pthread_mutex_lock(&db->lock);
+	struct procedure *idle = db->idle_procedures;
+	db->idle_procedures = NULL;
+	db->idle_procedure_count = 0;
+	pthread_mutex_unlock(&db->lock);
+	while (idle != NULL) {
+		struct procedure *next = idle->next_idle;
+		procedure_free(idle);
+		idle = next;
+	}
+}
+
+static struct procedure *take(struct database *db, struct runtime_program **program)
+{
+	pthread_mutex_lock(&db->lock);
+	struct procedure *procedure = db->idle_procedures;
+	if (procedure != NULL) {
+		db->idle_procedures = procedure->next_idle;
+		db->idle_procedure_count--;
+	} else {
+		*program = runtime_program_share(db->module.program);
+	}
+	pthread_mutex_unlock(&db->lock);
+	return procedure;
+}
+
+static struct procedure *procedure_make(struct database *db, struct runtime_program *program, struct buf *error)
+{
+	struct procedure *procedure = mem_zalloc(sizeof(*procedure));
+	if (procedure == NULL) {
+		buf_put_cstr(error, "not enough memory");
+		return NULL;
+	}
+	procedure->db = db;
+	procedure->program = program;
+	procedure->env = (struct runtime_env){ .store = db->store, .database_identity = db->options.identity,
+		.context = procedure, .log = said, .tx_begin = tx_begin, .tx_commit = tx_commit, .tx_rollback = tx_rollback,
+		.sleep_until = sleep_until };
+	if (runtime_instance_create(program, &procedure->env, NULL, &procedure->instance, error) == WL_OK)
+		return procedure;
+	procedure_free(procedure);
+	return NULL;
+}
+
+static struct procedure *procedure_get(struct database *db, struct buf *error)
+{
+	struct runtime_program *program = NULL;
+	struct procedure *procedure = take(db, &program);
+	if (procedure != NULL)
+		return procedure;
+	procedure = procedure_make(db, program, error);
+	runtime_program_release(program);
+	return procedure;
+}
+
+/* Kept for the next call, unless the module was replaced meanwhile. */
+static void procedure_put(struct procedure *procedure)
+{
+	struct database *db = procedure->db;
+	pthread_mutex_lock(&db->lock);
+	bool keep = db->idle_procedure_count < IDLE_INSTANCES_MAX && procedure->program == db->module.program &&
+		!db_is_closing(db);
+	if (keep) {
+		procedure->next_idle = db->idle_procedures;
+		db->idle_procedures = procedure;
+		db->idle_procedure_count++;
+	}
+	pthread_mutex_unlock(&db->lock);
+	if (!keep)
+		procedure_free(procedure);
+}
+
+/* Clients see where it happened; why is for the guest's own log. */
+static struct str without_causes(struct str text)
+{
+	static const char causes[] = "\n\nCaused by:";
+	const char *at = text.len == 0 ? NULL : memmem(text.data, text.len, causes, sizeof(causes) - 1);
+	return at == NULL ? text : (struct str){ text.data, (size_t)(at - text.data) };
+}
+
+void db_procedure_run(struct database *db, const struct runtime_call *call, struct procedure_result *out)
+{
+	*out = (struct procedure_result){ .value = BUF_INIT(RESULT_BYTES_MAX), .text = BUF_INIT(ERROR_TEXT_BYTES_MAX) };
+	struct procedure *procedure = procedure_get(db, &out->text);
+	if (procedure == NULL)
+		return;
+	struct runtime_result result = { 0 };
+	enum runtime_outcome outcome = runtime_call_procedure(procedure->instance, call, &result);
+	out->ok = outcome == RUNTIME_OK;
+	out->nanos = result.nanos;
+	if (out->ok)
+		buf_put(&out->value, result.value.data, result.value.len);
+	else
+		buf_put_str(&out->text, without_causes(result.text));
+	if (out->value.failed) {
+		buf_put_cstr(&out->text, "the returned value is too large");
+		out->ok = false;
+	}
+	if (outcome == RUNTIME_TRAP || outcome == RUNTIME_TIMEOUT)
+		procedure_free(procedure);
+	else
+		procedure_put(procedure);
+}
+
+void db_procedure_result_deinit(struct procedure_result *result)
+{
+	buf_deinit(&result->value);
+	buf_deinit(&result->text);
 }
 
 /* ---- network clients ---- */
@@ -67,17 +217,17 @@ struct procedure_job {
 	uint32_t loop, request_id;
 	uint8_t flags;
 	uint64_t begin_nanos;
-	bool ok;
-	struct buf value, text;
+	struct procedure_result result;
+	struct buf text; /* what the client sees when it failed */
 };
 
 static void send_result(struct database *db, void *arg)
 {
 	struct procedure_job *job = arg;
 	struct buf *out = outbox_begin(db->outbox, job->loop, DELIVERY_MESSAGE, job->flags, job->conn, 0, 0);
-	if (out != NULL && job->ok)
+	if (out != NULL && job->result.ok)
 		protocol_procedure_returned(out, job->request_id, job->call.timestamp,
-			(int64_t)((clock_mono_nanos() - job->begin_nanos) / 1000), buf_bytes(&job->value));
+			(int64_t)((clock_mono_nanos() - job->begin_nanos) / 1000), buf_bytes(&job->result.value));
 	else if (out != NULL)
 		protocol_procedure_internal(out, job->request_id, 0, 0, buf_str(&job->text));
 	if (out == NULL || !outbox_end(db->outbox, job->loop))
@@ -86,7 +236,7 @@ static void send_result(struct database *db, void *arg)
 
 static void job_free(struct procedure_job *job)
 {
-	buf_deinit(&job->value);
+	db_procedure_result_deinit(&job->result);
 	buf_deinit(&job->text);
 	module_def_release(job->def);
 	mem_free(job->args);
@@ -97,19 +247,19 @@ static void run_job(void *arg)
 {
 	struct procedure_job *job = arg;
 	struct database *db = job->database;
-	uint64_t nanos;
-	struct buf text = BUF_INIT(ERROR_TEXT_BYTES_MAX);
-	job->ok = db_procedure_run(db, &job->call, &job->value, &text, &nanos);
-	if (job->ok) {
+	struct procedure_result *result = &job->result;
+	db_procedure_run(db, &job->call, result);
+	if (result->ok) {
 		struct error why;
 		size_t used;
-		job->ok = sats_validate(job->function->returns_layout, job->value.data, job->value.len, &used, &why) == WL_OK;
-		if (!job->ok)
-			buf_printf(&text, "the returned value is not of the declared type: %s", why.text);
-		job->value.len = job->ok ? used : 0; /* what follows the value is not part of it */
+		result->ok = sats_validate(job->function->returns_layout, result->value.data, result->value.len, &used,
+			&why) == WL_OK;
+		if (!result->ok)
+			buf_printf(&result->text, "the returned value is not of the declared type: %s", why.text);
+		result->value.len = result->ok ? used : 0; /* what follows the value is not part of it */
 	}
-	buf_printf(&job->text, "The module instance encountered a fatal error: %.*s", (int)text.len, text.data);
-	buf_deinit(&text);
+	buf_printf(&job->text, "The module instance encountered a fatal error: %.*s", (int)result->text.len,
+		result->text.data);
 	(void)database_run(db, send_result, job);
 	job_free(job);
 	database_release(db);
@@ -144,7 +294,6 @@ static struct procedure_job *job_create(struct database *db, struct database_cli
 	job->loop = client->loop;
 	job->request_id = message->request_id;
 	job->flags = DELIVERY_REPLY | (client->confirmed ? DELIVERY_CONFIRMED : 0);
-	job->value = BUF_INIT(RESULT_BYTES_MAX);
 	job->text = BUF_INIT(ERROR_TEXT_BYTES_MAX);
 	job->call = (struct runtime_call){ .sender = client->caller.identity, .connection = client->caller.connection,
 		.timestamp = db_now(db), .args = { job->args, message->args.len } };
@@ -164,10 +313,10 @@ void db_client_procedure(struct database *db, struct database_client *client,
 		return;
 	}
 	if (sats_validate(function->params_layout, message->args.data, message->args.len, &used, &why) != WL_OK) {
-		struct error whole;
-		(void)sats_args_refused(&whole, "procedure", message->text, STR(""), str_of(why.text));
 		db_log_bad_call(db, "procedure", message->text, true);
-		refuse(db, client, message->request_id, str_of(whole.text));
+		buf_clear(&db->scratch);
+		buf_printf(&db->scratch, "invalid arguments for procedure %.*s: %s", STR_FMT(function->name), why.text);
+		refuse(db, client, message->request_id, buf_str(&db->scratch));
 		return;
 	}
 	struct procedure_job *job = job_create(db, client, message);

@@ -131,18 +131,18 @@ static void call_procedure(struct database *db, struct json_call *job)
 	}
 	struct runtime_call call = { .id = id, .name = function->name, .sender = job->caller->identity,
 		.connection = job->caller->connection, .timestamp = clock_wall_micros(), .args = buf_bytes(&job->args) };
-	struct buf value = BUF_INIT(JSON_BYTES_MAX), text = BUF_INIT(ERROR_TEXT_BYTES_MAX);
-	uint64_t nanos = 0;
-	if (db_procedure_run(db, &call, &value, &text, &nanos)) {
+	struct procedure_result ran;
+	db_procedure_run(db, &call, &ran);
+	if (ran.ok) {
 		result->started = true;
-		put_returned(job, function, buf_bytes(&value));
+		put_returned(job, function, buf_bytes(&ran.value));
 	} else {
 		result->outcome = DATABASE_PROCEDURE_FATAL;
-		buf_printf(&result->text, "The module instance encountered a fatal error: %.*s", (int)text.len, text.data);
+		buf_printf(&result->text, "The module instance encountered a fatal error: %.*s", (int)ran.text.len,
+			ran.text.data);
 	}
-	result->micros = nanos / 1000;
-	buf_deinit(&value);
-	buf_deinit(&text);
+	result->micros = ran.nanos / 1000;
+	db_procedure_result_deinit(&ran);
 }
 
 void database_call_json(struct database *db, const struct database_caller *caller, struct str function,

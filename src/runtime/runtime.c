@@ -316,6 +316,14 @@ uint64_t runtime_instance_memory(const struct runtime_instance *in)
 	return in->ops->memory_size((struct runtime_instance *)in);
 }
 
+static void set_running(struct runtime_instance *in)
+{
+	struct ticker *ticker = &in->program->runtime->ticker;
+	atomic_store_explicit(&in->running, true, memory_order_seq_cst);
+	if (UNLIKELY(atomic_load_explicit(&ticker->parked, memory_order_seq_cst)))
+		ticker_wake(ticker);
+}
+
 void instance_enter(struct runtime_instance *in, uint64_t now_nanos)
 {
 	struct runtime *runtime = in->program->runtime;
@@ -325,14 +333,26 @@ void instance_enter(struct runtime_instance *in, uint64_t now_nanos)
 		return;
 	}
 	in->deadline_nanos = now_nanos + runtime->call_ms_max * UINT64_C(1000000);
-	atomic_store_explicit(&in->running, true, memory_order_seq_cst);
-	if (UNLIKELY(atomic_load_explicit(&runtime->ticker.parked, memory_order_seq_cst)))
-		ticker_wake(&runtime->ticker);
+	set_running(in);
 }
 
 void instance_leave(struct runtime_instance *in)
 {
 	atomic_store_explicit(&in->running, false, memory_order_release);
+}
+
+uint64_t instance_pause(struct runtime_instance *in)
+{
+	instance_leave(in);
+	return clock_mono_nanos();
+}
+
+void instance_resume(struct runtime_instance *in, uint64_t paused_nanos)
+{
+	if (in->deadline_nanos == UINT64_MAX)
+		return;
+	in->deadline_nanos += clock_mono_nanos() - paused_nanos;
+	set_running(in);
 }
 
 /* ---- calls ---- */

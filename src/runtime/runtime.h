@@ -86,11 +86,14 @@ struct runtime_env {
 	void (*schedule_immediate)(void *context, struct str reducer, struct bytes args);
 	/* A row was inserted into or updated in a schedule table by the module. May be NULL. */
 	void (*schedule_row)(void *context, struct store_table *table, struct store_row row, int64_t call_micros);
-	/* Transactions that a guest opens itself (procedures, initialisers). All three or none; NULL: initialisers may
-	 * open and abort one directly on the store, procedures trap. */
+	/* Transactions that a guest opens itself (procedures, initialisers; the latter never commit). All three or none;
+	 * NULL: directly on the store, which nobody else may touch meanwhile, and only by initialisers. */
 	bool (*tx_begin)(void *context, int64_t *micros); /* may wait; false: closing */
 	bool (*tx_commit)(void *context, struct buf *error); /* false: rolled back, the guest traps with `error` */
 	void (*tx_rollback)(void *context);
+	/* Returns when the wall clock (micros) is there, at once when it is; `now` is what it then says. False: the
+	 * database is closing. NULL: not served. */
+	bool (*sleep_until)(void *context, int64_t micros, int64_t *now);
 };
 
 struct runtime_instance;

@@ -209,6 +209,9 @@ void instance_init(struct runtime_instance *instance, struct runtime_program *pr
 /* Around every piece of guest code: the time limit, the ticker. */
 void instance_enter(struct runtime_instance *instance, uint64_t now_nanos);
 void instance_leave(struct runtime_instance *instance);
+/* Around a wait inside a guest's call: the time limit is moved by it. */
+uint64_t instance_pause(struct runtime_instance *instance);
+void instance_resume(struct runtime_instance *instance, uint64_t paused_nanos);
 /* Ends a transaction that the guest opened and left open. True if there was one. */
 bool instance_end_dangling_tx(struct runtime_instance *instance);
 

@@ -180,10 +180,7 @@ int32_t syscall_schedule_immediate(struct runtime_instance *in, uint32_t name, u
 
 /* ---- procedures ---- */
 
-/*
- * Who opens and ends the guest's own transactions: the database when it serves them. Otherwise only initialisers,
- * which run where nothing else touches the store, may open one, and it never commits.
- */
+/* Who opens and ends the guest's own transactions: the database where it serves them. */
 static bool tx_served(const struct runtime_instance *in)
 {
 	return in->env->tx_begin != NULL;
@@ -193,15 +190,18 @@ int32_t syscall_start_tx(struct runtime_instance *in, uint32_t out)
 {
 	if (in->in_tx)
 		return ERRNO_WOULD_BLOCK_TRANSACTION;
-	if (!tx_served(in) && in->frame != FRAME_INIT)
-		return syscall_trap(in, "a transaction in a procedure is not supported by this version yet");
-	int64_t micros;
+	int64_t micros = 0;
 	if (tx_served(in)) {
-		if (!in->env->tx_begin(in->env->context, &micros))
+		uint64_t begin = instance_pause(in);
+		bool open = in->env->tx_begin(in->env->context, &micros);
+		instance_resume(in, begin);
+		if (!open)
 			return syscall_trap(in, "the database is closing");
-	} else {
+	} else if (in->frame == FRAME_INIT) {
 		store_tx_begin(in->store);
 		micros = clock_wall_micros();
+	} else {
+		return syscall_trap(in, "transactions are not served here");
 	}
 	in->in_tx = in->anonymous_tx = true;
 	uint8_t *target = guest_slice(in, out, sizeof(micros));
@@ -225,7 +225,7 @@ int32_t syscall_commit_tx(struct runtime_instance *in)
 {
 	if (!in->anonymous_tx)
 		return ERRNO_TRANSACTION_NOT_ANONYMOUS;
-	if (!tx_served(in)) {
+	if (in->frame == FRAME_INIT) {
 		rollback(in);
 		return syscall_trap(in, "a transaction of an initialiser cannot be committed");
 	}
@@ -255,11 +255,17 @@ bool instance_end_dangling_tx(struct runtime_instance *in)
 
 int32_t syscall_sleep_until(struct runtime_instance *in, int64_t micros, int64_t *now)
 {
-	(void)micros;
-	(void)now;
-	if (in->frame == FRAME_PROCEDURE)
-		return syscall_trap(in, "sleeping in a procedure is not supported by this version yet");
-	return syscall_trap(in, "procedure_sleep_until is only available in async instances");
+	if (in->frame != FRAME_PROCEDURE || in->env->sleep_until == NULL)
+		return syscall_trap(in, "procedure_sleep_until is only available in async instances");
+	*now = clock_wall_micros();
+	if (*now >= micros)
+		return 0;
+	if (in->in_tx) /* everybody else waits for its end */
+		return syscall_trap(in, "procedure_sleep_until was called with a transaction open: commit or abort it first");
+	uint64_t begin = instance_pause(in);
+	bool open = in->env->sleep_until(in->env->context, micros, now);
+	instance_resume(in, begin);
+	return open ? 0 : syscall_trap(in, "the database is closing");
 }
 
 int32_t syscall_http_request(struct runtime_instance *in, uint32_t request, uint32_t len, uint32_t body,
