@@ -237,10 +237,11 @@ def suite_cli(tally):
 
 KIT = [
     "abi/names,pointers,wrong-ids,insert,update,delete,iterators,index-scan,index-order,key-types,malformed-keys,"
-    "auto-inc,return-codes,traps,console,timers,identity,bytes,early,procedures",
+    "auto-inc,return-codes,traps,console,timers,identity,bytes,early,procedures,immediate,"
+    "event-tables",
     "http/tokens,auth,cors,call,call-args,call-types,names,logs",
     "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,"
-    "subscribe,unsubscribe,update,one_off,procedure",
+    "subscribe,unsubscribe,update,one_off,procedure,schedule",
     "sql/auto-increment,comparison,count-limit,delete,dialects,dml-sequences,errors,insert-literals,insert,lexical,"
     "literals-compound,literals-float,literals-int,literals-special,literals-text,logic,names,projection,system-tables,"
     "update-literals,update",

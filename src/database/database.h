@@ -36,12 +36,18 @@ struct database_sink {
 	/* The durable offset moved, and loop `loop` has asked to hear of it (database_await_durable). [any] */
 	void (*durable)(void *context, struct database *database, uint32_t loop);
 };
+/* Wakes databases when their schedules are due; one for the host. [any] */
+struct database_timers;
+struct database_timers *database_timers_create(void); /* NULL: no memory or threads */
+void database_timers_destroy(struct database_timers *timers); /* after all databases are closed */
+
 struct database_options {
 	struct identity identity, owner;
 	const char *dir;             /* its folder: log/ and module_logs/ below it; ignored when in_memory */
 	bool in_memory;
 	struct runtime *runtime;
 	struct commitlog_writers *writers;
+	struct database_timers *timers; /* NULL: schedules rest */
 	struct storage *storage;     /* of the log; NULL: local files */
 	uint64_t segment_bytes;      /* of the log; 0: its default */
 	struct module_log *log;      /* taken: closed with the database */

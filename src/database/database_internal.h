@@ -3,7 +3,9 @@
 #define DATABASE_INTERNAL_H
 /* What the files of the room share: the database itself, its mail, its clients. */
 #include "base/mem.h"
+#include "base/map.h"
 #include "database/database.h"
+#include "database/timers.h"
 #include "protocol/protocol.h"
 #include "subs/subs.h"
 
@@ -19,7 +21,7 @@ enum {
 #define DATABASE_ALL_DURABLE (UINT64_MAX - 1)
 
 /* ---- mail ---- */
-enum mail_kind { MAIL_INBOX, MAIL_TASK, MAIL_LOAN };
+enum mail_kind { MAIL_INBOX, MAIL_TASK, MAIL_LOAN, MAIL_DUE, MAIL_IMMEDIATE };
 struct mail {
 	struct mpsc_node node;
 	enum mail_kind kind;
@@ -118,6 +120,15 @@ struct database {
 	struct store_table **created;    /* tables made in the open transaction: their schema is logged first */
 	uint32_t created_count;
 
+	struct schedule *schedule;       /* NULL: no row was ever scheduled */
+	int64_t timer_due;               /* what the timer was last set to */
+
+	/* schedules, for others */
+	struct timer timer;              /* the timers' */
+	struct mail due_mail;
+	_Atomic bool due_posted;
+	_Atomic uint64_t immediates, immediate_bytes;
+
 	/* fixed after open */
 	struct database_options options;
 	struct module_log *log;
@@ -160,6 +171,25 @@ bool db_token_borrow(struct database *db);
 void db_token_return(struct database *db);
 void db_token_release(struct database *db); /* without ending a step */
 void db_loan_grant(struct loan *loan);
+
+/* schedule.c */
+void db_schedule_open(struct database *db); /* all rows of schedule tables are there */
+void db_schedule_delta(struct database *db, const struct store_delta_table *changed, int64_t micros);
+void db_schedule_run(struct database *db);  /* what is due */
+void db_schedule_free(struct database *db);
+bool db_post_due(struct database *db);      /* [any] false: it is posted already */
+/* Calls as the database itself; `args` are checked. A transaction of its own; false: it could not be committed. */
+bool db_call_reducer(struct database *db, const struct module_function *function, uint32_t id, struct bytes args,
+	int64_t micros);
+struct scheduled;
+/* On a thread of its own; `entry` (may be NULL) is told when it is done. False: no memory or threads. */
+bool db_call_procedure(struct database *db, const struct module_function *function, uint32_t id, struct bytes args,
+	int64_t micros, struct scheduled *entry);
+
+/* immediate.c */
+void db_schedule_immediate(struct database *db, struct str name, struct bytes args); /* [any] */
+void db_immediate_run(struct database *db, struct mail *mail);
+void db_immediate_free(struct database *db, struct mail *mail);
 
 /* transaction.c */
 /* Commits the open transaction: log, then live queries. `reducer` REDUCER_NAME_UNKNOWN when none. On failure it has
@@ -227,5 +257,6 @@ struct procedure_result {
 };
 void db_procedure_run(struct database *db, const struct runtime_call *call, struct procedure_result *result);
 void db_procedure_result_deinit(struct procedure_result *result);
+bool db_procedure_thread(thread_fn fn, void *arg); /* false: no memory or threads */
 void db_procedures_drop(struct database *db); /* idle instances; [any] */
 #endif

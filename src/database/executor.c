@@ -87,6 +87,8 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	db->offset = COMMITLOG_NONE;
 	pthread_mutex_init(&db->lock, NULL);
 	monitor_init(&db->sleepers);
+	db->due_mail.kind = MAIL_DUE;
+	db->timer_due = INT64_MAX;
 	buf_init(&db->scratch, ERROR_TEXT_BYTES_MAX);
 	db->dir = options->dir == NULL ? NULL : mem_strdup(str_of(options->dir));
 	db->store = store_create();
@@ -135,6 +137,18 @@ void db_spares_free(struct database *db)
 		free_inboxes(atomic_exchange_explicit(&db->loops[i].free_inboxes, NULL, memory_order_acquire));
 }
 
+/* Calls at once that nobody has run. */
+static void drop_immediates(struct database *db)
+{
+	*db->work_last = (struct mail *)mpsc_take_all(&db->mailbox);
+	for (struct mail *mail = db->work, *next; mail != NULL; mail = next) {
+		next = (struct mail *)mail->node.next;
+		if (mail->kind == MAIL_IMMEDIATE)
+			db_immediate_free(db, mail);
+	}
+	db->work = NULL;
+}
+
 /* The last share is gone: nobody else can touch it any more. */
 void db_free(struct database *db)
 {
@@ -142,6 +156,8 @@ void db_free(struct database *db)
 		commitlog_close(db->commitlog);
 	db_instance_drop(db);
 	db_procedures_drop(db);
+	db_schedule_free(db);
+	drop_immediates(db);
 	if (db->module.program != NULL)
 		runtime_program_release(db->module.program);
 	module_def_release(db->module.def);
@@ -364,6 +380,16 @@ static bool process_one(struct database *db)
 		drop_first(db);
 		db->loan = (struct loan *)mail;
 		return false;
+	}
+	if (mail->kind == MAIL_DUE) {
+		drop_first(db);
+		db_schedule_run(db);
+		return true;
+	}
+	if (mail->kind == MAIL_IMMEDIATE) {
+		drop_first(db);
+		db_immediate_run(db, mail);
+		return true;
 	}
 	if (mail->kind == MAIL_TASK) {
 		drop_first(db);

@@ -28,6 +28,11 @@ static void guest_log(void *context, const struct runtime_log *said)
 	module_log_append(db->log, &record);
 }
 
+static void guest_schedules(void *context, struct str name, struct bytes args)
+{
+	db_schedule_immediate(context, name, args);
+}
+
 static void ignore_log(void *context, const struct runtime_log *said)
 {
 	(void)context, (void)said;
@@ -138,7 +143,7 @@ static struct database *prepare(const struct database_options *options, struct b
 	if (db == NULL)
 		return NULL;
 	db->env = (struct runtime_env){ .store = db->store, .database_identity = options->identity, .context = db,
-		.log = guest_log };
+		.log = guest_log, .schedule_immediate = guest_schedules };
 	atomic_store(&db->token, 1); /* nobody else knows it yet */
 	return db;
 }
@@ -150,6 +155,8 @@ static struct database *ready(struct database *db)
 		commitlog_submit(db->commitlog);
 	outbox_flush(db->outbox, db->offset);
 	atomic_store(&db->token, 0);
+	if (atomic_load(&db->mailbox.head) != NULL) /* schedules that were due at once */
+		timers_kick(db->options.timers, db);
 	return db;
 }
 
@@ -233,6 +240,7 @@ enum wl_err database_create(const struct database_options *options, enum runtime
 	if (err != WL_OK) {
 		char *dir = db->options.in_memory || db->dir == NULL ? NULL : mem_strdup(str_of(db->dir));
 		struct storage *storage = log_storage(db);
+		timers_remove(db->options.timers, db);
 		database_release(db);
 		if (dir != NULL)
 			remove_all(storage, dir);
@@ -288,6 +296,7 @@ enum wl_err database_open(const struct database_options *options, struct databas
 		return err;
 	}
 	db_clients_sweep(db);
+	db_schedule_open(db);
 	*out = ready(db);
 	return WL_OK;
 }
@@ -399,6 +408,7 @@ void database_close(struct database *db, struct str reason)
 {
 	struct closing closing = { .reason = reason };
 	atomic_store(&db->closing, true);
+	timers_remove(db->options.timers, db);
 	monitor_lock(&db->sleepers);
 	monitor_wake_all(&db->sleepers);
 	monitor_unlock(&db->sleepers);

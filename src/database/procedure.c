@@ -25,6 +25,12 @@ static struct worker_pool *procedure_pool(void)
 	return made;
 }
 
+bool db_procedure_thread(thread_fn fn, void *arg)
+{
+	struct worker_pool *threads = procedure_pool();
+	return threads != NULL && worker_pool_run(threads, fn, arg);
+}
+
 /* ---- instances ---- */
 
 /* An instance of its own, and what its guest's system calls reach. */
@@ -85,6 +91,11 @@ static bool sleep_until(void *context, int64_t micros, int64_t *now)
 	return !db_is_closing(db);
 }
 
+static void schedule_immediate(void *context, struct str name, struct bytes args)
+{
+	db_schedule_immediate(((struct procedure *)context)->db, name, args);
+}
+
 static void procedure_free(struct procedure *procedure)
 {
 	if (procedure == NULL)
@@ -132,7 +143,7 @@ static struct procedure *procedure_make(struct database *db, struct runtime_prog
 	procedure->program = program;
 	procedure->env = (struct runtime_env){ .store = db->store, .database_identity = db->options.identity,
 		.context = procedure, .log = said, .tx_begin = tx_begin, .tx_commit = tx_commit, .tx_rollback = tx_rollback,
-		.sleep_until = sleep_until };
+		.sleep_until = sleep_until, .schedule_immediate = schedule_immediate };
 	if (runtime_instance_create(program, &procedure->env, NULL, &procedure->instance, error) == WL_OK)
 		return procedure;
 	procedure_free(procedure);
@@ -320,13 +331,12 @@ void db_client_procedure(struct database *db, struct database_client *client,
 		return;
 	}
 	struct procedure_job *job = job_create(db, client, message);
-	struct worker_pool *threads = procedure_pool();
 	if (job != NULL) {
 		job->function = function;
 		job->call.id = id;
 		job->call.name = function->name;
 		database_share(db);
-		if (threads != NULL && worker_pool_run(threads, run_job, job))
+		if (db_procedure_thread(run_job, job))
 			return;
 		database_release(db);
 		job_free(job);

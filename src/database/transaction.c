@@ -198,6 +198,9 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 		db->offset = db->offset == COMMITLOG_NONE ? 0 : db->offset + 1;
 	forget_created(db);
 	db_count(&db->transactions, 1);
+	for (uint32_t i = 0; i < delta.table_count; i++)
+		if (UNLIKELY(store_table_def(delta.tables[i].table)->schedule_at >= 0))
+			db_schedule_delta(db, &delta.tables[i], micros);
 	struct bytes none = { (const uint8_t *)"\0\0\0\0", 4 };
 	struct bytes callers = broadcast ? subs_commit(db->subs, &delta, caller) : none;
 	if (update != NULL)

@@ -37,6 +37,7 @@ struct host {
 	bool closing;
 	struct runtime *runtime;
 	struct commitlog_writers *writers;
+	struct database_timers *timers;
 	struct module_logs *logs;
 };
 
@@ -115,7 +116,9 @@ static enum wl_err open_parts(struct host *host, struct error *error)
 		return error->code != WL_OK ? error->code : WL_ERR_MEMORY;
 	host->writers = commitlog_writers_create(thread_cpu_count() > 4 ? 4 : 2);
 	host->logs = module_logs_create();
-	return host->writers != NULL && host->logs != NULL ? WL_OK : fail(error, WL_ERR_MEMORY, "out of memory");
+	host->timers = database_timers_create();
+	bool ok = host->writers != NULL && host->logs != NULL && host->timers != NULL;
+	return ok ? WL_OK : fail(error, WL_ERR_MEMORY, "out of memory");
 }
 
 enum wl_err host_open(const struct host_options *options, struct host **out, struct error *error)
@@ -182,6 +185,7 @@ void host_close(struct host *host)
 	map_deinit(&host->entries);
 	if (host->logs != NULL)
 		module_logs_destroy(host->logs);
+	database_timers_destroy(host->timers);
 	if (host->writers != NULL)
 		commitlog_writers_destroy(host->writers);
 	if (host->runtime != NULL)
@@ -327,7 +331,8 @@ static enum wl_err prepare(struct host *host, const struct identity *id, const s
 	files_replica_path(host->dir, replica, path);
 	*out = (struct database_options){
 		.identity = *id, .owner = *owner, .dir = path, .in_memory = host->options.in_memory, .runtime = host->runtime,
-		.writers = host->writers, .sink = host->options.sink, .program = program_of, .program_context = host,
+		.writers = host->writers, .timers = host->timers,
+		.sink = host->options.sink, .program = program_of, .program_context = host,
 		.reducer_ms_max = host->options.reducer_ms_max,
 	};
 	char logs[HOST_PATH_BYTES_MAX];

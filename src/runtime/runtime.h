@@ -84,8 +84,6 @@ struct runtime_env {
 	void (*log)(void *context, const struct runtime_log *record);
 	/* volatile_nonatomic_schedule_immediate; NULL = not served. */
 	void (*schedule_immediate)(void *context, struct str reducer, struct bytes args);
-	/* A row was inserted into or updated in a schedule table by the module. May be NULL. */
-	void (*schedule_row)(void *context, struct store_table *table, struct store_row row, int64_t call_micros);
 	/* Transactions that a guest opens itself (procedures, initialisers; the latter never commit). All three or none;
 	 * NULL: directly on the store, which nobody else may touch meanwhile, and only by initialisers. */
 	bool (*tx_begin)(void *context, int64_t *micros); /* may wait; false: closing */

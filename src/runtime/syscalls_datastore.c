@@ -250,12 +250,6 @@ static int32_t get_row(struct runtime_instance *in, uint32_t row, uint32_t row_l
 	return in->in_tx ? 0 : ERRNO_NOT_IN_TRANSACTION;
 }
 
-static void schedule(struct runtime_instance *in, struct store_table *table, struct store_row row)
-{
-	if (UNLIKELY(store_table_def(table)->schedule_at >= 0) && in->env->schedule_row != NULL)
-		in->env->schedule_row(in->env->context, table, row, in->call_micros);
-}
-
 int32_t syscall_insert(struct runtime_instance *in, uint32_t table_id, uint32_t row, uint32_t row_len)
 {
 	uint8_t *data, *len;
@@ -270,7 +264,6 @@ int32_t syscall_insert(struct runtime_instance *in, uint32_t table_id, uint32_t 
 	enum store_status status = store_insert(in->store, table, data, &size, &stored);
 	if (status != STORE_OK)
 		return failed(in, "datastore_insert_bsatn", status);
-	schedule(in, table, stored);
 	store_u32(len, (uint32_t)size);
 	return 0;
 }
@@ -293,7 +286,6 @@ int32_t syscall_update(struct runtime_instance *in, uint32_t table_id, uint32_t 
 	enum store_status status = store_update(in->store, table, index, data, &size, &stored);
 	if (status != STORE_OK)
 		return failed(in, "datastore_update_bsatn", status);
-	schedule(in, table, stored);
 	store_u32(len, (uint32_t)size);
 	return 0;
 }

@@ -49,6 +49,7 @@ HELPER void guest_describe(struct buf *out, enum guest_tables tables)
 		{ "unique_number", "(n:u64)" }, { "fail", "(n:u64,text:string)" }, { "panic", "(n:u64)" },
 		{ "loop_forever", "(n:u64)" }, { "put_text", "(id:u64,text:string)" }, { "many", "(n:u64,count:u64)" },
 		{ "delete_number", "(n:u64)" }, { "put_version", "()" }, { "nothing", "()" },
+		{ "put_timer", "(id:u64,tag:u64,micros:u64,kind:u64)" }, { "drop_timer", "(id:u64)" }, { "tick", "(row:&4)" },
 	};
 	struct description d;
 	description_init(&d, 10);
@@ -64,9 +65,16 @@ HELPER void guest_describe(struct buf *out, enum guest_tables tables)
 		.indexes = "btree arrived_connection_idx_btree connection 0", .unique = "0");
 	TABLE(&d, .name = "gone", .ref = 3, .primary_key = "0",
 		.indexes = "btree gone_connection_idx_btree connection 0", .unique = "0");
+	add_type(&d, "Timer", "(id:u64,at:schedule_at,kind:u64)");
+	add_type(&d, "Tick", "(n:u64,timer:u64,at:u64)");
+	TABLE(&d, .name = "timers", .ref = 4, .primary_key = "0",
+		.indexes = "btree timers_id_idx_btree id 0", .unique = "0");
+	TABLE(&d, .name = "ticks", .ref = 5, .primary_key = "0",
+		.indexes = "btree ticks_n_idx_btree n 0", .unique = "0");
+	add_schedule(&d, "timers", 1, "tick");
 	if (tables == TABLES_MORE) {
 		add_type(&d, "Extra", "(id:u64)");
-		TABLE(&d, .name = "extra", .ref = 4);
+		TABLE(&d, .name = "extra", .ref = 6);
 	}
 	for (size_t i = 0; i < ARRAY_COUNT(reducers); i++)
 		add_reducer(&d, reducers[i][0], reducers[i][1]);

@@ -65,7 +65,6 @@ struct fixture {
 	struct runtime_env env;
 	struct buf log;      /* "LEVEL|target|file|line|function|message\n", "-" for what is absent */
 	struct buf immediate; /* "reducer(length of args)\n" */
-	uint32_t scheduled;  /* rows reported */
 	struct runtime_program *program;
 	struct runtime_instance *instance;
 	struct buf error, script, text;
@@ -103,14 +102,6 @@ static inline void fixture_immediate(void *context, struct str reducer, struct b
 	buf_printf(&f->immediate, "%.*s(%zu)\n", STR_FMT(reducer), args.len);
 }
 
-static inline void fixture_schedule(void *context, struct store_table *table, struct store_row row, int64_t micros)
-{
-	(void)table;
-	(void)row;
-	(void)micros;
-	((struct fixture *)context)->scheduled++;
-}
-
 static inline void fixture_init(struct fixture *f, const struct runtime_options *options)
 {
 	struct runtime_options defaults = { .call_ms_max = UINT32_MAX };
@@ -121,7 +112,7 @@ static inline void fixture_init(struct fixture *f, const struct runtime_options 
 	f->store = store_create();
 	ck_assert_ptr_nonnull(f->store);
 	f->env = (struct runtime_env){ .store = f->store, .context = f, .log = fixture_log,
-		.schedule_immediate = fixture_immediate, .schedule_row = fixture_schedule };
+		.schedule_immediate = fixture_immediate };
 	for (size_t i = 0; i < 32; i++)
 		f->env.database_identity.le[i] = (uint8_t)(0xa0 + i);
 	buf_init(&f->log, 16 << 20);

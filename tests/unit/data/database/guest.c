@@ -5,14 +5,17 @@
  * version, a length, and the description.
  *
  * Tables: numbers (n: u64, primary key), texts (id: u64, primary key; text),
- * arrived and gone (connection: u64, primary key): who connected and left.
+ * arrived and gone (connection: u64, primary key): who connected and left;
+ * timers (id: u64, primary key; at: schedule; kind: u64), which call `tick`;
+ * ticks (n: u64, primary key; timer: u64; at: i64), which it writes.
  */
 #include "../runtime/abi.h"
 
 enum { DESCRIPTION_MAX = 8192, TEXT_MAX = 65536, NOT_UNIQUE = 12 };
 /* Reducers by their number in the description. */
 enum { INIT, CONNECTED, DISCONNECTED, UNIQUE_NUMBER, FAIL, PANIC, LOOP_FOREVER, PUT_TEXT, MANY, DELETE_NUMBER,
-	PUT_VERSION, NOTHING };
+	PUT_VERSION, NOTHING, PUT_TIMER, DROP_TIMER, TICK };
+enum { KIND_PLAIN, KIND_FAILS, KIND_TRAPS, KIND_DROPS_ITSELF, KIND_COMES_AGAIN }; /* of timers */
 enum { VERSION_INIT_FAILS = 100, VERSION_INIT_TRAPS = 101, VERSION_START_TRAPS = 102 };
 enum { CONNECTION_REFUSED = 0xbad, CONNECTION_TRAPS = 0xdead, CONNECTION_STAYS = 0xfade };
 
@@ -97,12 +100,45 @@ static i32 delete_number(u64 n)
 	return deleted == 1 ? 0 : 2;
 }
 
+static void drop_timer(u64 id)
+{
+	static const char name[] = "timers_id_idx_btree";
+	u64 key = id;
+	u32 index, deleted = 0;
+	if (index_id_from_name((u32)name, sizeof(name) - 1, (u32)&index) != 0)
+		__builtin_trap();
+	datastore_delete_by_index_scan_point_bsatn(index, (u32)&key, sizeof(key), (u32)&deleted);
+}
+
+static u32 put_timer(u64 id, u8 tag, u64 micros, u64 kind)
+{
+	struct { u64 id; u8 tag; u64 micros, kind; } __attribute__((packed)) row = { id, tag, micros, kind };
+	drop_timer(id);
+	return PUT("timers", &row, sizeof(row));
+}
+
 static u64 arg_u64(u32 at)
 {
 	u64 v = 0;
 	for (u32 i = 8; i-- > 0;)
 		v = v << 8 | args[at + i];
 	return v;
+}
+
+static i32 tick(u64 timestamp, u32 sink)
+{
+	static u64 ticks;
+	u64 id = arg_u64(0), kind = arg_u64(17), row[3] = { ticks++, id, timestamp };
+	PUT("ticks", row, sizeof(row));
+	if (kind == KIND_FAILS)
+		return ERROR("the tick fails");
+	if (kind == KIND_TRAPS)
+		__builtin_trap();
+	if (kind == KIND_DROPS_ITSELF)
+		drop_timer(id);
+	if (kind == KIND_COMES_AGAIN)
+		put_timer(id, 1, timestamp + 1000, KIND_PLAIN);
+	return 0;
 }
 
 EXPORT(__call_reducer__)
@@ -142,6 +178,13 @@ i32 call_reducer(u32 id, u64 s0, u64 s1, u64 s2, u64 s3, u64 c0, u64 c1, u64 tim
 	case PUT_VERSION:
 		put_number(1000000 + self.version);
 		return 0;
+	case PUT_TIMER:
+		return (i32)put_timer(n, (u8)arg_u64(8), arg_u64(16), arg_u64(24));
+	case DROP_TIMER:
+		drop_timer(n);
+		return 0;
+	case TICK:
+		return tick(timestamp, sink);
 	default:
 		return 0;
 	}

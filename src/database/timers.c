@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A heap of databases by due time, and the thread that watches it.
+ *
+ * Invariants
+ *  1. A database is in the heap at most once; timer.place is where.
+ *  2. The thread holds no lock while it posts, but a share of the database.
+ *  3. It never sleeps beyond the heap's first due time by more than
+ *     LONGEST_NANOS, whatever the wall clock does.
+ */
+#include "base/clock.h"
+#include "database/database_internal.h"
+#include "database/timers.h"
+
+#define SHORTEST_NANOS UINT64_C(500000) /* between two looks: what is due meanwhile goes together */
+#define LONGEST_NANOS UINT64_C(1000000000)
+enum { RUNNERS_MAX = 4, RUN_BUDGET = 256 };
+
+struct database_timers {
+	struct monitor monitor;
+	struct database **heap;
+	uint32_t count, cap;
+	bool stop;
+	pthread_t thread;
+	struct worker_pool *runners;
+};
+
+/* ---- the heap ---- */
+
+static void put(struct database_timers *t, uint32_t at, struct database *db)
+{
+	t->heap[at] = db;
+	db->timer.place = at + 1;
+}
+
+static void rise(struct database_timers *t, uint32_t at, struct database *db)
+{
+	while (at > 0 && t->heap[(at - 1) / 2]->timer.due > db->timer.due) {
+		put(t, at, t->heap[(at - 1) / 2]);
+		at = (at - 1) / 2;
+	}
+	put(t, at, db);
+}
+
+static void sink(struct database_timers *t, uint32_t at, struct database *db)
+{
+	for (;;) {
+		uint32_t child = 2 * at + 1;
+		if (child >= t->count)
+			break;
+		if (child + 1 < t->count && t->heap[child + 1]->timer.due < t->heap[child]->timer.due)
+			child++;
+		if (t->heap[child]->timer.due >= db->timer.due)
+			break;
+		put(t, at, t->heap[child]);
+		at = child;
+	}
+	put(t, at, db);
+}
+
+static void take_out(struct database_timers *t, struct database *db)
+{
+	uint32_t at = db->timer.place - 1;
+	db->timer.place = 0;
+	struct database *last = t->heap[--t->count];
+	if (last == db)
+		return;
+	if (at > 0 && t->heap[(at - 1) / 2]->timer.due > last->timer.due)
+		rise(t, at, last);
+	else
+		sink(t, at, last);
+}
+
+static bool reserve(struct database_timers *t)
+{
+	if (t->count < t->cap)
+		return true;
+	uint32_t cap = t->cap == 0 ? 16 : t->cap * 2;
+	void *grown = mem_realloc(t->heap, cap * sizeof(struct database *));
+	if (grown == NULL)
+		return false;
+	t->heap = grown;
+	t->cap = cap;
+	return true;
+}
+
+/* ---- what databases say ---- */
+
+void timers_set(struct database_timers *t, struct database *db, int64_t due)
+{
+	if (t == NULL)
+		return;
+	monitor_lock(&t->monitor);
+	bool first = t->count > 0 && t->heap[0] == db;
+	if (db->timer.place != 0)
+		take_out(t, db);
+	db->timer.due = due;
+	if (due != INT64_MAX && !db->timer.gone && reserve(t)) {
+		t->count++;
+		rise(t, t->count - 1, db);
+		first = !first && t->heap[0] == db;
+	} else {
+		first = false;
+	}
+	if (first)
+		monitor_wake_all(&t->monitor);
+	monitor_unlock(&t->monitor);
+}
+
+void timers_remove(struct database_timers *t, struct database *db)
+{
+	if (t == NULL)
+		return;
+	monitor_lock(&t->monitor);
+	db->timer.gone = true;
+	if (db->timer.place != 0)
+		take_out(t, db);
+	monitor_unlock(&t->monitor);
+}
+
+static void run_mail(void *arg)
+{
+	struct database *db = arg;
+	while (database_run_pending(db, RUN_BUDGET))
+		;
+	database_release(db);
+}
+
+void timers_kick(struct database_timers *t, struct database *db)
+{
+	if (t == NULL)
+		return;
+	database_share(db);
+	if (!worker_pool_run(t->runners, run_mail, db))
+		database_release(db); /* no memory: whoever runs the database next finds the mail */
+}
+
+/* ---- the thread ---- */
+
+/* The next database that is due, with a share; NULL: none, and *wait says for how long. */
+static struct database *next_due(struct database_timers *t, uint64_t *wait)
+{
+	int64_t now = clock_wall_micros();
+	*wait = LONGEST_NANOS;
+	if (t->count == 0)
+		return NULL;
+	struct database *db = t->heap[0];
+	if (db->timer.due > now) {
+		uint64_t left = (uint64_t)(db->timer.due - now);
+		*wait = left < LONGEST_NANOS / 1000 ? left * 1000 : LONGEST_NANOS;
+		*wait = *wait < SHORTEST_NANOS ? SHORTEST_NANOS : *wait;
+		return NULL;
+	}
+	take_out(t, db);
+	return database_share(db);
+}
+
+static void watch(void *arg)
+{
+	struct database_timers *t = arg;
+	monitor_lock(&t->monitor);
+	while (!t->stop) {
+		uint64_t wait;
+		struct database *db = next_due(t, &wait);
+		if (db == NULL && t->count == 0) {
+			monitor_wait(&t->monitor);
+		} else if (db == NULL) {
+			(void)monitor_wait_nanos(&t->monitor, wait);
+		} else {
+			monitor_unlock(&t->monitor);
+			if (db_post_due(db))
+				timers_kick(t, db);
+			database_release(db);
+			monitor_lock(&t->monitor);
+		}
+	}
+	monitor_unlock(&t->monitor);
+}
+
+struct database_timers *database_timers_create(void)
+{
+	struct database_timers *t = mem_zalloc(sizeof(*t));
+	if (t == NULL)
+		return NULL;
+	monitor_init(&t->monitor);
+	t->runners = worker_pool_create("timers", RUNNERS_MAX, THREAD_STACK_GUEST);
+	if (t->runners != NULL && thread_start(&t->thread, "wl-timers", THREAD_STACK_GUEST, watch, t))
+		return t;
+	if (t->runners != NULL)
+		worker_pool_destroy(t->runners);
+	monitor_deinit(&t->monitor);
+	mem_free(t);
+	return NULL;
+}
+
+void database_timers_destroy(struct database_timers *t)
+{
+	if (t == NULL)
+		return;
+	monitor_lock(&t->monitor);
+	t->stop = true;
+	monitor_wake_all(&t->monitor);
+	monitor_unlock(&t->monitor);
+	thread_join(t->thread);
+	worker_pool_destroy(t->runners);
+	ASSERT(t->count == 0);
+	mem_free(t->heap);
+	monitor_deinit(&t->monitor);
+	mem_free(t);
+}
