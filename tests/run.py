@@ -240,11 +240,13 @@ KIT = [
     "auto-inc,return-codes,traps,console,timers,identity,bytes,early,procedures,immediate,"
     "event-tables",
     "http/tokens,auth,cors,call,call-args,call-types,names,logs",
-    "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,"
-    "subscribe,unsubscribe,update,one_off,procedure,schedule",
-    "sql/auto-increment,comparison,count-limit,delete,dialects,dml-sequences,errors,insert-literals,insert,lexical,"
-    "literals-compound,literals-float,literals-int,literals-special,literals-text,logic,names,projection,system-tables,"
-    "update-literals,update",
+    "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,event,join,"
+    "light,one_off,procedure,query_error,rls,schedule,subscribe,unsubscribe,update",
+    "sql/auto-increment,comparison,count-limit,delete,dialects,dml-sequences,errors,insert-literals,insert,joins,"
+    "lexical,literals-compound,literals-float,literals-int,literals-special,literals-text,logic,names,permissions,"
+    "projection,rls,subscription-joins-other,subscription-joins,subscription-sets,system-tables,update-literals,update,"
+    "updates,variables",
+    "http/sql-http",
     "--proto", "v2,v3",
 ]
 

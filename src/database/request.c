@@ -232,17 +232,16 @@ static void run_query(struct database *db, struct sql_job *job, struct query *qu
 {
 	struct query_effects effects = { 0 };
 	struct sql_rows rows = { .json = job->json };
-	bool reads = query_kind(query) == QUERY_SELECT || query_kind(query) == QUERY_COUNT ||
-		query_kind(query) == QUERY_SHOW;
+	struct query_limits limits = { .deadline = db->options.reducer_ms_max == 0 ? 0
+		: begin + (uint64_t)db->options.reducer_ms_max * 1000000u };
+	bool reads = query_kind(query) == QUERY_SELECT;
 	if (reads)
 		rows.column_count = query_columns(query, &rows.columns);
 	put_schema(job->json, &rows);
-	if (db->options.reducer_ms_max != 0)
-		query_set_deadline(query, begin + (uint64_t)db->options.reducer_ms_max * 1000000u);
 	if (reads)
-		job->err = query_select(query, db->store, put_row, &rows, job->error);
+		job->err = query_select(query, db->store, &limits, put_row, &rows, job->error);
 	else
-		job->err = query_execute(query, db->store, &effects, job->error);
+		job->err = query_execute(query, db->store, &limits, &effects, job->error);
 	job->micros = (clock_mono_nanos() - begin) / 1000;
 	buf_printf(job->json, "],\"total_duration_micros\":%llu,\"stats\":{\"rows_inserted\":%llu,\"rows_deleted\":%llu,"
 		"\"rows_updated\":%llu}}]", (unsigned long long)job->micros, (unsigned long long)effects.inserted,
@@ -260,8 +259,12 @@ static void run_statement(struct database *db, struct sql_job *job)
 		.is_owner = db_is_owner(db, &job->caller->identity) };
 	struct query *query = NULL;
 	job->err = query_compile(db->store, QUERY_DIALECT_SQL, job->sql, &caller, &query, job->error);
-	if (job->err != WL_OK)
+	if (job->err == WL_OK)
+		job->err = query_check_row_limit(query, db->store, &caller, job->error);
+	if (job->err != WL_OK) {
+		query_destroy(query);
 		return;
+	}
 	store_tx_begin(db->store);
 	run_query(db, job, query, begin);
 	if (job->err != WL_OK)

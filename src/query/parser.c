@@ -11,7 +11,7 @@ struct parser {
 	struct lexer lexer;
 	struct arena *arena;
 	struct str sql;
-	uint32_t parens;
+	uint32_t parens, parens_seen;
 	const char *taken; /* end of the token before the current one */
 };
 
@@ -222,6 +222,7 @@ static struct expr *parse_or(struct parser *p);
 
 static struct expr *parenthesised(struct parser *p)
 {
+	p->parens_seen++;
 	if (++p->parens > QUERY_PARENS_MAX) {
 		(void)refuse(p, "sql parser error: recursion limit exceeded");
 		return NULL;
@@ -455,10 +456,12 @@ static bool parse_join(struct parser *p, struct join *join, bool *found)
 		return refuse(p, "Non-inner joins are not supported");
 	if (cross || !keyword(p, "on"))
 		return true;
+	uint32_t parens = p->parens_seen;
 	struct expr *on = next(p) ? parse_or(p) : NULL;
 	if (on == NULL)
 		return false;
-	if (on->kind != EXPR_COMPARE || on->op != OP_EQ || on->left->kind != EXPR_COLUMN || on->right->kind != EXPR_COLUMN)
+	if (p->parens_seen != parens || on->kind != EXPR_COMPARE || on->op != OP_EQ || on->left->kind != EXPR_COLUMN ||
+		on->right->kind != EXPR_COLUMN)
 		return refuse(p, "Non-inner joins are not supported");
 	join->on_left = on->left;
 	join->on_right = on->right;
@@ -521,7 +524,6 @@ static bool parse_call(struct parser *p, struct statement *s, bool is_count, con
 	if (!is_count || !is_star)
 		return refuse_text(p, "Unsupported aggregate function", call);
 	s->projection = PROJECT_COUNT;
-	s->kind = QUERY_COUNT;
 	return true;
 }
 

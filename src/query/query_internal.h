@@ -2,6 +2,7 @@
 #ifndef QUERY_INTERNAL_H
 #define QUERY_INTERNAL_H
 /* What the files of the room share: tokens, the syntax tree, the compiled query. */
+#include "base/map.h"
 #include "base/mem.h"
 #include "query/query.h"
 
@@ -89,33 +90,67 @@ bool statement_parse(struct arena *arena, enum query_dialect dialect, struct str
 	struct buf *error);
 
 /* ---- the compiled query ---- */
+
+/* One occurrence of a table in a block. */
+struct relation {
+	struct store_table *table;
+	const struct sats_row_layout *layout;
+	struct str alias;            /* copied; empty for those that row-level rules bring */
+	const struct guard *guard;   /* which rules brought it; NULL: the query itself */
+	bool is_open;                /* no rules apply (any more) */
+};
+/* A chain of guarded tables, innermost first: a rule of one brought a relation of the next. */
+struct guard {
+	const struct store_table *table;
+	const struct guard *outer;
+};
+
+/* Conditions over the rows of a block: rows[relation]. */
 enum node_kind { NODE_TRUE, NODE_FALSE, NODE_BOOL_COLUMN, NODE_COMPARE_CONSTANT, NODE_COMPARE_COLUMNS,
 	NODE_COMPARE_CONDITIONS, NODE_AND, NODE_OR, NODE_NOT };
 struct node {
 	uint8_t kind, op;
 	bool has_key;                /* compare as scalars */
-	uint16_t column, column2;
+	uint16_t relation, column;
+	uint16_t relation2, column2;
+	const struct sats_row_layout *layout, *layout2; /* of the relations */
 	const struct sats_type *type;
 	u128 key;                    /* of the constant */
 	struct bytes constant;       /* BSATN */
 	const struct node *left, *right;
 };
+
+/* SELECT … FROM … WHERE over base tables. */
+struct block {
+	uint16_t relation_count;     /* the query's own, in the order written, then those of rules */
+	uint16_t returned;           /* whose whole rows are returned, where that is asked for */
+	uint32_t where_count;
+	struct relation *relations;
+	const struct node **where;   /* conjuncts, inner ON among them */
+	const struct node *single;   /* one relation: the whole condition; NULL: none */
+	uint32_t table_count;
+	struct store_table **tables; /* distinct */
+	const struct plan *plan;     /* over live tables */
+	struct delta_plan *delta_plans; /* made when first needed, in the query's arena */
+};
+
+struct output { /* a column of the result */
+	uint16_t relation, column;
+};
 struct query {
 	struct arena arena;
 	enum query_kind kind;
-	struct store_table *table;
-	const struct sats_row_layout *layout;
-	const struct node *where;    /* NULL: every row */
 	bool depends_on_caller;
-	uint64_t deadline;           /* 0: none */
-	/* SELECT */
+	uint16_t block_count;        /* UNION ALL */
+	struct block *blocks;
+	uint32_t table_count;
+	struct store_table **tables; /* distinct, of all blocks */
 	uint32_t column_count;
 	struct query_column *columns;
-	uint16_t *projected;         /* positions; NULL: the whole row */
+	struct output *outputs;      /* one for each column; NULL: the whole returned row */
+	bool is_count;               /* one row: how many there are */
 	uint64_t limit;              /* UINT64_MAX: none */
-	struct store_index *index;   /* point look-up with `key`, or NULL */
-	struct bytes key;
-	/* DML */
+	/* DML: changes blocks[0].relations[0] */
 	uint32_t row_count;
 	struct bytes *rows;          /* INSERT */
 	uint32_t set_count;
@@ -123,17 +158,93 @@ struct query {
 };
 
 /* bind.c */
-enum wl_err query_bind(struct query *query, struct store *store, enum query_dialect dialect,
-	const struct statement *statement, const struct query_caller *caller, struct buf *error);
+struct binder {
+	struct query *query;
+	struct store *store;
+	const struct query_caller *caller;
+	struct buf *error;
+	struct arena *syntax;        /* of statements; gone when the query is made */
+};
+/* The names that one statement's FROM brings into sight, and the relations that they mean. */
+struct scope {
+	uint16_t count;
+	uint16_t *relations;
+	struct str *names;
+	const struct block *block;
+};
+enum wl_err query_bind(struct binder *binder, enum query_dialect dialect, const struct statement *statement);
 struct store_table *query_find_table(struct store *store, struct str name, const struct query_caller *caller,
 	struct buf *error);
+bool query_is_guarded(struct store *store, const struct store_table *table);
+/* Adds FROM and WHERE of a statement to a block. `self` >= 0: it is a rule of that relation's table, whose returned
+ * rows are that relation's; the others come behind those of the block. `scope` receives what is in sight. */
+enum wl_err bind_block(struct binder *binder, const struct statement *s, struct block *block, int32_t self,
+	const struct guard *guard, struct scope *scope);
+enum wl_err no_memory(struct buf *error);
+
+/* rules.c: the blocks of a SELECT for its caller. */
+enum wl_err rules_expand(struct binder *binder, const struct block *block);
+
 /* type.c: types an expression as Bool. NULL: error written. */
-const struct node *query_type_condition(struct query *query, struct str alias, const struct expr *expr,
-	const struct query_caller *caller, struct buf *error);
+const struct node *query_type_condition(struct binder *binder, const struct scope *scope, const struct expr *expr);
 int query_column_find(const struct store_table *table, struct str name); /* accessor, then canonical; -1 */
-bool query_literal(struct query *query, const struct expr *expr, const struct sats_type *type, struct bytes *out,
-	struct buf *error);
-/* plan.c */
-void query_plan(struct query *query);
-bool node_matches(const struct query *query, const struct node *node, const uint8_t *row);
+/* The relation of a column and its position; false: error written. */
+bool scope_find(struct binder *binder, const struct scope *scope, const struct expr *column, uint16_t *relation,
+	uint16_t *position);
+bool query_literal(struct binder *binder, const struct expr *expr, const struct sats_type *type, struct bytes *out);
+
+/* eval.c */
+bool node_matches(const struct node *node, const uint8_t *const *rows);
+bool order_holds(int order, enum compare_op op);
+
+/* plan.c: a left-deep pipeline over a tuple of rows. */
+enum access { ACCESS_SCAN, ACCESS_POINT, ACCESS_RANGE, ACCESS_DELTA, ACCESS_HASH };
+struct key_part { /* of a look-up: a constant, or a column of a row that is there already */
+	const struct node *constant; /* NODE_COMPARE_CONSTANT; NULL: the column */
+	uint16_t relation, column;
+	const struct sats_row_layout *layout;
+	uint16_t own;                /* the column that must equal it */
+};
+struct bound { /* of a range, on the column behind the prefix */
+	const struct node *constant; /* NULL: none */
+	bool is_inclusive;
+};
+struct step {
+	uint16_t relation;
+	uint8_t access;              /* enum access */
+	uint16_t key_count;          /* POINT: all columns of the index; RANGE: its prefix; HASH: columns compared */
+	const struct key_part *keys;
+	struct store_index *index;
+	struct bound low, high;
+	uint32_t filter_count;       /* conjuncts that can be checked here first; those of this relation alone lead */
+	uint32_t own_count;
+	const struct node **filters;
+	uint64_t rows;               /* expected for one tuple before it, for people */
+};
+struct plan {
+	uint16_t step_count;
+	struct step *steps;
+	uint64_t cost;               /* rows that will be visited */
+};
+/* `delta`: bit per relation (the first 64) whose rows come from a commit. NULL: no memory. The plan is the arena's. */
+struct plan_options { bool without_indexes, plain; uint64_t delta; };
+const struct plan *plan_make(struct arena *arena, struct arena *scratch, const struct block *block,
+	const struct plan_options *options);
+
+/* run.c */
+struct run_source { /* of a relation with ACCESS_DELTA */
+	const struct store_delta_rows *inserts, *deletes; /* may be NULL */
+};
+struct tuple { /* one row of each relation of the block */
+	const uint8_t **rows;
+	uint32_t *lens, *numbers; /* numbers: of rows of live tables */
+	int64_t sign;             /* product of those of rows that come from a commit */
+};
+typedef bool (*tuple_fn)(void *context, const struct tuple *tuple);
+struct run_limits {
+	uint64_t deadline, memory_max;
+	const _Atomic bool *cancelled;
+};
+enum wl_err plan_run(const struct block *block, const struct plan *plan, const struct run_source *sources,
+	const struct run_limits *limits, tuple_fn fn, void *context, struct buf *error);
 #endif

@@ -2,11 +2,9 @@
 /*
  * Typing of conditions, bidirectional: a literal takes its type from the other
  * side of its comparison (sql-and-subscriptions.md section 3). The result is a
- * tree of nodes over rows of one table.
+ * tree of nodes over the rows of a block.
  */
 #include "query/query_internal.h"
-
-#include <strings.h>
 
 static void put_type(struct buf *error, const struct sats_type *type)
 {
@@ -24,11 +22,11 @@ static const struct node *unexpected(struct buf *error, const struct sats_type *
 	return NULL;
 }
 
-static struct node *make(struct query *query, uint8_t kind, struct buf *error)
+static struct node *make(struct binder *binder, uint8_t kind)
 {
-	struct node *node = arena_zalloc(&query->arena, sizeof(*node));
+	struct node *node = arena_zalloc(&binder->query->arena, sizeof(*node));
 	if (node == NULL)
-		buf_put_cstr(error, "not enough memory for the query");
+		(void)no_memory(binder->error);
 	else
 		node->kind = kind;
 	return node;
@@ -47,21 +45,41 @@ int query_column_find(const struct store_table *table, struct str name)
 	return -1;
 }
 
-static int resolve(const struct query *query, struct str alias, const struct expr *expr, struct buf *error)
+bool scope_find(struct binder *binder, const struct scope *scope, const struct expr *column, uint16_t *relation,
+	uint16_t *position)
 {
-	if (expr->table.data != NULL && !str_eq(expr->table, alias)) {
-		buf_printf(error, "`%.*s` is not in scope", STR_FMT(expr->table));
-		return -1;
+	uint16_t at = 0;
+	if (column->table.data != NULL)
+		while (at < scope->count && !str_eq(scope->names[at], column->table))
+			at++;
+	if (at >= scope->count || (column->table.data == NULL && scope->count > 1)) {
+		buf_printf(binder->error, "`%.*s` is not in scope", STR_FMT(column->table));
+		return false;
 	}
-	int column = query_column_find(query->table, expr->name);
-	if (column < 0)
-		buf_printf(error, "`%.*s` is not in scope", STR_FMT(expr->name));
-	return column;
+	*relation = scope->relations[at];
+	int found = query_column_find(scope->block->relations[*relation].table, column->name);
+	if (found < 0) {
+		buf_printf(binder->error, "`%.*s` is not in scope", STR_FMT(column->name));
+		return false;
+	}
+	*position = (uint16_t)found;
+	return true;
 }
 
-static const struct sats_type *column_type(const struct query *query, int column)
+/* A column as a comparison needs it. */
+struct place {
+	uint16_t relation, column;
+	const struct sats_row_layout *layout;
+	const struct sats_type *type;
+};
+static bool resolve(struct binder *binder, const struct scope *scope, const struct expr *e, struct place *out)
 {
-	return store_table_def(query->table)->columns[column].type;
+	if (!scope_find(binder, scope, e, &out->relation, &out->column))
+		return false;
+	const struct relation *relation = &scope->block->relations[out->relation];
+	out->layout = relation->layout;
+	out->type = store_table_def(relation->table)->columns[out->column].type;
+	return true;
 }
 
 static bool comparable(const struct sats_type *type)
@@ -74,9 +92,9 @@ static bool comparable(const struct sats_type *type)
 	}
 }
 
-bool query_literal(struct query *query, const struct expr *expr, const struct sats_type *type, struct bytes *out,
-	struct buf *error)
+bool query_literal(struct binder *binder, const struct expr *expr, const struct sats_type *type, struct bytes *out)
 {
+	struct buf *error = binder->error;
 	bool is_bool = expr->literal == LITERAL_TRUE || expr->literal == LITERAL_FALSE;
 	struct buf value = BUF_INIT(QUERY_TEXT_MAX * 2);
 	if (type->tag == SATS_BOOL && is_bool) {
@@ -91,40 +109,40 @@ bool query_literal(struct query *query, const struct expr *expr, const struct sa
 		buf_deinit(&value);
 		return false;
 	}
-	const uint8_t *copy = arena_copy(&query->arena, value.data, value.len);
+	const uint8_t *copy = arena_copy(&binder->query->arena, value.data, value.len);
 	*out = (struct bytes){ copy, value.len };
 	bool failed = value.failed || copy == NULL;
 	buf_deinit(&value);
 	if (failed)
-		buf_put_cstr(error, "not enough memory for the query");
+		(void)no_memory(error);
 	return !failed;
 }
 
 /* :sender against a column of this type: an Identity, or its 32 bytes in big-endian order. */
-static bool sender_value(struct query *query, const struct query_caller *caller, const struct sats_type *type,
-	struct bytes *out, struct buf *error)
+static bool sender_value(struct binder *binder, const struct sats_type *type, struct bytes *out)
 {
-	uint8_t *value = arena_alloc(&query->arena, 36);
-	query->depends_on_caller = true;
+	const struct identity *identity = &binder->caller->identity;
+	uint8_t *value = arena_alloc(&binder->query->arena, 36);
+	binder->query->depends_on_caller = true;
 	if (value == NULL) {
-		buf_put_cstr(error, "not enough memory for the query");
+		(void)no_memory(binder->error);
 		return false;
 	}
 	if (type->special == SATS_IDENTITY) {
-		memcpy(value, caller->identity.le, 32);
+		memcpy(value, identity->le, 32);
 		*out = (struct bytes){ value, 32 };
 		return true;
 	}
 	if (sats_is_bytes(type)) {
 		store_u32(value, 32);
 		for (int i = 0; i < 32; i++)
-			value[4 + i] = caller->identity.le[31 - i];
+			value[4 + i] = identity->le[31 - i];
 		*out = (struct bytes){ value, 36 };
 		return true;
 	}
-	buf_put_cstr(error, "Unexpected type: (expected) (__identity__: U256) != ");
-	put_type(error, type);
-	buf_put_cstr(error, " (inferred)");
+	buf_put_cstr(binder->error, "Unexpected type: (expected) (__identity__: U256) != ");
+	put_type(binder->error, type);
+	buf_put_cstr(binder->error, " (inferred)");
 	return false;
 }
 
@@ -143,21 +161,23 @@ static const struct node *invalid_operator(struct buf *error, enum compare_op op
 	return NULL;
 }
 
-static const struct node *column_constant(struct query *query, int column, enum compare_op op, const struct expr *value,
-	const struct query_caller *caller, struct buf *error)
+static const struct node *column_constant(struct binder *binder, const struct place *column, enum compare_op op,
+	const struct expr *value)
 {
-	const struct sats_type *type = column_type(query, column);
-	struct node *node = make(query, NODE_COMPARE_CONSTANT, error);
+	const struct sats_type *type = column->type;
+	struct node *node = make(binder, NODE_COMPARE_CONSTANT);
 	if (node == NULL)
 		return NULL;
-	bool ok = value->kind == EXPR_SENDER ? sender_value(query, caller, type, &node->constant, error)
-		: query_literal(query, value, type, &node->constant, error);
+	bool ok = value->kind == EXPR_SENDER ? sender_value(binder, type, &node->constant)
+		: query_literal(binder, value, type, &node->constant);
 	if (!ok)
 		return NULL;
 	if (!comparable(type))
-		return invalid_operator(error, op, type);
+		return invalid_operator(binder->error, op, type);
 	node->op = (uint8_t)op;
-	node->column = (uint16_t)column;
+	node->relation = column->relation;
+	node->column = column->column;
+	node->layout = column->layout;
 	node->type = type;
 	node->has_key = sats_has_scalar_key(type);
 	if (node->has_key)
@@ -165,21 +185,25 @@ static const struct node *column_constant(struct query *query, int column, enum 
 	return node;
 }
 
-static const struct node *two_columns(struct query *query, int left, int right, enum compare_op op, struct buf *error)
+static const struct node *two_columns(struct binder *binder, const struct place *a, const struct place *b,
+	enum compare_op op)
 {
-	const struct sats_type *a = column_type(query, left), *b = column_type(query, right);
-	if (!sats_type_eq(a, b))
-		return unexpected(error, b, a);
-	if (!comparable(a))
-		return invalid_operator(error, op, a);
-	struct node *node = make(query, NODE_COMPARE_COLUMNS, error);
+	if (!sats_type_eq(a->type, b->type))
+		return unexpected(binder->error, b->type, a->type);
+	if (!comparable(a->type))
+		return invalid_operator(binder->error, op, a->type);
+	struct node *node = make(binder, NODE_COMPARE_COLUMNS);
 	if (node == NULL)
 		return NULL;
 	node->op = (uint8_t)op;
-	node->column = (uint16_t)left;
-	node->column2 = (uint16_t)right;
-	node->type = a;
-	node->has_key = sats_has_scalar_key(a);
+	node->relation = a->relation;
+	node->column = a->column;
+	node->layout = a->layout;
+	node->relation2 = b->relation;
+	node->column2 = b->column;
+	node->layout2 = b->layout;
+	node->type = a->type;
+	node->has_key = sats_has_scalar_key(a->type);
 	return node;
 }
 
@@ -188,24 +212,11 @@ static bool is_bool_literal(const struct expr *e)
 	return e->kind == EXPR_LITERAL && (e->literal == LITERAL_TRUE || e->literal == LITERAL_FALSE);
 }
 
-static bool holds(int order, enum compare_op op)
-{
-	switch (op) {
-	case OP_EQ: return order == 0;
-	case OP_NE: return order != 0;
-	case OP_LT: return order < 0;
-	case OP_LE: return order <= 0;
-	case OP_GT: return order > 0;
-	case OP_GE: return order >= 0;
-	}
-	return false;
-}
-
 /* A comparison whose side is itself a condition: (a < 1) = true. Each side is evaluated once, at any depth. */
-static const struct node *compare_conditions(struct query *query, const struct node *a, const struct node *b,
-	enum compare_op op, struct buf *error)
+static const struct node *compare_conditions(struct binder *binder, const struct node *a, const struct node *b,
+	enum compare_op op)
 {
-	struct node *node = make(query, NODE_COMPARE_CONDITIONS, error);
+	struct node *node = make(binder, NODE_COMPARE_CONDITIONS);
 	if (node == NULL)
 		return NULL;
 	node->op = (uint8_t)op;
@@ -214,134 +225,99 @@ static const struct node *compare_conditions(struct query *query, const struct n
 	return node;
 }
 
-static const struct node *compare(struct query *query, struct str alias, const struct expr *e,
-	const struct query_caller *caller, struct buf *error)
+static const struct node *compare_constants(struct binder *binder, const struct expr *e)
+{
+	const struct expr *l = e->left, *r = e->right;
+	if (l->kind == EXPR_SENDER && r->kind == EXPR_SENDER)
+		return make(binder, order_holds(0, e->op) ? NODE_TRUE : NODE_FALSE);
+	if (is_bool_literal(l) && is_bool_literal(r)) {
+		int order = (l->literal == LITERAL_TRUE) - (r->literal == LITERAL_TRUE);
+		return make(binder, order_holds(order, e->op) ? NODE_TRUE : NODE_FALSE);
+	}
+	if (l->kind == EXPR_LITERAL && is_bool_literal(r)) {
+		buf_printf(binder->error, "The literal expression `%.*s` cannot be parsed as type `Bool`", STR_FMT(l->name));
+		return NULL;
+	}
+	if (l->kind == EXPR_LITERAL && r->kind == EXPR_LITERAL) {
+		buf_put_cstr(binder->error, "Cannot resolve type for literal expression");
+		return NULL;
+	}
+	return unexpected(binder->error, &sats_primitive[SATS_BOOL], &sats_primitive[SATS_STRING]);
+}
+
+static const struct node *compare(struct binder *binder, const struct scope *scope, const struct expr *e)
 {
 	const struct expr *l = e->left, *r = e->right;
 	bool l_const = l->kind == EXPR_LITERAL || l->kind == EXPR_SENDER;
 	bool r_const = r->kind == EXPR_LITERAL || r->kind == EXPR_SENDER;
-	if (l_const && r_const) {
-		if (l->kind == EXPR_SENDER && r->kind == EXPR_SENDER)
-			return make(query, holds(0, e->op) ? NODE_TRUE : NODE_FALSE, error);
-		if (is_bool_literal(l) && is_bool_literal(r))
-			return make(query, holds((l->literal == LITERAL_TRUE) - (r->literal == LITERAL_TRUE), e->op) ? NODE_TRUE
-				: NODE_FALSE, error);
-		if (l->kind == EXPR_LITERAL && is_bool_literal(r)) {
-			buf_printf(error, "The literal expression `%.*s` cannot be parsed as type `Bool`", STR_FMT(l->name));
-			return NULL;
-		}
-		if (l->kind == EXPR_LITERAL && r->kind == EXPR_LITERAL) {
-			buf_put_cstr(error, "Cannot resolve type for literal expression");
-			return NULL;
-		}
-		return unexpected(error, &sats_primitive[SATS_BOOL], &sats_primitive[SATS_STRING]);
-	}
-	int left = -1, right = -1;
+	struct place left, right;
+	if (l_const && r_const)
+		return compare_constants(binder, e);
 	if (l_const) {
-		if (r->kind == EXPR_COLUMN) {
-			right = resolve(query, alias, r, error);
-			return right < 0 ? NULL : column_constant(query, right, mirrored(e->op), l, caller, error);
-		}
+		if (r->kind == EXPR_COLUMN)
+			return resolve(binder, scope, r, &right) ? column_constant(binder, &right, mirrored(e->op), l) : NULL;
 	} else if (l->kind == EXPR_COLUMN) {
-		left = resolve(query, alias, l, error);
-		if (left < 0)
+		if (!resolve(binder, scope, l, &left))
 			return NULL;
 		if (r_const)
-			return column_constant(query, left, e->op, r, caller, error);
-		if (r->kind == EXPR_COLUMN) {
-			right = resolve(query, alias, r, error);
-			return right < 0 ? NULL : two_columns(query, left, right, e->op, error);
-		}
+			return column_constant(binder, &left, e->op, r);
+		if (r->kind == EXPR_COLUMN)
+			return resolve(binder, scope, r, &right) ? two_columns(binder, &left, &right, e->op) : NULL;
 	}
-	const struct node *a = query_type_condition(query, alias, l, caller, error);
-	const struct node *b = a == NULL ? NULL : query_type_condition(query, alias, r, caller, error);
-	return b == NULL ? NULL : compare_conditions(query, a, b, e->op, error);
+	const struct node *a = query_type_condition(binder, scope, l);
+	const struct node *b = a == NULL ? NULL : query_type_condition(binder, scope, r);
+	return b == NULL ? NULL : compare_conditions(binder, a, b, e->op);
 }
 
-static const struct node *bool_column(struct query *query, struct str alias, const struct expr *e, struct buf *error)
+static const struct node *bool_column(struct binder *binder, const struct scope *scope, const struct expr *e)
 {
-	int column = resolve(query, alias, e, error);
-	if (column < 0)
+	struct place column;
+	if (!resolve(binder, scope, e, &column))
 		return NULL;
-	if (column_type(query, column)->tag != SATS_BOOL)
-		return unexpected(error, column_type(query, column), &sats_primitive[SATS_BOOL]);
-	struct node *node = make(query, NODE_BOOL_COLUMN, error);
-	if (node != NULL)
-		node->column = (uint16_t)column;
+	if (column.type->tag != SATS_BOOL)
+		return unexpected(binder->error, column.type, &sats_primitive[SATS_BOOL]);
+	struct node *node = make(binder, NODE_BOOL_COLUMN);
+	if (node == NULL)
+		return NULL;
+	node->relation = column.relation;
+	node->column = column.column;
+	node->layout = column.layout;
 	return node;
 }
 
-const struct node *query_type_condition(struct query *query, struct str alias, const struct expr *e,
-	const struct query_caller *caller, struct buf *error)
+const struct node *query_type_condition(struct binder *binder, const struct scope *scope, const struct expr *e)
 {
 	switch (e->kind) {
 	case EXPR_COLUMN:
-		return bool_column(query, alias, e, error);
+		return bool_column(binder, scope, e);
 	case EXPR_LITERAL:
 		if (is_bool_literal(e))
-			return make(query, e->literal == LITERAL_TRUE ? NODE_TRUE : NODE_FALSE, error);
-		buf_printf(error, "The literal expression `%.*s` cannot be parsed as type `Bool`", STR_FMT(e->name));
+			return make(binder, e->literal == LITERAL_TRUE ? NODE_TRUE : NODE_FALSE);
+		buf_printf(binder->error, "The literal expression `%.*s` cannot be parsed as type `Bool`", STR_FMT(e->name));
 		return NULL;
 	case EXPR_SENDER:
-		buf_put_cstr(error, "Unexpected type: (expected) (__identity__: U256) != Bool (inferred)");
+		buf_put_cstr(binder->error, "Unexpected type: (expected) (__identity__: U256) != Bool (inferred)");
 		return NULL;
 	case EXPR_COMPARE:
-		return compare(query, alias, e, caller, error);
+		return compare(binder, scope, e);
 	case EXPR_AND:
 	case EXPR_OR:
 	case EXPR_NOT:
 		break;
 	}
-	const struct node *left = query_type_condition(query, alias, e->left, caller, error);
+	const struct node *left = query_type_condition(binder, scope, e->left);
 	if (left == NULL)
 		return NULL;
 	const struct node *right = NULL;
 	if (e->kind != EXPR_NOT) {
-		right = query_type_condition(query, alias, e->right, caller, error);
+		right = query_type_condition(binder, scope, e->right);
 		if (right == NULL)
 			return NULL;
 	}
-	struct node *node = make(query, e->kind == EXPR_AND ? NODE_AND : e->kind == EXPR_OR ? NODE_OR : NODE_NOT, error);
+	struct node *node = make(binder, e->kind == EXPR_AND ? NODE_AND : e->kind == EXPR_OR ? NODE_OR : NODE_NOT);
 	if (node == NULL)
 		return NULL;
 	node->left = left;
 	node->right = right;
 	return node;
-}
-
-bool node_matches(const struct query *query, const struct node *node, const uint8_t *row)
-{
-	const uint8_t *column;
-	int order;
-	switch ((enum node_kind)node->kind) {
-	case NODE_TRUE:
-		return true;
-	case NODE_FALSE:
-		return false;
-	case NODE_BOOL_COLUMN:
-		return *sats_column(query->layout, row, node->column) != 0;
-	case NODE_COMPARE_CONSTANT:
-		column = sats_column(query->layout, row, node->column);
-		if (node->has_key) {
-			u128 key = sats_scalar_key(node->type, column);
-			order = (key > node->key) - (key < node->key);
-		} else {
-			order = sats_compare(node->type, NULL, column, node->constant.data);
-		}
-		return holds(order, (enum compare_op)node->op);
-	case NODE_COMPARE_COLUMNS:
-		order = sats_compare(node->type, NULL, sats_column(query->layout, row, node->column),
-			sats_column(query->layout, row, node->column2));
-		return holds(order, (enum compare_op)node->op);
-	case NODE_COMPARE_CONDITIONS:
-		order = node_matches(query, node->left, row) - node_matches(query, node->right, row);
-		return holds(order, (enum compare_op)node->op);
-	case NODE_AND:
-		return node_matches(query, node->left, row) && node_matches(query, node->right, row);
-	case NODE_OR:
-		return node_matches(query, node->left, row) || node_matches(query, node->right, row);
-	case NODE_NOT:
-		return !node_matches(query, node->left, row);
-	}
-	return false;
 }

@@ -269,6 +269,11 @@ struct store_table *store_index_table(const struct store_index *ix)
 	return ix->table;
 }
 
+struct store_index *store_table_index(struct store_table *t, uint32_t i)
+{
+	return t->indexes[i];
+}
+
 struct store_index *store_table_index_on(struct store_table *t, const uint16_t *columns, uint32_t count)
 {
 	struct store_index *best = NULL;

@@ -112,6 +112,7 @@ const struct sats_row_layout *store_table_layout(const struct store_table *table
 uint64_t store_table_row_count(const struct store_table *table); /* visible in the open transaction */
 const struct store_index_def *store_index_def(const struct store_index *index);
 struct store_table *store_index_table(const struct store_index *index);
+struct store_index *store_table_index(struct store_table *table, uint32_t i); /* of def->indexes[i] */
 /* An index whose columns are exactly `columns` in any order, or NULL. For the planner. */
 struct store_index *store_table_index_on(struct store_table *table, const uint16_t *columns, uint32_t count);
 

@@ -17,22 +17,6 @@ static uint64_t class_hash(const struct subs_client *client, const struct class_
 	return hash;
 }
 
-/* Insertion by table name within a set: sets are small, and mostly in order. */
-static void place_entry(struct class_entry *entries, uint32_t from, uint32_t count, struct class_entry entry)
-{
-	struct str name = store_table_def(query_table(entry.query->query))->name;
-	uint32_t i = count;
-	while (i > from) {
-		struct str other = store_table_def(query_table(entries[i - 1].query->query))->name;
-		int order = memcmp(other.data, name.data, size_min(other.len, name.len));
-		if (order < 0 || (order == 0 && other.len <= name.len))
-			break;
-		entries[i] = entries[i - 1];
-		i--;
-	}
-	entries[i] = entry;
-}
-
 static struct class_entry *make_entries(const struct subs_client *client, uint32_t *out_count)
 {
 	struct class_entry *entries = mem_zalloc_array(size_max(client->query_count, 1), sizeof(*entries));
@@ -41,9 +25,8 @@ static struct class_entry *make_entries(const struct subs_client *client, uint32
 	uint32_t count = 0;
 	for (uint32_t s = 0; s < client->set_count; s++) {
 		const struct query_set *set = &client->sets[s];
-		uint32_t from = count;
-		for (uint32_t q = 0; q < set->count; q++, count++)
-			place_entry(entries, from, count, (struct class_entry){ .set_id = set->id, .query = set->queries[q] });
+		for (uint32_t q = 0; q < set->count; q++)
+			entries[count++] = (struct class_entry){ .set_id = set->id, .query = set->queries[q] };
 	}
 	*out_count = count;
 	return entries;

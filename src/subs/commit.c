@@ -1,65 +1,80 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a commit means for live queries. Each distinct query on a changed table
- * is evaluated once, its TableUpdateRows encoded once into `bodies`; each class
- * that holds a changed query gets one message made of those bodies.
+ * A commit's messages. Each block of a query that the commit changed
+ * (evaluate.c) is encoded once into `bodies`; each class that holds a changed
+ * query gets one message made of those bodies.
  */
-#include "base/clock.h"
 #include "subs/subs_internal.h"
 
-enum { ROWS_PERSISTENT, ROWS_EVENT, KEEP_BYTES = 1 << 20, ROWS_BETWEEN = 1024 };
+enum { ROWS_PERSISTENT, ROWS_EVENT, KEEP_BYTES = 1 << 20 };
 
-static bool late(struct subs *subs)
-{
-	if (!subs->late && subs->deadline != 0 && clock_mono_nanos() >= subs->deadline)
-		subs->late = true;
-	return subs->late;
-}
+/* ---- encoding: once for each block that changed ---- */
 
-/* The rows of a delta that the query holds; returns how many. */
-static uint32_t put_matching(struct subs *subs, const struct query *query, const struct store_delta_rows *rows)
+static void put_list(struct subs *subs, const struct row_changes *changes)
 {
-	struct buf *out = &subs->bodies;
-	if (rows->count == 0) {
-		protocol_rows_empty(out);
-		return 0;
-	}
-	if (query_is_whole_table(query) && rows->ends == NULL && rows->fixed_size > 0 && rows->fixed_size <= UINT16_MAX) {
-		protocol_rows_fixed(out, rows->data, rows->count, rows->fixed_size);
-		return rows->count;
-	}
-	struct protocol_row_list list;
-	protocol_rows_begin(&list, out, &subs->offsets);
-	for (uint32_t i = 0; i < rows->count; i++) {
-		if (UNLIKELY(i % ROWS_BETWEEN == ROWS_BETWEEN - 1) && late(subs))
-			break;
-		struct bytes row = store_delta_row(rows, i);
-		if (query_matches(query, row.data))
-			protocol_rows_add(&list, row.data, row.len);
-	}
-	protocol_rows_end(&list);
-	return list.count;
-}
-
-static void evaluate(struct subs *subs, struct live_query *live, const struct store_delta_table *delta)
-{
-	size_t at = subs->bodies.len;
-	bool event = store_table_def(delta->table)->is_event;
-	buf_put_u8(&subs->bodies, event ? ROWS_EVENT : ROWS_PERSISTENT);
-	uint32_t count = put_matching(subs, live->query, &delta->inserts);
-	if (!event)
-		count += put_matching(subs, live->query, &delta->deletes);
-	subs->stats.evaluated++;
-	live->epoch = subs->epoch;
-	live->changed = count > 0;
-	if (count == 0) {
-		subs->bodies.len = at;
+	if (changes->count == 0) {
+		protocol_rows_empty(&subs->bodies);
 		return;
 	}
-	subs->stats.matched++;
-	live->body_at = at;
-	live->body_len = subs->bodies.len - at;
+	struct protocol_row_list list;
+	protocol_rows_begin(&list, &subs->bodies, &subs->offsets);
+	for (const struct row_change *c = changes->first; c != NULL; c = c->next)
+		for (uint32_t i = 0; i < c->copies; i++)
+			protocol_rows_add(&list, c->row.data, c->row.len);
+	protocol_rows_end(&list);
 }
+
+static void put_delta(struct subs *subs, const struct store_delta_rows *rows)
+{
+	if (rows->count == 0) {
+		protocol_rows_empty(&subs->bodies);
+		return;
+	}
+	if (rows->ends == NULL && rows->fixed_size > 0 && rows->fixed_size <= UINT16_MAX) {
+		protocol_rows_fixed(&subs->bodies, rows->data, rows->count, rows->fixed_size);
+		return;
+	}
+	struct protocol_row_list list;
+	protocol_rows_begin(&list, &subs->bodies, &subs->offsets);
+	for (uint32_t i = 0; i < rows->count; i++) {
+		struct bytes row = store_delta_row(rows, i);
+		protocol_rows_add(&list, row.data, row.len);
+	}
+	protocol_rows_end(&list);
+}
+
+static bool block_changed(const struct subs *subs, const struct live_block *block)
+{
+	return block->epoch == subs->epoch &&
+		(block->whole != NULL || block->inserts.count > 0 || block->deletes.count > 0);
+}
+
+static void encode(struct subs *subs, struct live_block *block)
+{
+	bool is_event = store_table_def(query_table(block->query->query))->is_event;
+	block->body_at = subs->bodies.len;
+	buf_put_u8(&subs->bodies, is_event ? ROWS_EVENT : ROWS_PERSISTENT);
+	if (block->whole != NULL) {
+		put_delta(subs, &block->whole->inserts);
+		if (!is_event)
+			put_delta(subs, &block->whole->deletes);
+	} else {
+		put_list(subs, &block->inserts);
+		if (!is_event)
+			put_list(subs, &block->deletes);
+	}
+	block->body_len = subs->bodies.len - block->body_at;
+}
+
+static void encode_all(struct subs *subs)
+{
+	for (uint32_t i = 0; i < subs->changed_count; i++)
+		for (uint32_t b = 0; b < subs->changed[i]->block_count; b++)
+			if (block_changed(subs, &subs->changed[i]->blocks[b]))
+				encode(subs, &subs->changed[i]->blocks[b]);
+}
+
+/* ---- classes that hold a changed query ---- */
 
 static bool mark_dirty(struct subs *subs, struct subs_class *class)
 {
@@ -78,11 +93,6 @@ static bool mark_dirty(struct subs *subs, struct subs_class *class)
 	return true;
 }
 
-static bool changed_now(const struct subs *subs, const struct live_query *live)
-{
-	return live->epoch == subs->epoch && live->changed;
-}
-
 /* The update of a class: count of sets, then the sets with their tables; counts are patched as they become known. */
 static void put_update(const struct subs *subs, struct buf *out, const struct subs_class *class)
 {
@@ -92,7 +102,7 @@ static void put_update(const struct subs *subs, struct buf *out, const struct su
 	buf_put_u32(out, 0);
 	for (uint32_t i = 0; i < class->entry_count && !out->failed; i++) {
 		const struct class_entry *entry = &class->entries[i];
-		if (!changed_now(subs, entry->query))
+		if (entry->query->epoch != subs->epoch)
 			continue;
 		if (sets == 0 || entry->set_id != set_id) {
 			set_id = entry->set_id;
@@ -112,8 +122,13 @@ static void put_update(const struct subs *subs, struct buf *out, const struct su
 			buf_put_u32(out, 0);
 			tables++;
 		}
-		rows++;
-		buf_put(out, subs->bodies.data + entry->query->body_at, entry->query->body_len);
+		for (uint32_t b = 0; b < entry->query->block_count; b++) {
+			const struct live_block *block = &entry->query->blocks[b];
+			if (!block_changed(subs, block))
+				continue;
+			rows++;
+			buf_put(out, subs->bodies.data + block->body_at, block->body_len);
+		}
 		if (!out->failed) {
 			store_u32(out->data + rows_at, rows);
 			store_u32(out->data + tables_at, tables);
@@ -152,31 +167,13 @@ static void send_class(struct subs *subs, struct subs_class *class, const struct
 		lose_members(subs, class);
 }
 
-static void evaluate_all(struct subs *subs, const struct store_delta *delta)
+static void mark_classes(struct subs *subs)
 {
-	enum { QUERIES_BETWEEN = 16 };
-	subs->late = false;
-	subs_clock_start(subs);
-	for (uint32_t t = 0; t < delta->table_count; t++) {
-		struct listeners *listeners = subs_listeners(subs, delta->tables[t].table);
-		if (listeners == NULL)
-			continue;
-		for (uint32_t q = 0; q < listeners->count; q++) {
-			struct live_query *live = listeners->queries[q];
-			if (!subs->late && (q % QUERIES_BETWEEN != QUERIES_BETWEEN - 1 || !late(subs)))
-				evaluate(subs, live, &delta->tables[t]);
-			if (subs->late) { /* nobody may miss an update and stay */
-				live->changed = false;
-				for (uint32_t p = 0; p < live->place_count; p++)
-					lose_members(subs, live->places[p].class);
-				continue;
-			}
-			if (!live->changed)
-				continue;
-			for (uint32_t p = 0; p < live->place_count; p++)
-				if (!mark_dirty(subs, live->places[p].class))
-					lose_members(subs, live->places[p].class);
-		}
+	for (uint32_t i = 0; i < subs->changed_count; i++) {
+		const struct live_query *live = subs->changed[i];
+		for (uint32_t p = 0; p < live->place_count; p++)
+			if (!mark_dirty(subs, live->places[p].class))
+				lose_members(subs, live->places[p].class);
 	}
 }
 
@@ -197,7 +194,7 @@ static struct bytes caller_update(struct subs *subs, struct subs_client *caller)
 struct bytes subs_commit(struct subs *subs, const struct store_delta *delta, struct subs_client *caller)
 {
 	subs->epoch++;
-	subs->dirty_count = 0;
+	subs->dirty_count = subs->changed_count = 0;
 	/* What one huge commit needed is given back at the next. */
 	if (subs->bodies.cap > KEEP_BYTES)
 		buf_deinit(&subs->bodies);
@@ -205,8 +202,11 @@ struct bytes subs_commit(struct subs *subs, const struct store_delta *delta, str
 		buf_deinit(&subs->caller);
 	buf_clear(&subs->bodies);
 	buf_clear(&subs->caller);
-	if (subs->tables.count > 0)
-		evaluate_all(subs, delta);
+	if (subs->tables.count > 0) {
+		subs_evaluate(subs, delta);
+		encode_all(subs);
+		mark_classes(subs);
+	}
 	if (subs->bodies.failed) {
 		for (uint32_t i = 0; i < subs->dirty_count; i++)
 			lose_members(subs, subs->dirty[i]);

@@ -26,38 +26,186 @@ static struct listeners *listeners_make(struct subs *subs, struct store_table *t
 	return made;
 }
 
-static bool listeners_add(struct listeners *listeners, struct live_query *query)
-{
-	if (listeners->count == listeners->cap) {
-		uint32_t cap = listeners->cap == 0 ? 4 : listeners->cap * 2;
-		void *grown = mem_realloc(listeners->queries, cap * sizeof(struct live_query *));
-		if (grown == NULL)
-			return false;
-		listeners->queries = grown;
-		listeners->cap = cap;
-	}
-	query->listeners = listeners;
-	query->listener_index = listeners->count;
-	listeners->queries[listeners->count++] = query;
-	return true;
-}
-
 static void listeners_end(struct subs *subs, struct listeners *listeners)
 {
 	const struct store_table_def *def = store_table_def(listeners->table);
+	ASSERT(listeners->groups == NULL);
 	map_remove(&subs->tables, &def->id, sizeof(def->id));
-	mem_free(listeners->queries);
+	mem_free(listeners->blocks);
 	mem_free(listeners);
 }
 
-static void listeners_remove(struct subs *subs, struct live_query *query)
+/* ---- blocks that are found by a value ---- */
+
+struct bytes subs_value_key(const struct sats_type *type, const uint8_t *value, const struct sats_layout *layout,
+	u128 *room)
 {
-	struct listeners *listeners = query->listeners;
-	struct live_query *last = listeners->queries[--listeners->count];
-	listeners->queries[query->listener_index] = last;
-	last->listener_index = query->listener_index;
-	if (listeners->count == 0)
-		listeners_end(subs, listeners);
+	if (!sats_has_scalar_key(type))
+		return (struct bytes){ value, sats_size(layout, value) };
+	*room = sats_scalar_key(type, value); /* equal values, equal bytes: floats have several zeros */
+	return (struct bytes){ (const uint8_t *)room, sizeof(*room) };
+}
+
+static struct value_group *group_get(struct listeners *listeners, uint16_t column)
+{
+	for (struct value_group *g = listeners->groups; g != NULL; g = g->next)
+		if (g->column == column)
+			return g;
+	struct value_group *made = mem_zalloc(sizeof(*made));
+	if (made == NULL)
+		return NULL;
+	made->column = column;
+	made->type = store_table_def(listeners->table)->columns[column].type;
+	made->next = listeners->groups;
+	listeners->groups = made;
+	return made;
+}
+
+static void group_end(struct listeners *listeners, struct value_group *group)
+{
+	struct value_group **at = &listeners->groups;
+	while (*at != group)
+		at = &(*at)->next;
+	*at = group->next;
+	map_deinit(&group->buckets);
+	mem_free(group);
+}
+
+static struct bucket *bucket_get(struct value_group *group, struct bytes key)
+{
+	uint64_t value;
+	if (map_get(&group->buckets, key.data, key.len, &value))
+		return (void *)(uintptr_t)value;
+	struct bucket *made = mem_zalloc(sizeof(*made));
+	uint8_t *copy = made == NULL ? NULL : mem_alloc(size_max(key.len, 1));
+	if (copy != NULL) {
+		memcpy(copy, key.data, key.len);
+		made->key = copy;
+		made->key_len = (uint32_t)key.len;
+		if (map_put(&group->buckets, copy, key.len, (uintptr_t)made))
+			return made;
+	}
+	mem_free(copy);
+	mem_free(made);
+	return NULL;
+}
+
+static void bucket_end(struct value_group *group, struct bucket *bucket)
+{
+	map_remove(&group->buckets, bucket->key, bucket->key_len);
+	mem_free((void *)(uintptr_t)bucket->key);
+	mem_free(bucket->blocks);
+	mem_free(bucket);
+}
+
+/* ---- listening ---- */
+
+static bool append(struct live_block ***list, uint32_t *count, uint32_t *cap, struct live_block *block)
+{
+	if (*count == *cap) {
+		uint32_t grown_cap = *cap == 0 ? 1 : *cap * 2;
+		void *grown = mem_realloc(*list, grown_cap * sizeof(struct live_block *));
+		if (grown == NULL)
+			return false;
+		*list = grown;
+		*cap = grown_cap;
+	}
+	(*list)[(*count)++] = block;
+	return true;
+}
+
+static bool listen_for_value(struct listening *at, struct live_block *block, uint16_t column, struct bytes constant)
+{
+	u128 room;
+	struct value_group *group = group_get(at->listeners, column);
+	if (group == NULL)
+		return false;
+	const struct sats_layout *layout = store_table_layout(at->listeners->table)->columns[column];
+	struct bucket *bucket = bucket_get(group, subs_value_key(group->type, constant.data, layout, &room));
+	if (bucket != NULL && append(&bucket->blocks, &bucket->count, &bucket->cap, block)) {
+		at->group = group;
+		at->bucket = bucket;
+		at->index = bucket->count - 1;
+		return true;
+	}
+	if (bucket != NULL && bucket->count == 0)
+		bucket_end(group, bucket);
+	if (group->buckets.count == 0)
+		group_end(at->listeners, group);
+	return false;
+}
+
+static bool listen(struct subs *subs, struct live_block *block, struct store_table *table)
+{
+	struct listening *at = &block->listenings[block->listening_count];
+	uint16_t column;
+	struct bytes constant;
+	at->listeners = listeners_make(subs, table);
+	if (at->listeners == NULL)
+		return false;
+	bool ok;
+	if (query_block_key(block->query->query, block->index, table, &column, &constant)) {
+		ok = listen_for_value(at, block, column, constant);
+	} else {
+		ok = append(&at->listeners->blocks, &at->listeners->count, &at->listeners->cap, block);
+		at->index = at->listeners->count - 1;
+	}
+	if (ok) {
+		at->listeners->listening++;
+		block->listening_count++;
+	} else if (at->listeners->listening == 0) {
+		listeners_end(subs, at->listeners);
+	}
+	return ok;
+}
+
+/* The last of a list takes the place of one that goes. */
+static void take_out(struct live_block **list, uint32_t *count, uint32_t index, const struct bucket *bucket,
+	const struct listeners *listeners)
+{
+	struct live_block *last = list[--*count];
+	list[index] = last;
+	for (uint32_t i = 0; i < last->listening_count; i++) {
+		struct listening *l = &last->listenings[i];
+		if (l->listeners == listeners && l->bucket == bucket && l->index == *count)
+			l->index = index;
+	}
+}
+
+static void unlisten(struct subs *subs, struct live_block *block)
+{
+	while (block->listening_count > 0) {
+		struct listening at = block->listenings[block->listening_count - 1];
+		if (at.bucket != NULL)
+			take_out(at.bucket->blocks, &at.bucket->count, at.index, at.bucket, at.listeners);
+		else
+			take_out(at.listeners->blocks, &at.listeners->count, at.index, NULL, at.listeners);
+		block->listening_count--;
+		if (at.bucket != NULL && at.bucket->count == 0)
+			bucket_end(at.group, at.bucket);
+		if (at.group != NULL && at.group->buckets.count == 0)
+			group_end(at.listeners, at.group);
+		if (--at.listeners->listening == 0)
+			listeners_end(subs, at.listeners);
+	}
+}
+
+static bool listen_all(struct subs *subs, struct live_query *query)
+{
+	for (uint32_t b = 0; b < query->block_count; b++) {
+		struct live_block *block = &query->blocks[b];
+		struct store_table *const *tables;
+		uint32_t count = query_block_tables(query->query, b, &tables);
+		block->query = query;
+		block->index = b;
+		block->listenings = mem_zalloc_array(count, sizeof(struct listening));
+		if (block->listenings == NULL)
+			return false;
+		for (uint32_t t = 0; t < count; t++)
+			if (!listen(subs, block, tables[t]))
+				return false;
+	}
+	return true;
 }
 
 /* Text, a byte that no text holds, the caller: so that a caller's own queries never meet another's. */
@@ -75,8 +223,13 @@ static char *caller_key(struct str sql, const struct query_caller *caller, size_
 	return key;
 }
 
-static void query_free(struct live_query *query)
+static void query_free(struct subs *subs, struct live_query *query)
 {
+	for (uint32_t b = 0; query->blocks != NULL && b < query->block_count; b++) {
+		unlisten(subs, &query->blocks[b]);
+		mem_free(query->blocks[b].listenings);
+	}
+	mem_free(query->blocks);
 	query_destroy(query->query);
 	mem_free(query->places);
 	mem_free(query->key);
@@ -93,22 +246,29 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 		return NULL;
 	}
 	*query = (struct live_query){ .key = key, .key_len = key_len, .query = compiled, .refs = 1,
-		.bytes = sizeof(*query) + key_len + query_bytes(compiled) };
-	struct listeners *listeners = listeners_make(subs, query_table(compiled));
-	if (listeners == NULL || !listeners_add(listeners, query)) {
-		if (listeners != NULL && listeners->count == 0)
-			listeners_end(subs, listeners);
-		query_free(query);
-		return NULL;
-	}
-	if (!map_put(&subs->queries, key, key_len, (uintptr_t)query)) {
-		listeners_remove(subs, query);
-		query_free(query);
+		.block_count = query_block_count(compiled) };
+	query->blocks = mem_zalloc_array(query->block_count, sizeof(struct live_block));
+	query->bytes = sizeof(*query) + key_len + query_bytes(compiled) +
+		query->block_count * (sizeof(struct live_block) + sizeof(struct listening) + sizeof(struct bucket));
+	if (query->blocks == NULL || !listen_all(subs, query) || !map_put(&subs->queries, key, key_len, (uintptr_t)query)) {
+		query_free(subs, query);
 		return NULL;
 	}
 	subs->query_bytes += query->bytes;
 	subs->stats.queries++;
 	return query;
+}
+
+/* What a new live query must be beside correct. */
+static enum wl_err check(struct subs *subs, const struct query *compiled, const struct query_caller *caller,
+	struct buf *error)
+{
+	if (subs->query_bytes + query_bytes(compiled) > SUBS_QUERY_BYTES_MAX) {
+		buf_printf(error, "the live queries of a database may hold at most %d bytes of memory", SUBS_QUERY_BYTES_MAX);
+		return WL_ERR_LIMIT;
+	}
+	enum wl_err err = query_check_live(compiled, error);
+	return err == WL_OK ? query_check_row_limit(compiled, subs->store, caller, error) : err;
 }
 
 enum wl_err subs_query_acquire(struct subs *subs, struct str sql, const struct query_caller *caller,
@@ -131,11 +291,11 @@ enum wl_err subs_query_acquire(struct subs *subs, struct str sql, const struct q
 		mem_free(own);
 		return err;
 	}
-	if (subs->query_bytes + query_bytes(compiled) > SUBS_QUERY_BYTES_MAX) {
-		buf_printf(error, "the live queries of a database may hold at most %d bytes of memory", SUBS_QUERY_BYTES_MAX);
+	err = check(subs, compiled, caller, error);
+	if (err != WL_OK) {
 		query_destroy(compiled);
 		mem_free(own);
-		return WL_ERR_LIMIT;
+		return err;
 	}
 	if (!query_depends_on_caller(compiled))
 		key_len = sql.len; /* the text alone; it leads the key */
@@ -150,8 +310,7 @@ void subs_query_release(struct subs *subs, struct live_query *query)
 		return;
 	ASSERT(query->place_count == 0);
 	map_remove(&subs->queries, query->key, query->key_len);
-	listeners_remove(subs, query);
 	subs->query_bytes -= query->bytes;
 	subs->stats.queries--;
-	query_free(query);
+	query_free(subs, query);
 }

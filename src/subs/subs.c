@@ -4,8 +4,9 @@
 #include "subs/subs_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { ERROR_BYTES_MAX = 256 << 10, BODIES_BYTES_MAX = DELIVERY_BODY_BYTES_MAX, SCRATCH_KEEP = 1 << 20 };
+enum { ERROR_BYTES_MAX = 256 << 10, BODIES_BYTES_MAX = DELIVERY_BODY_BYTES_MAX, SCRATCH_BYTES_MAX = 1 << 30 };
 
 struct subs *subs_create(struct store *store, struct outbox *outbox)
 {
@@ -14,11 +15,28 @@ struct subs *subs_create(struct store *store, struct outbox *outbox)
 		return NULL;
 	subs->store = store;
 	subs->outbox = outbox;
+	arena_init(&subs->scratch, SCRATCH_BYTES_MAX);
 	buf_init(&subs->bodies, BODIES_BYTES_MAX);
 	buf_init(&subs->offsets, BODIES_BYTES_MAX);
 	buf_init(&subs->caller, BODIES_BYTES_MAX);
 	buf_init(&subs->text, ERROR_BYTES_MAX);
 	return subs;
+}
+
+/* What commits need besides their messages. */
+static void free_lists(struct subs *subs)
+{
+	arena_deinit(&subs->scratch);
+	arena_init(&subs->scratch, SCRATCH_BYTES_MAX);
+	mem_free(subs->dirty);
+	mem_free(subs->changed);
+	mem_free(subs->found);
+	mem_free(subs->failed);
+	subs->dirty = NULL;
+	subs->changed = subs->failed = NULL;
+	subs->found = NULL;
+	subs->dirty_count = subs->dirty_cap = subs->changed_count = subs->changed_cap = 0;
+	subs->found_count = subs->found_cap = subs->failed_count = subs->failed_cap = 0;
 }
 
 void subs_destroy(struct subs *subs)
@@ -32,7 +50,7 @@ void subs_destroy(struct subs *subs)
 	buf_deinit(&subs->offsets);
 	buf_deinit(&subs->caller);
 	buf_deinit(&subs->text);
-	mem_free(subs->dirty);
+	free_lists(subs);
 	mem_free(subs->classes);
 	mem_free(subs);
 }
@@ -43,9 +61,7 @@ void subs_rest(struct subs *subs)
 	buf_deinit(&subs->offsets);
 	buf_deinit(&subs->caller);
 	buf_deinit(&subs->text);
-	mem_free(subs->dirty);
-	subs->dirty = NULL;
-	subs->dirty_count = subs->dirty_cap = 0;
+	free_lists(subs);
 	if (subs->stats.classes == 0) {
 		mem_free(subs->classes);
 		subs->classes = NULL;
@@ -133,14 +149,15 @@ static bool add_row(void *context, const uint8_t *row, size_t len)
 	return !sink->list.out->failed && sink->list.out->len <= sink->end_max;
 }
 
-/* SingleTableRows of all rows that the query holds now. `begin`: where the message began. */
-static enum wl_err put_rows(struct subs *subs, struct buf *out, size_t begin, struct query *query, struct buf *error)
+/* SingleTableRows of all rows that a block holds now. `begin`: where the message began. */
+static enum wl_err put_rows(struct subs *subs, struct buf *out, size_t begin, const struct query *query, uint32_t block,
+	struct buf *error)
 {
 	struct row_sink sink = { .end_max = begin + SUBS_INITIAL_BYTES_MAX };
+	struct query_limits limits = { .deadline = subs->deadline };
 	buf_put_bsatn_str(out, store_table_def(query_table(query))->name);
 	protocol_rows_begin(&sink.list, out, &subs->offsets);
-	query_set_deadline(query, subs->deadline);
-	enum wl_err err = query_select(query, subs->store, add_row, &sink, error);
+	enum wl_err err = query_select_block(query, block, subs->store, &limits, add_row, &sink, error);
 	if (err == WL_OK && out->len > sink.end_max) {
 		buf_printf(error, "the rows exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
 		err = WL_ERR_LIMIT;
@@ -151,11 +168,13 @@ static enum wl_err put_rows(struct subs *subs, struct buf *out, size_t begin, st
 	return err;
 }
 
+/* A block that reads an empty table is left out altogether. */
 static uint32_t count_nonempty(struct live_query *const *queries, uint32_t count)
 {
 	uint32_t nonempty = 0;
 	for (uint32_t i = 0; i < count; i++)
-		nonempty += store_table_row_count(query_table(queries[i]->query)) > 0;
+		for (uint32_t b = 0; b < queries[i]->block_count; b++)
+			nonempty += !query_block_reads_empty(queries[i]->query, b);
 	return nonempty;
 }
 
@@ -163,14 +182,14 @@ static enum wl_err put_set_rows(struct subs *subs, struct buf *out, struct live_
 	struct buf *error)
 {
 	size_t begin = out->len;
-	for (uint32_t i = 0; i < count; i++) {
-		struct query *query = queries[i]->query;
-		if (store_table_row_count(query_table(query)) == 0)
-			continue; /* an empty table is left out altogether */
-		enum wl_err err = put_rows(subs, out, begin, query, error);
-		if (err != WL_OK)
-			return err;
-	}
+	for (uint32_t i = 0; i < count; i++)
+		for (uint32_t b = 0; b < queries[i]->block_count; b++) {
+			if (query_block_reads_empty(queries[i]->query, b))
+				continue;
+			enum wl_err err = put_rows(subs, out, begin, queries[i]->query, b, error);
+			if (err != WL_OK)
+				return err;
+		}
 	return WL_OK;
 }
 
@@ -337,6 +356,26 @@ static enum wl_err send_applied(struct subs *subs, struct subs_client *client, u
 	return outbox_end(subs->outbox, client->options.loop) ? WL_OK : WL_ERR_MEMORY;
 }
 
+static int compare_tables(const void *a, const void *b)
+{
+	const struct live_query *l = *(struct live_query *const *)a, *r = *(struct live_query *const *)b;
+	struct str left = store_table_def(query_table(l->query))->name;
+	struct str right = store_table_def(query_table(r->query))->name;
+	int order = memcmp(left.data, right.data, size_min(left.len, right.len));
+	if (order != 0)
+		return order;
+	if (left.len != right.len)
+		return left.len < right.len ? -1 : 1;
+	return l < r ? -1 : l > r;
+}
+
+/* As updates list them. */
+static void sort_by_table(struct query_set *set)
+{
+	if (set->count > 1)
+		qsort(set->queries, set->count, sizeof(struct live_query *), compare_tables);
+}
+
 static void text_of_failure(struct subs *subs, enum wl_err err)
 {
 	if (subs->text.len > 0 && !subs->text.failed)
@@ -373,6 +412,7 @@ void subs_subscribe(struct subs *subs, struct subs_client *client, uint32_t requ
 		return;
 	}
 	/* The rows are on their way: from here on a failure costs the connection, not its consistency. */
+	sort_by_table(&b.set);
 	client->known = true;
 	if (!insert_set(client, at, b.set)) {
 		set_free(subs, &b.set);
@@ -418,6 +458,27 @@ void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t re
 		subs_client_lost(subs, client);
 }
 
+/* One-off queries return one entry, whatever is empty, and whatever rules apply. */
+static enum wl_err put_one_off(struct subs *subs, struct subs_client *client, struct buf *out,
+	const struct query *query)
+{
+	struct row_sink sink = { .end_max = out->len + SUBS_INITIAL_BYTES_MAX };
+	struct query_limits limits = { .deadline = subs->deadline };
+	enum wl_err err = query_check_row_limit(query, subs->store, &client->options.caller, &subs->text);
+	if (err != WL_OK)
+		return err;
+	buf_put_bsatn_str(out, store_table_def(query_table(query))->name);
+	protocol_rows_begin(&sink.list, out, &subs->offsets);
+	for (uint32_t b = 0; err == WL_OK && b < query_block_count(query); b++)
+		err = query_select_block(query, b, subs->store, &limits, add_row, &sink, &subs->text);
+	if (err == WL_OK && out->len > sink.end_max) {
+		buf_printf(&subs->text, "the rows exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
+		err = WL_ERR_LIMIT;
+	}
+	protocol_rows_end(&sink.list);
+	return err == WL_OK && out->failed ? WL_ERR_MEMORY : err;
+}
+
 void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t request_id, struct str sql)
 {
 	struct query *query = NULL;
@@ -432,12 +493,11 @@ void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t reques
 	}
 	if (err == WL_OK) {
 		protocol_one_off_rows(out, request_id, 1);
-		err = put_rows(subs, out, out->len, query, &subs->text);
+		err = put_one_off(subs, client, out, query);
 		if (err != WL_OK)
 			abandon(subs, client, out);
 	}
-	if (query != NULL)
-		query_destroy(query);
+	query_destroy(query);
 	if (err != WL_OK) {
 		text_of_failure(subs, err);
 		out = reply_begin(subs, client);
@@ -446,6 +506,43 @@ void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t reques
 	}
 	if (out == NULL || !outbox_end(subs->outbox, client->options.loop))
 		subs_client_lost(subs, client);
+}
+
+/* ---- queries that cannot be kept true ---- */
+
+static bool holds(const struct query_set *set, const struct live_query *query)
+{
+	for (uint32_t i = 0; i < set->count; i++)
+		if (set->queries[i] == query)
+			return true;
+	return false;
+}
+
+static void take_from(struct subs *subs, struct subs_client *client, const struct live_query *query, struct str text)
+{
+	for (uint32_t at = client->set_count; at-- > 0;) {
+		if (!holds(&client->sets[at], query))
+			continue;
+		struct query_set set = client->sets[at];
+		struct buf *out = outbox_begin(subs->outbox, client->options.loop, DELIVERY_MESSAGE, subs_client_flags(client),
+			client->options.conn, 0, 0);
+		if (out != NULL)
+			protocol_subscription_error(out, NULL, set.id, text);
+		if (out == NULL || !outbox_end(subs->outbox, client->options.loop))
+			subs_client_lost(subs, client);
+		remove_set(client, at);
+		if (!subs_class_assign(subs, client))
+			subs_client_lost(subs, client);
+		set_free(subs, &set);
+	}
+}
+
+void subs_query_fail(struct subs *subs, struct live_query *query, struct str text)
+{
+	query->refs++; /* it lives until the last holder is told */
+	while (query->place_count > 0)
+		take_from(subs, query->places[0].class->members, query, text);
+	subs_query_release(subs, query);
 }
 
 struct subs_stats subs_stats(const struct subs *subs)

@@ -56,7 +56,7 @@ static bool count_row(void *context, const uint8_t *row, size_t len)
 static uint32_t select_count(struct query *query)
 {
 	uint32_t count = 0;
-	ck_assert_int_eq(query_select(query, f.s, count_row, &count, &error), WL_OK);
+	ck_assert_int_eq(query_select(query, f.s, &(struct query_limits){ 0 }, count_row, &count, &error), WL_OK);
 	return count;
 }
 
@@ -129,11 +129,11 @@ START_TEST(time_limits)
 			buf_clear(&error);
 			buf_put_cstr(&text, statements[i]);
 			struct query *query = compile(QUERY_DIALECT_SQL);
-			query_set_deadline(query, late ? 1 : clock_mono_nanos() + 3600000000000u);
+			struct query_limits limits = { .deadline = late ? 1 : clock_mono_nanos() + 3600000000000u };
 			struct query_effects effects = { 0 };
 			uint32_t count = 0;
-			enum wl_err err = i < 3 ? query_select(query, f.s, count_row, &count, &error)
-				: query_execute(query, f.s, &effects, &error);
+			enum wl_err err = i < 3 ? query_select(query, f.s, &limits, count_row, &count, &error)
+				: query_execute(query, f.s, &limits, &effects, &error);
 			ck_assert_msg(err == (late ? WL_ERR_LIMIT : WL_OK), "%s: %s", statements[i], buf_text(&error));
 			ck_assert_int_eq(late, error.len > 0);
 			query_destroy(query);
@@ -153,7 +153,7 @@ START_TEST(long_inserts_fit)
 	struct query *query = compile(QUERY_DIALECT_SQL);
 	struct query_effects effects = { 0 };
 	store_tx_begin(f.s);
-	ck_assert_int_eq(query_execute(query, f.s, &effects, &error), WL_OK);
+	ck_assert_int_eq(query_execute(query, f.s, &(struct query_limits){ 0 }, &effects, &error), WL_OK);
 	ck_assert_uint_eq(effects.inserted, rows);
 	store_tx_rollback(f.s);
 	query_destroy(query);

@@ -388,7 +388,7 @@ static void commit_sql(uint32_t conn, const char *statements)
 		buf_clear(&error);
 		enum wl_err err = query_compile(store, QUERY_DIALECT_SQL, str_of(sql), &owner, &query, &error);
 		if (err == WL_OK)
-			err = query_execute(query, store, &effects, &error);
+			err = query_execute(query, store, &(struct query_limits){ 0 }, &effects, &error);
 		ck_assert_msg(err == WL_OK, "%s: %s", sql, buf_text(&error));
 		query_destroy(query);
 	}

@@ -470,7 +470,8 @@ static void check_replicas(const struct life *life)
 				checked.conn = &conns[c];
 				checked.set = s;
 				checked.matched = 0;
-				ck_assert_int_eq(query_select(query, store, check_row, query, &error), WL_OK);
+				ck_assert_int_eq(query_select(query, store, &(struct query_limits){ 0 }, check_row, query, &error),
+					WL_OK);
 				matched += checked.matched;
 				query_destroy(query);
 			}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running a plan: each step gives rows for one tuple of those before it, and
+ * the last one gives tuples. Steps nest as calls; what is kept meanwhile is a
+ * row pointer a relation, and a hash table where a step needs one.
+ */
+#include "base/clock.h"
+#include "query/query_internal.h"
+
+#include <stdatomic.h>
+
+enum { ROWS_BETWEEN = 1024, KEY_BYTES_MAX = QUERY_TEXT_MAX * 4 };
+
+/* Rows of a relation by the hash of some columns, in chains. */
+struct hash_row {
+	const uint8_t *data;
+	uint32_t len, number, next;
+	uint32_t hash;
+};
+struct hash_table {
+	uint32_t mask, count, cap;
+	uint32_t *heads;             /* UINT32_MAX: empty */
+	struct hash_row *rows;
+};
+
+struct run {
+	const struct block *block;
+	const struct plan *plan;
+	const struct run_source *sources;
+	const struct run_limits *limits;
+	tuple_fn fn;
+	void *context;
+	struct buf *error;
+	enum wl_err err;
+	uint64_t visited, memory;
+	struct tuple tuple;
+	struct buf key;
+	struct hash_table **tables;  /* of each step; made when first needed */
+};
+
+static bool stop(struct run *r, enum wl_err err, const char *text)
+{
+	if (r->err == WL_OK)
+		buf_put_cstr(r->error, text);
+	r->err = err;
+	return false;
+}
+
+/* Asked for each row; looks at the clock now and then. */
+static bool go_on(struct run *r)
+{
+	const struct run_limits *l = r->limits;
+	if (LIKELY(++r->visited % ROWS_BETWEEN != 0))
+		return true;
+	if (l->cancelled != NULL && atomic_load_explicit(l->cancelled, memory_order_relaxed))
+		return stop(r, WL_ERR_LIMIT, "the query was cancelled");
+	if (l->deadline != 0 && clock_mono_nanos() >= l->deadline)
+		return stop(r, WL_ERR_LIMIT, "the query ran longer than the limit and was stopped");
+	return true;
+}
+
+static bool run_step(struct run *r, uint16_t at);
+
+/* One row of a step: on to the next step if its conditions hold. */
+static bool take_row(struct run *r, uint16_t at, uint32_t from, const uint8_t *data, uint32_t len, uint32_t number)
+{
+	const struct step *step = &r->plan->steps[at];
+	r->tuple.rows[step->relation] = data;
+	if (!go_on(r))
+		return false;
+	for (uint32_t i = from; i < step->filter_count; i++)
+		if (!node_matches(step->filters[i], r->tuple.rows))
+			return true;
+	r->tuple.lens[step->relation] = len;
+	r->tuple.numbers[step->relation] = number;
+	return at + 1 == r->plan->step_count ? r->fn(r->context, &r->tuple) : run_step(r, (uint16_t)(at + 1));
+}
+
+static bool take_all(struct run *r, uint16_t at, struct store_cursor *cursor)
+{
+	struct store_row row;
+	while (store_cursor_next(cursor, &row))
+		if (!take_row(r, at, 0, row.data, row.len, row.number))
+			return false;
+	return true;
+}
+
+/* ---- look-ups ---- */
+
+static struct bytes part_value(const struct run *r, const struct key_part *part)
+{
+	if (part->constant != NULL)
+		return part->constant->constant;
+	const uint8_t *column = sats_column(part->layout, r->tuple.rows[part->relation], part->column);
+	return (struct bytes){ column, sats_size(part->layout->columns[part->column], column) };
+}
+
+/* The parts back to back. */
+static bool make_key(struct run *r, const struct step *step, struct bytes *key)
+{
+	if (step->key_count == 1) {
+		*key = part_value(r, step->keys);
+		return true;
+	}
+	buf_clear(&r->key);
+	for (uint16_t i = 0; i < step->key_count; i++) {
+		struct bytes value = part_value(r, &step->keys[i]);
+		buf_put(&r->key, value.data, value.len);
+	}
+	*key = buf_bytes(&r->key);
+	return !r->key.failed || stop(r, WL_ERR_MEMORY, "not enough memory for a key of the query");
+}
+
+static bool run_point(struct run *r, uint16_t at)
+{
+	const struct step *step = &r->plan->steps[at];
+	struct store_cursor cursor;
+	struct bytes key;
+	if (!make_key(r, step, &key))
+		return false;
+	if (store_scan_point(step->index, key.data, key.len, &cursor) != STORE_OK)
+		return stop(r, WL_ERR_INVALID, "a key of the query does not fit the index");
+	return take_all(r, at, &cursor);
+}
+
+enum { BOUND_INCLUDED, BOUND_EXCLUDED, BOUND_NONE };
+static void put_bound(struct buf *out, const struct bound *bound)
+{
+	if (bound->constant == NULL) {
+		buf_put_u8(out, BOUND_NONE);
+		return;
+	}
+	buf_put_u8(out, bound->is_inclusive ? BOUND_INCLUDED : BOUND_EXCLUDED);
+	buf_put(out, bound->constant->constant.data, bound->constant->constant.len);
+}
+
+static bool run_range(struct run *r, uint16_t at)
+{
+	const struct step *step = &r->plan->steps[at];
+	struct store_cursor cursor;
+	buf_clear(&r->key);
+	for (uint16_t i = 0; i < step->key_count; i++) {
+		struct bytes value = part_value(r, &step->keys[i]);
+		buf_put(&r->key, value.data, value.len);
+	}
+	size_t prefix_len = r->key.len;
+	put_bound(&r->key, &step->low);
+	size_t low_end = r->key.len;
+	put_bound(&r->key, &step->high);
+	if (r->key.failed)
+		return stop(r, WL_ERR_MEMORY, "not enough memory for a key of the query");
+	struct store_range range = { .prefix = r->key.data, .prefix_len = prefix_len, .prefix_elems = step->key_count,
+		.start = r->key.data + prefix_len, .start_len = low_end - prefix_len, .end = r->key.data + low_end,
+		.end_len = r->key.len - low_end };
+	if (store_scan_range(step->index, &range, &cursor) != STORE_OK)
+		return stop(r, WL_ERR_INVALID, "a bound of the query does not fit the index");
+	return take_all(r, at, &cursor);
+}
+
+/* ---- what a commit changed ---- */
+
+static bool take_delta(struct run *r, uint16_t at, const struct store_delta_rows *rows)
+{
+	for (uint32_t i = 0; rows != NULL && i < rows->count; i++) {
+		struct bytes row = store_delta_row(rows, i);
+		if (!take_row(r, at, 0, row.data, (uint32_t)row.len, 0))
+			return false;
+	}
+	return true;
+}
+
+static bool run_delta(struct run *r, uint16_t at)
+{
+	const struct run_source *source = &r->sources[r->plan->steps[at].relation];
+	if (!take_delta(r, at, source->inserts))
+		return false;
+	r->tuple.sign = -r->tuple.sign;
+	bool more = take_delta(r, at, source->deletes);
+	r->tuple.sign = -r->tuple.sign;
+	return more;
+}
+
+/* ---- hash joins ---- */
+
+static uint32_t hash_own(const struct run *r, const struct step *step, const uint8_t *row)
+{
+	const struct sats_row_layout *layout = r->block->relations[step->relation].layout;
+	uint64_t hash = 0;
+	for (uint16_t i = 0; i < step->key_count; i++)
+		hash = hash_u64(hash ^ sats_hash(layout->columns[step->keys[i].own]->type, NULL,
+			sats_column(layout, row, step->keys[i].own)));
+	return (uint32_t)(hash >> 16);
+}
+
+static uint32_t hash_theirs(const struct run *r, const struct step *step)
+{
+	uint64_t hash = 0;
+	for (uint16_t i = 0; i < step->key_count; i++) {
+		const struct key_part *part = &step->keys[i];
+		hash = hash_u64(hash ^ sats_hash(part->layout->columns[part->column]->type, NULL,
+			sats_column(part->layout, r->tuple.rows[part->relation], part->column)));
+	}
+	return (uint32_t)(hash >> 16);
+}
+
+static bool charge(struct run *r, uint64_t bytes)
+{
+	r->memory += bytes;
+	if (r->memory <= r->limits->memory_max)
+		return true;
+	struct str text = STR("the query needs more memory than it may take: an index on the columns it joins by, or a "
+		"narrower WHERE, would help");
+	return stop(r, WL_ERR_LIMIT, text.data);
+}
+
+static bool hash_grow(struct run *r, struct hash_table *t)
+{
+	uint32_t cap = t->cap == 0 ? 64 : t->cap * 2;
+	if (!charge(r, (uint64_t)(cap - t->cap) * (sizeof(*t->rows) + 2 * sizeof(*t->heads))))
+		return false;
+	void *rows = mem_realloc(t->rows, cap * sizeof(*t->rows));
+	if (rows != NULL)
+		t->rows = rows;
+	void *heads = rows == NULL ? NULL : mem_realloc(t->heads, (size_t)cap * 2 * sizeof(*t->heads));
+	if (heads == NULL)
+		return stop(r, WL_ERR_MEMORY, "not enough memory for the query");
+	t->heads = heads;
+	t->cap = cap;
+	t->mask = cap * 2 - 1;
+	memset(t->heads, 0xff, (size_t)cap * 2 * sizeof(*t->heads));
+	for (uint32_t i = 0; i < t->count; i++) {
+		uint32_t *head = &t->heads[t->rows[i].hash & t->mask];
+		t->rows[i].next = *head;
+		*head = i;
+	}
+	return true;
+}
+
+static bool hash_add(struct run *r, const struct step *step, struct hash_table *t, const struct store_row *row)
+{
+	if (t->count == t->cap && !hash_grow(r, t))
+		return false;
+	uint32_t hash = hash_own(r, step, row->data), *head = &t->heads[hash & t->mask];
+	t->rows[t->count] = (struct hash_row){ .data = row->data, .len = row->len, .number = row->number, .hash = hash,
+		.next = *head };
+	*head = t->count++;
+	return true;
+}
+
+static bool hash_build(struct run *r, uint16_t at)
+{
+	const struct step *step = &r->plan->steps[at];
+	struct hash_table *t = mem_zalloc(sizeof(*t));
+	struct store_cursor cursor;
+	struct store_row row;
+	if (t == NULL)
+		return stop(r, WL_ERR_MEMORY, "not enough memory for the query");
+	r->tables[at] = t;
+	if (!hash_grow(r, t))
+		return false;
+	store_scan(r->block->relations[step->relation].table, &cursor);
+	while (store_cursor_next(&cursor, &row)) {
+		bool holds = true;
+		r->tuple.rows[step->relation] = row.data;
+		for (uint32_t i = 0; holds && i < step->own_count; i++)
+			holds = node_matches(step->filters[i], r->tuple.rows);
+		if (!go_on(r) || (holds && !hash_add(r, step, t, &row)))
+			return false;
+	}
+	return true;
+}
+
+static bool run_hash(struct run *r, uint16_t at)
+{
+	const struct step *step = &r->plan->steps[at];
+	if (r->tables[at] == NULL && !hash_build(r, at))
+		return false;
+	const struct hash_table *t = r->tables[at];
+	uint32_t hash = hash_theirs(r, step);
+	for (uint32_t i = t->heads[hash & t->mask]; i != UINT32_MAX; i = t->rows[i].next) {
+		const struct hash_row *row = &t->rows[i];
+		if (row->hash == hash && !take_row(r, at, step->own_count, row->data, row->len, row->number))
+			return false;
+	}
+	return true;
+}
+
+/* ---- all together ---- */
+
+static bool run_step(struct run *r, uint16_t at)
+{
+	struct store_cursor cursor;
+	switch ((enum access)r->plan->steps[at].access) {
+	case ACCESS_POINT:
+		return run_point(r, at);
+	case ACCESS_RANGE:
+		return run_range(r, at);
+	case ACCESS_DELTA:
+		return run_delta(r, at);
+	case ACCESS_HASH:
+		return run_hash(r, at);
+	case ACCESS_SCAN:
+		break;
+	}
+	store_scan(r->block->relations[r->plan->steps[at].relation].table, &cursor);
+	return take_all(r, at, &cursor);
+}
+
+enum { FEW = 8 };
+static void tables_free(struct run *r)
+{
+	for (uint16_t i = 0; i < r->plan->step_count; i++)
+		if (r->tables[i] != NULL) {
+			mem_free(r->tables[i]->heads);
+			mem_free(r->tables[i]->rows);
+			mem_free(r->tables[i]);
+		}
+}
+
+enum wl_err plan_run(const struct block *block, const struct plan *plan, const struct run_source *sources,
+	const struct run_limits *limits, tuple_fn fn, void *context, struct buf *error)
+{
+	const uint8_t *rows[FEW];
+	uint32_t lens[FEW], numbers[FEW];
+	struct hash_table *tables[FEW] = { 0 };
+	struct run r = { .block = block, .plan = plan, .sources = sources, .limits = limits, .fn = fn, .context = context,
+		.error = error, .tuple = { .rows = rows, .lens = lens, .numbers = numbers, .sign = 1 },
+		.key = BUF_INIT(KEY_BYTES_MAX), .tables = tables };
+	uint8_t *many = NULL;
+	size_t n = plan->step_count;
+	if (n > FEW) {
+		many = mem_zalloc(n * (sizeof(rows[0]) + sizeof(tables[0]) + 2 * sizeof(uint32_t)));
+		if (many == NULL) {
+			buf_put_cstr(error, "not enough memory for the query");
+			return WL_ERR_MEMORY;
+		}
+		r.tuple.rows = (const uint8_t **)(void *)many;
+		r.tables = (struct hash_table **)(void *)(many + n * sizeof(rows[0]));
+		r.tuple.lens = (uint32_t *)(void *)(many + n * (sizeof(rows[0]) + sizeof(tables[0])));
+		r.tuple.numbers = r.tuple.lens + n;
+	}
+	(void)run_step(&r, 0);
+	tables_free(&r);
+	buf_deinit(&r.key);
+	mem_free(many);
+	return r.err;
+}
