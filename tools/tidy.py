@@ -27,7 +27,7 @@ ROOMS = {
     "commitlog": ["native"],
     "runtime": ["store", "native"],
     "query": ["store", "native"],
-    "protocol": [],
+    "protocol": ["sats"],
     "subs": ["query", "store", "protocol"],
     "database": ["runtime", "subs", "store", "commitlog", "module", "protocol", "query", "native"],
     "auth": ["native"],

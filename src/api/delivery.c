@@ -116,7 +116,8 @@ static void class_new(struct loop_db *db, uint64_t class, uint16_t format)
 	if (ring == NULL)
 		return;
 	ring->class = class;
-	ring->ring = net_ring_create(db->loop->loop, false, (enum net_compression)format);
+	bool text = (format & DELIVERY_FORMAT_TEXT) != 0;
+	ring->ring = net_ring_create(db->loop->loop, text, (enum net_compression)(format & ~DELIVERY_FORMAT_TEXT));
 	if (ring->ring != NULL && map_put(&db->rings, &ring->class, sizeof(ring->class), (uintptr_t)ring))
 		return;
 	if (ring->ring != NULL)

@@ -25,14 +25,14 @@ static void close_with(struct api_loop *loop, struct ws *ws, uint16_t code, stru
 	net_ws_close(loop->loop, ws->conn, code, reason);
 }
 
-static bool put(struct api_loop *loop, struct ws *ws, const uint8_t *data, size_t len)
+static bool put(struct api_loop *loop, struct ws *ws, enum database_message_kind kind, const uint8_t *data, size_t len)
 {
 	if (ws->pending >= loop->api->config.incoming_queue_length) {
 		close_with(loop, ws, 1013, STR("too many requests"));
 		return false;
 	}
 	struct database_inbox *inbox = loop_db_inbox(ws->db);
-	if (inbox == NULL || !database_inbox_put(inbox, DATABASE_PROTOCOL, ws->client, data, len)) {
+	if (inbox == NULL || !database_inbox_put(inbox, kind, ws->client, data, len)) {
 		ws->closing = true;
 		net_ws_drop(loop->loop, ws->conn);
 		return false;
@@ -55,7 +55,7 @@ static void put_all(struct api_loop *loop, struct ws *ws, const uint8_t *data, s
 			close_with(loop, ws, 1011, str_of(error.text));
 			return;
 		}
-		if (!put(loop, ws, data, size))
+		if (!put(loop, ws, DATABASE_PROTOCOL, data, size))
 			return;
 		data += size;
 		len -= size;
@@ -67,15 +67,19 @@ void ws_message(struct api_loop *loop, net_conn conn, struct ws *ws, bool binary
 	(void)conn;
 	if (ws->closing)
 		return;
+	if (protocol_is_v1(ws->protocol)) {
+		(void)put(loop, ws, binary ? DATABASE_PROTOCOL : DATABASE_TEXT, data, len);
+		return;
+	}
 	if (!binary) {
-		close_with(loop, ws, 1011, ws->protocol == 3 ? STR("v3 websocket does not support text messages")
+		close_with(loop, ws, 1011, ws->protocol == PROTOCOL_V3 ? STR("v3 websocket does not support text messages")
 			: STR("v2 websocket does not support text messages"));
 		return;
 	}
-	if (ws->protocol == 3)
+	if (ws->protocol == PROTOCOL_V3)
 		put_all(loop, ws, data, len);
 	else
-		(void)put(loop, ws, data, len);
+		(void)put(loop, ws, DATABASE_PROTOCOL, data, len);
 }
 
 bool ws_disconnect(struct ws *ws)
@@ -99,13 +103,17 @@ void ws_closed(struct api_loop *loop, struct ws *ws)
 
 /* ---- the handshake ---- */
 
+static const char *const protocol_names[] = { [PROTOCOL_V1_BSATN] = "v1.bsatn.spacetimedb",
+	[PROTOCOL_V2] = "v2.bsatn.spacetimedb", [PROTOCOL_V3] = "v3.bsatn.spacetimedb",
+	[PROTOCOL_V1_JSON] = "v1.json.spacetimedb" };
+
 struct handshake { /* in the call's arena */
 	struct net_task task;
 	struct api_call *call;
 	struct database *database;
 	struct connection_id connection;
 	uint8_t protocol, compression;
-	bool confirmed;
+	bool confirmed, light;
 };
 
 static void attach_refused(struct handshake *handshake, struct str why)
@@ -129,11 +137,12 @@ static void attach(struct net_loop *net_loop, struct net_task *task)
 		attach_refused(handshake, STR("the database is not available"));
 		return;
 	}
-	static const struct str names[] = { { 0 }, { 0 }, { "v2.bsatn.spacetimedb", 20 }, { "v3.bsatn.spacetimedb", 20 } };
+	const char *protocol = protocol_names[handshake->protocol];
 	call_finish_headers(call);
 	struct net_upgrade_options upgrade = {
-		.protocol = names[handshake->protocol], .headers = call->headers, .header_count = call->header_count,
+		.protocol = str_of(protocol), .headers = call->headers, .header_count = call->header_count,
 		.compression = (enum net_compression)handshake->compression, .paused = true, .user = ws,
+		.text = handshake->protocol == PROTOCOL_V1_JSON,
 	};
 	ws->db = db;
 	ws->protocol = handshake->protocol;
@@ -142,7 +151,7 @@ static void attach(struct net_loop *net_loop, struct net_task *task)
 		.caller = { .identity = call->claims.identity, .connection = handshake->connection,
 			.jwt_payload = str_of(call->claims.payload) },
 		.token = str_of(call->claims.token), .conn = ws->conn, .loop = loop->index, .protocol = handshake->protocol,
-		.compression = handshake->compression, .confirmed = handshake->confirmed,
+		.compression = handshake->compression, .confirmed = handshake->confirmed, .light = handshake->light,
 	};
 	ws->client = database_client_create(db->database, &options);
 	struct database_inbox *inbox = ws->client != NULL ? loop_db_inbox(db) : NULL;
@@ -182,17 +191,17 @@ static bool list_has(struct str list, const char *name)
 /* Our order of preference counts, not the client's. 0: none. */
 static uint8_t choose_protocol(const struct net_request *request)
 {
-	uint8_t best = 0;
+	static const uint8_t preferred[] = { PROTOCOL_V3, PROTOCOL_V2, PROTOCOL_V1_BSATN, PROTOCOL_V1_JSON };
+	size_t best = ARRAY_COUNT(preferred);
 	for (uint32_t i = 0; i < net_request_header_count(request); i++) {
 		struct net_header header = net_request_header_at(request, i);
 		if (header.name.len != 22 || strncasecmp(header.name.data, "sec-websocket-protocol", 22) != 0)
 			continue;
-		if (list_has(header.value, "v3.bsatn.spacetimedb"))
-			return 3;
-		if (list_has(header.value, "v2.bsatn.spacetimedb"))
-			best = 2;
+		for (size_t p = 0; p < best; p++)
+			if (list_has(header.value, protocol_names[preferred[p]]))
+				best = p;
 	}
-	return best;
+	return best < ARRAY_COUNT(preferred) ? preferred[best] : 0;
 }
 
 static bool read_connection_id(struct api_call *call, struct connection_id *out)
@@ -259,15 +268,14 @@ void route_subscribe(struct api_call *call)
 	struct handshake *handshake = arena_zalloc(&call->arena, sizeof(*handshake));
 	struct str name;
 	struct host_record record;
-	bool is_name, light = false;
+	bool is_name, confirmed = true;
 	if (handshake == NULL) {
 		reply_text(call, 503, STR("the server is short of memory"));
 		return;
 	}
-	handshake->confirmed = true;
 	if (!call_name_or_identity(call, call->params[0], &call->database, &name, &is_name) ||
 		!read_connection_id(call, &handshake->connection) || !read_compression(call, &handshake->compression) ||
-		!call_query_bool(call, "light", &light) || !call_query_bool(call, "confirmed", &handshake->confirmed) ||
+		!call_query_bool(call, "light", &handshake->light) || !call_query_bool(call, "confirmed", &confirmed) ||
 		!check_upgrade(call))
 		return;
 	if (memcmp(handshake->connection.le, zero.le, sizeof(zero.le)) == 0) {
@@ -290,6 +298,10 @@ void route_subscribe(struct api_call *call)
 		reply_text(call, 400, STR("no valid protocol selected"));
 		return;
 	}
+	/* Unless it is asked for or against, v1 does not wait for the disk. */
+	struct str asked;
+	bool is_asked = query_find(call, "confirmed", &asked) > 0;
+	handshake->confirmed = is_asked ? confirmed : !protocol_is_v1(handshake->protocol);
 	if (!call_open_database(call, &handshake->database))
 		return;
 	handshake->call = call;

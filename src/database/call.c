@@ -141,6 +141,14 @@ enum runtime_outcome db_run_reducer(struct database *db, const struct db_call *c
 
 /* ---- answers to network clients ---- */
 
+/* A call of a network client, from its message to its answer. */
+struct client_call {
+	struct database_client *client;
+	const struct v1_call *v1;  /* NULL: v2 */
+	uint32_t request_id;
+	struct subs_event event;   /* for v1, of this client or of others */
+};
+
 static struct buf *reply_begin(struct database *db, const struct database_client *client)
 {
 	return outbox_begin(db->outbox, client->loop, DELIVERY_MESSAGE,
@@ -153,21 +161,33 @@ static void reply_end(struct database *db, const struct database_client *client,
 		(void)outbox_put(db->outbox, client->loop, DELIVERY_DROP, 0, client->conn, 0, 0);
 }
 
-static void reply_internal(struct database *db, const struct database_client *client, uint32_t request_id,
-	int64_t micros, struct str text)
+static void reply_failed(struct database *db, struct client_call *c, struct str text, bool is_error)
 {
+	const struct database_client *client = c->client;
+	if (UNLIKELY(c->v1 != NULL)) {
+		if (!c->v1->is_silent)
+			db_v1_reply(db, client, V1_FAILED, (struct bytes){ (const uint8_t *)text.data, text.len }, &c->event);
+		return;
+	}
 	struct buf *out = reply_begin(db, client);
-	if (out != NULL)
-		protocol_reducer_internal(out, request_id, micros, text);
+	if (out != NULL && is_error)
+		protocol_reducer_error(out, c->request_id, c->event.call.micros, text);
+	else if (out != NULL)
+		protocol_reducer_internal(out, c->request_id, c->event.call.micros, text);
 	reply_end(db, client, out);
 }
 
-static void reply_committed(struct database *db, const struct database_client *client, uint32_t request_id,
-	int64_t micros, struct bytes update)
+static void reply_committed(struct database *db, struct client_call *c, struct bytes update)
 {
+	const struct database_client *client = c->client;
+	if (UNLIKELY(c->v1 != NULL)) {
+		if (!c->v1->is_silent)
+			db_v1_reply(db, client, V1_COMMITTED, update, &c->event);
+		return;
+	}
 	struct buf *out = reply_begin(db, client);
 	if (out != NULL) {
-		protocol_reducer_ok(out, request_id, micros, 0);
+		protocol_reducer_ok(out, c->request_id, c->event.call.micros, 0);
 		if (!out->failed) {
 			out->len -= 4; /* the update leads with its own count of sets */
 			buf_put(out, update.data, update.len);
@@ -176,70 +196,95 @@ static void reply_committed(struct database *db, const struct database_client *c
 	reply_end(db, client, out);
 }
 
-static bool arguments_valid(const struct module_function *function, struct bytes args, struct error *error)
-{
-	size_t used;
-	return sats_validate(function->params_layout, args.data, args.len, &used, error) == WL_OK;
-}
-
-static void refuse(struct database *db, struct database_client *client, const struct protocol_client_message *message,
-	enum database_outcome outcome)
+/* Before it began: `db->scratch` says why. v1 then knows no request and no arguments. */
+static void refuse(struct database *db, struct client_call *c, struct str name, enum database_outcome outcome)
 {
 	if (outcome == DATABASE_NO_SUCH)
-		db_log_bad_call(db, "reducer", message->text, false);
-	reply_internal(db, client, message->request_id, db_now(db), buf_str(&db->scratch));
+		db_log_bad_call(db, "reducer", name, false);
+	if (outcome == DATABASE_BAD_ARGUMENTS)
+		db_log_bad_call(db, "reducer", name, true);
+	c->event.call.micros = db_now(db);
+	c->event.call.request_id = 0;
+	c->event.call.args = (struct bytes){ NULL, 0 };
+	c->event.args_json = STR("[]");
+	if (c->v1 != NULL && !module_is_identifier(name))
+		c->event.call.reducer = STR("");
+	if (c->v1 != NULL && c->v1->is_silent) { /* it hears of this all the same */
+		struct v1_call loud = *c->v1;
+		loud.is_silent = false;
+		c->v1 = &loud;
+		reply_failed(db, c, buf_str(&db->scratch), false);
+		return;
+	}
+	reply_failed(db, c, buf_str(&db->scratch), false);
+}
+
+/* What is wrong with the arguments into db->scratch; false: nothing. */
+static bool bad_arguments(struct database *db, const struct client_call *c, const struct db_call *call, struct str name)
+{
+	size_t used;
+	struct error why, whole;
+	if (c->v1 != NULL && c->v1->refused != NULL) {
+		buf_put_cstr(&db->scratch, c->v1->refused->text);
+		return true;
+	}
+	if (LIKELY(sats_validate(call->function->params_layout, call->args.data, call->args.len, &used, &why) == WL_OK))
+		return false;
+	(void)sats_args_refused(&whole, "reducer", name, STR(""), str_of(why.text));
+	buf_put_cstr(&db->scratch, whole.text);
+	return true;
+}
+
+static void run_call(struct database *db, struct client_call *c, const struct db_call *call)
+{
+	struct str text;
+	uint64_t nanos;
+	bool is_silent = c->v1 != NULL && c->v1->is_silent;
+	db_begin(db);
+	enum runtime_outcome outcome = db_run_reducer(db, call, &text, &nanos);
+	c->event.call.duration_micros = (int64_t)(nanos / 1000);
+	if (LIKELY(outcome == RUNTIME_OK)) {
+		struct bytes update;
+		db->event = &c->event;
+		enum wl_err err = db_commit(db, call->micros, call->id, is_silent ? NULL : c->client->subs, true, &update,
+			&db->scratch);
+		db->event = NULL;
+		if (LIKELY(err == WL_OK))
+			reply_committed(db, c, update);
+		else
+			reply_failed(db, c, buf_str(&db->scratch), false);
+		return;
+	}
+	/* A user's text lives in the instance; nothing runs there before it is encoded. */
+	db_rollback(db);
+	bool shown = outcome == RUNTIME_USER_ERROR || outcome == RUNTIME_TIMEOUT;
+	reply_failed(db, c, shown ? text : STR(RUNTIME_FATAL_TEXT), outcome == RUNTIME_USER_ERROR);
 }
 
 void db_client_call(struct database *db, struct database_client *client,
-	const struct protocol_client_message *message)
+	const struct protocol_client_message *message, const struct v1_call *v1)
 {
 	enum database_outcome refused = DATABASE_NO_SUCH;
+	struct client_call c = { .client = client, .v1 = v1, .request_id = message->request_id,
+		.event = { .call = { .caller = client->caller.identity, .connection = client->caller.connection,
+			.reducer = message->text, .reducer_id = REDUCER_NAME_UNKNOWN, .request_id = message->request_id,
+			.args = message->args }, .args_json = v1 != NULL ? v1->json : (struct str){ NULL, 0 } } };
 	buf_clear(&db->scratch);
 	struct db_call call = { .caller = client->caller, .args = message->args };
+	call.id = REDUCER_NAME_UNKNOWN;
 	call.function = db_find_reducer(db, message->text, &client->caller.identity, &call.id, &refused, &db->scratch);
+	if (refused != DATABASE_NO_SUCH || call.function != NULL)
+		c.event.call.reducer_id = call.id;
 	if (call.function == NULL) {
-		refuse(db, client, message, refused);
+		refuse(db, &c, message->text, refused);
 		return;
 	}
-	struct error why;
-	if (UNLIKELY(!arguments_valid(call.function, call.args, &why))) {
-		struct error whole;
-		(void)sats_args_refused(&whole, "reducer", message->text, STR(""), str_of(why.text));
-		buf_put_cstr(&db->scratch, whole.text);
-		db_log_bad_call(db, "reducer", message->text, true);
-		refuse(db, client, message, DATABASE_BAD_ARGUMENTS);
+	if (UNLIKELY(bad_arguments(db, &c, &call, message->text))) {
+		refuse(db, &c, message->text, DATABASE_BAD_ARGUMENTS);
 		return;
 	}
-	call.micros = db_now(db);
-	struct str text;
-	uint64_t nanos;
-	db_begin(db);
-	switch (db_run_reducer(db, &call, &text, &nanos)) {
-	case RUNTIME_OK: {
-		struct bytes update;
-		if (LIKELY(db_commit(db, call.micros, call.id, client->subs, true, &update, &db->scratch) == WL_OK))
-			reply_committed(db, client, message->request_id, call.micros, update);
-		else
-			reply_internal(db, client, message->request_id, call.micros, buf_str(&db->scratch));
-		break;
-	}
-	case RUNTIME_USER_ERROR: {
-		/* The text lives in the instance; nothing runs there before it is encoded. */
-		db_rollback(db);
-		struct buf *out = reply_begin(db, client);
-		if (out != NULL)
-			protocol_reducer_error(out, message->request_id, call.micros, text);
-		reply_end(db, client, out);
-		break;
-	}
-	case RUNTIME_TIMEOUT:
-		db_rollback(db);
-		reply_internal(db, client, message->request_id, call.micros, text);
-		break;
-	case RUNTIME_FAILED:
-	case RUNTIME_TRAP:
-		db_rollback(db);
-		reply_internal(db, client, message->request_id, call.micros, STR(RUNTIME_FATAL_TEXT));
-		break;
-	}
+	c.event.params = call.function->params;
+	c.event.space = call.function->space;
+	c.event.call.micros = call.micros = db_now(db);
+	run_call(db, &c, &call);
 }

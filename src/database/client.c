@@ -170,7 +170,8 @@ struct database_client *database_client_create(struct database *db, const struct
 		return NULL;
 	(void)db;
 	*client = (struct database_client){ .caller = options->caller, .conn = options->conn, .loop = options->loop,
-		.protocol = options->protocol, .compression = options->compression, .confirmed = options->confirmed };
+		.protocol = options->protocol, .compression = options->compression, .confirmed = options->confirmed,
+		.light = options->light };
 	client->jwt_payload = mem_strdup(options->caller.jwt_payload);
 	client->token = mem_strdup(options->token);
 	client->token_len = options->token.len;
@@ -200,7 +201,9 @@ static bool client_enter(struct database *db, struct database_client *client)
 	snprintf(name, sizeof(name), "(Identity(%s), ConnectionId(%s))", identity, connection);
 	struct subs_client_options options = { .caller = { client->caller.identity,
 		db_is_owner(db, &client->caller.identity) }, .conn = client->conn, .loop = client->loop,
-		.format = client->compression, .confirmed = client->confirmed, .name = name };
+		.format = client->protocol == PROTOCOL_V1_JSON ? DELIVERY_FORMAT_TEXT : client->compression,
+		.protocol = client->protocol, .is_full = protocol_is_v1(client->protocol) && !client->light &&
+		db->module.info->version < 10, .confirmed = client->confirmed, .name = name };
 	client->subs = subs_client_create(db->subs, &options);
 	if (client->subs == NULL)
 		return false;
@@ -241,7 +244,9 @@ void db_client_connect(struct database *db, struct database_client *client)
 		return;
 	}
 	struct buf *out = outbox_begin(db->outbox, client->loop, DELIVERY_MESSAGE, flags, client->conn, 0, 0);
-	if (out != NULL)
+	if (out != NULL && protocol_is_v1(client->protocol))
+		db_v1_identity(db, client, out);
+	else if (out != NULL)
 		protocol_initial_connection(out, &client->caller.identity, &client->caller.connection,
 			(struct str){ client->token, client->token_len });
 	if (out == NULL || !outbox_end(db->outbox, client->loop) ||
@@ -279,7 +284,7 @@ void db_clients_close(struct database *db, uint16_t code, struct str reason)
 	}
 }
 
-static void close_client(struct database *db, const struct database_client *client, const char *reason)
+void db_client_close(struct database *db, const struct database_client *client, const char *reason)
 {
 	struct buf *out = outbox_begin(db->outbox, client->loop, DELIVERY_CLOSE,
 		client->confirmed ? DELIVERY_CONFIRMED : 0, client->conn, 0, 1011);
@@ -291,31 +296,38 @@ static void close_client(struct database *db, const struct database_client *clie
 
 /* A queue of large queries, or of hours of work, must not outlive for long who sent it. What the client only wanted to
  * read, nobody reads; what it wanted to change is done for a while. */
-static bool is_left_over(const struct database_client *client, const struct protocol_client_message *message)
+bool db_client_left(const struct database_client *client, bool changes)
 {
 	uint64_t gone = atomic_load_explicit(&client->gone_nanos, memory_order_relaxed);
 	if (LIKELY(gone == 0))
 		return false;
-	bool changes = message->kind == PROTOCOL_CALL_REDUCER || message->kind == PROTOCOL_CALL_PROCEDURE;
 	return !changes || clock_mono_nanos() - gone > (uint64_t)GONE_SECONDS * 1000000000u;
 }
 
-void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len)
+void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len,
+	bool is_text)
 {
 	struct reader r = reader_of(data, len);
 	struct protocol_client_message message;
 	struct error error;
 	if (!client->connected)
 		return; /* refused, and about to hear of it */
-	if (protocol_v2_decode(&r, &message, &error) != WL_OK) {
-		close_client(db, client, error.text);
+	if (protocol_is_v1(client->protocol)) {
+		if (LIKELY(!db_is_closing(db)))
+			db_v1_message(db, client, data, len, is_text);
+		db->now_nanos = clock_mono_nanos();
 		return;
 	}
-	if (UNLIKELY(db_is_closing(db)) || is_left_over(client, &message))
+	if (protocol_v2_decode(&r, &message, &error) != WL_OK) {
+		db_client_close(db, client, error.text);
+		return;
+	}
+	bool changes = message.kind == PROTOCOL_CALL_REDUCER || message.kind == PROTOCOL_CALL_PROCEDURE;
+	if (UNLIKELY(db_is_closing(db)) || db_client_left(client, changes))
 		return;
 	switch ((enum protocol_v2_kind)message.kind) {
 	case PROTOCOL_CALL_REDUCER:
-		db_client_call(db, client, &message);
+		db_client_call(db, client, &message, NULL);
 		break;
 	case PROTOCOL_SUBSCRIBE:
 		subs_subscribe(db->subs, client->subs, message.request_id, message.query_set_id, message.query_count,
@@ -328,7 +340,10 @@ void db_client_message(struct database *db, struct database_client *client, uint
 		subs_one_off(db->subs, client->subs, message.request_id, message.text);
 		break;
 	case PROTOCOL_CALL_PROCEDURE:
-		db_client_procedure(db, client, &message);
+		db_client_procedure(db, client, &message, NULL);
+		break;
+	case PROTOCOL_SUBSCRIBE_BATCH:
+		subs_subscribe_batch(db->subs, client->subs, message.request_id, message.set_count, message.sets);
 		break;
 	case PROTOCOL_V2_KIND_COUNT:
 		break;

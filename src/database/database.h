@@ -136,13 +136,13 @@ struct database_client_options {
 	struct str token;      /* echoed in the identity message */
 	uint64_t conn;         /* net_conn */
 	uint32_t loop;
-	uint8_t protocol;      /* 2 or 3 */
+	uint8_t protocol;      /* enum protocol_version */
 	uint8_t compression;   /* enum net_compression */
-	bool confirmed;
+	bool confirmed, light;
 };
 struct database_client *database_client_create(struct database *db, const struct database_client_options *options);
 
-enum database_message_kind { DATABASE_CONNECT, DATABASE_PROTOCOL, DATABASE_DISCONNECT };
+enum database_message_kind { DATABASE_CONNECT, DATABASE_PROTOCOL, DATABASE_TEXT /* v1: JSON */, DATABASE_DISCONNECT };
 struct database_inbox; /* mail of one loop being collected */
 /* The loop's open inbox for this database; made when there is none. NULL: no memory (drop the connection). [loop] */
 struct database_inbox *database_inbox_open(struct database *db, uint32_t loop);

@@ -16,6 +16,7 @@ enum {
 	INBOX_BYTES_MAX = 64 << 20,   /* mail of one loop and round */
 	POOLED_BYTES_MAX = 1 << 20,   /* a larger inbox or block gives its memory back */
 	ERROR_TEXT_BYTES_MAX = 1 << 20,
+	JSON_MESSAGE_BYTES_MAX = 256 << 20, /* of a v1 message: JSON of 32 MiB may say more in BSATN */
 	REDUCER_NAME_UNKNOWN = UINT32_MAX,
 };
 #define DATABASE_ALL_DURABLE (UINT64_MAX - 1)
@@ -66,7 +67,7 @@ struct database_client {
 	uint64_t conn;
 	uint32_t loop;
 	uint8_t protocol, compression;
-	bool confirmed, connected;
+	bool confirmed, light, connected;
 	_Atomic uint64_t gone_nanos; /* set by its loop when the DISCONNECT is on its way; 0: it is here */
 	struct subs_client *subs;
 	struct database_client *next, **link; /* in db->clients */
@@ -116,6 +117,8 @@ struct database {
 	uint64_t now_nanos;              /* … and the latest reading in it; 0 outside steps: the clock is read */
 	uint64_t offset;                 /* of the last commit; COMMITLOG_NONE before the first */
 	struct buf scratch;              /* error texts */
+	struct buf json, reply;          /* v1: messages before they are translated */
+	const struct subs_event *event;  /* the call whose transaction is open, for v1; NULL: none */
 	bool log_failed;                 /* seen, and clients were closed: nothing is committed any more */
 	struct store_table **created;    /* tables made in the open transaction: their schema is logged first */
 	uint32_t created_count;
@@ -221,19 +224,36 @@ void db_instance_drop(struct database *db);
 /* Looks a reducer up for this caller: NULL with outcome and text in `why`. */
 const struct module_function *db_find_reducer(struct database *db, struct str name,
 	const struct identity *caller, uint32_t *id, enum database_outcome *outcome, struct buf *why);
+/* What only v1 says of a call; NULL: v2. */
+struct v1_call {
+	bool is_json;    /* the arguments were JSON: message->args holds them as BSATN */
+	bool is_silent;  /* NoSuccessNotify: the caller hears of it as others do */
+	struct str json; /* the arguments as they came */
+	struct error *refused; /* they could not be read: why */
+};
 void db_client_call(struct database *db, struct database_client *client,
-	const struct protocol_client_message *message);
+	const struct protocol_client_message *message, const struct v1_call *v1);
 void db_log_failure(struct database *db, int64_t micros, struct str function, struct str message);
 void db_log_host(struct database *db, uint8_t level, const char *format, ...) PRINTF_LIKE(3, 4);
 void db_log_bad_call(struct database *db, const char *kind, struct str name, bool arguments);
 
+/* v1.c */
+void db_v1_message(struct database *db, struct database_client *client, const uint8_t *data, size_t len, bool is_text);
+void db_v1_reply(struct database *db, const struct database_client *client, enum protocol_v1_status status,
+	struct bytes body, const struct subs_event *event);
+void db_v1_identity(struct database *db, struct database_client *client, struct buf *out);
+void db_v1_procedure_result(struct database *db, struct buf *out, bool json, const struct str *text, struct bytes value,
+	int64_t micros, int64_t duration_micros, uint32_t request_id);
+
 /* client.c */
+void db_client_close(struct database *db, const struct database_client *client, const char *reason);
 /* st_client and credentials rows, client_connected: one transaction. `why` has the refusal's text. */
 enum wl_err db_connect(struct database *db, const struct database_caller *caller, struct buf *why);
 void db_disconnect(struct database *db, const struct database_caller *caller);
 void db_client_connect(struct database *db, struct database_client *client);
 void db_client_disconnect(struct database *db, struct database_client *client);
-void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len);
+void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len, bool is_text);
+bool db_client_left(const struct database_client *client, bool changes);
 void db_clients_close(struct database *db, uint16_t code, struct str reason);
 void db_clients_sweep(struct database *db); /* at open: disconnects what a crash left behind */
 bool db_is_owner(const struct database *db, const struct identity *identity);
@@ -247,7 +267,7 @@ bool db_schema_same(const struct module_info *old, const struct module_info *new
 
 /* procedure.c */
 void db_client_procedure(struct database *db, struct database_client *client,
-	const struct protocol_client_message *message);
+	const struct protocol_client_message *message, const struct v1_call *v1);
 /* Runs on this thread, which is not the executor and may run guests. */
 struct procedure_result {
 	bool ok;

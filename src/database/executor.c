@@ -90,6 +90,8 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	db->due_mail.kind = MAIL_DUE;
 	db->timer_due = INT64_MAX;
 	buf_init(&db->scratch, ERROR_TEXT_BYTES_MAX);
+	buf_init(&db->json, JSON_MESSAGE_BYTES_MAX);
+	buf_init(&db->reply, DELIVERY_BODY_BYTES_MAX);
 	db->dir = options->dir == NULL ? NULL : mem_strdup(str_of(options->dir));
 	db->store = store_create();
 	db->outbox = outbox_create(loops, &block_ops, db);
@@ -170,6 +172,8 @@ void db_free(struct database *db)
 	if (db->log != NULL)
 		module_log_close(db->log);
 	buf_deinit(&db->scratch);
+	buf_deinit(&db->json);
+	buf_deinit(&db->reply);
 	monitor_deinit(&db->sleepers);
 	pthread_mutex_destroy(&db->lock);
 	mem_free(db->dir);
@@ -334,7 +338,10 @@ static void process_message(struct database *db, struct inbox_message *message)
 		db_client_connect(db, message->client);
 		break;
 	case DATABASE_PROTOCOL:
-		db_client_message(db, message->client, message->data, message->len);
+		db_client_message(db, message->client, message->data, message->len, false);
+		break;
+	case DATABASE_TEXT:
+		db_client_message(db, message->client, message->data, message->len, true);
 		break;
 	case DATABASE_DISCONNECT:
 		db_client_disconnect(db, message->client);

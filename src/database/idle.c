@@ -21,6 +21,8 @@ static void give_back(struct database *db)
 	subs_rest(db->subs);
 	db_spares_free(db);
 	buf_deinit(&db->scratch);
+	buf_deinit(&db->json);
+	buf_deinit(&db->reply);
 	if (db->commitlog != NULL)
 		commitlog_rest(db->commitlog);
 }

@@ -226,17 +226,36 @@ struct procedure_job {
 	uint8_t *args;
 	uint64_t conn;
 	uint32_t loop, request_id;
-	uint8_t flags;
+	uint8_t flags, protocol;
 	uint64_t begin_nanos;
 	struct procedure_result result;
 	struct buf text; /* what the client sees when it failed */
 };
 
+static void send_v1(struct database *db, struct procedure_job *job, struct buf *out)
+{
+	bool json = job->protocol == PROTOCOL_V1_JSON;
+	struct str text = buf_str(&job->text);
+	struct bytes value = buf_bytes(&job->result.value);
+	struct buf written = BUF_INIT(RESULT_BYTES_MAX);
+	if (json && job->result.ok) {
+		(void)sats_json_write(&written, job->function->returns, job->function->space, value.data, SATS_JSON_UNTYPED);
+		value = buf_bytes(&written);
+	}
+	int64_t duration = job->result.ok ? (int64_t)((clock_mono_nanos() - job->begin_nanos) / 1000) : 0;
+	db_v1_procedure_result(db, out, json, job->result.ok ? NULL : &text, value,
+		job->result.ok ? job->call.timestamp : 0, duration, job->request_id);
+	out->failed = out->failed || written.failed;
+	buf_deinit(&written);
+}
+
 static void send_result(struct database *db, void *arg)
 {
 	struct procedure_job *job = arg;
 	struct buf *out = outbox_begin(db->outbox, job->loop, DELIVERY_MESSAGE, job->flags, job->conn, 0, 0);
-	if (out != NULL && job->result.ok)
+	if (out != NULL && protocol_is_v1(job->protocol))
+		send_v1(db, job, out);
+	else if (out != NULL && job->result.ok)
 		protocol_procedure_returned(out, job->request_id, job->call.timestamp,
 			(int64_t)((clock_mono_nanos() - job->begin_nanos) / 1000), buf_bytes(&job->result.value));
 	else if (out != NULL)
@@ -279,6 +298,7 @@ static void run_job(void *arg)
 static void refuse(struct database *db, struct database_client *client, uint32_t request_id, struct str text)
 {
 	struct procedure_job job = { .loop = client->loop, .conn = client->conn, .request_id = request_id,
+		.protocol = client->protocol,
 		.flags = DELIVERY_REPLY | (client->confirmed ? DELIVERY_CONFIRMED : 0), .text = BUF_INIT(1 << 20) };
 	buf_put_str(&job.text, text);
 	send_result(db, &job);
@@ -304,6 +324,7 @@ static struct procedure_job *job_create(struct database *db, struct database_cli
 	job->conn = client->conn;
 	job->loop = client->loop;
 	job->request_id = message->request_id;
+	job->protocol = client->protocol;
 	job->flags = DELIVERY_REPLY | (client->confirmed ? DELIVERY_CONFIRMED : 0);
 	job->text = BUF_INIT(ERROR_TEXT_BYTES_MAX);
 	job->call = (struct runtime_call){ .sender = client->caller.identity, .connection = client->caller.connection,
@@ -312,7 +333,7 @@ static struct procedure_job *job_create(struct database *db, struct database_cli
 }
 
 void db_client_procedure(struct database *db, struct database_client *client,
-	const struct protocol_client_message *message)
+	const struct protocol_client_message *message, const struct v1_call *v1)
 {
 	uint32_t id;
 	size_t used;
@@ -321,6 +342,11 @@ void db_client_procedure(struct database *db, struct database_client *client,
 	if (function == NULL || (function->is_private && !db_is_owner(db, &client->caller.identity))) {
 		db_log_bad_call(db, "procedure", message->text, false);
 		refuse(db, client, message->request_id, STR("No such procedure"));
+		return;
+	}
+	if (v1 != NULL && v1->refused != NULL) {
+		db_log_bad_call(db, "procedure", message->text, true);
+		refuse(db, client, message->request_id, str_of(v1->refused->text));
 		return;
 	}
 	if (sats_validate(function->params_layout, message->args.data, message->args.len, &used, &why) != WL_OK) {

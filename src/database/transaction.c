@@ -202,7 +202,7 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 		if (UNLIKELY(store_table_def(delta.tables[i].table)->schedule_at >= 0))
 			db_schedule_delta(db, &delta.tables[i], micros);
 	struct bytes none = { (const uint8_t *)"\0\0\0\0", 4 };
-	struct bytes callers = broadcast ? subs_commit(db->subs, &delta, caller) : none;
+	struct bytes callers = broadcast ? subs_commit(db->subs, &delta, caller, db->event) : none;
 	if (update != NULL)
 		*update = callers;
 	return WL_OK;

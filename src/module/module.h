@@ -179,6 +179,7 @@ const struct module_function *module_reducer(const struct module_def *def, struc
 const struct module_function *module_procedure(const struct module_def *def, struct str name, uint32_t *id);
 const struct module_table *module_table(const struct module_def *def, struct str name);
 const struct module_view *module_view(const struct module_def *def, struct str name);
+bool module_is_identifier(struct str name);
 /* Environment declarations; NULL when the name is not declared. */
 const struct module_env *module_environment(const struct module_def *def, struct str name);
 

@@ -193,3 +193,9 @@ struct str name_of_column(struct context *c, const struct sats_type *row, uint32
 		return row->elements[column].name;
 	return scratch_printf(c, "%u", column);
 }
+
+bool module_is_identifier(struct str name)
+{
+	struct fault_identifier fault;
+	return !name_fault(name, &fault);
+}

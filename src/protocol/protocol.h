@@ -10,8 +10,15 @@
  */
 #include "base/buf.h"
 
+enum protocol_version { PROTOCOL_V1_BSATN = 1, PROTOCOL_V2, PROTOCOL_V3, PROTOCOL_V1_JSON };
+static inline bool protocol_is_v1(uint8_t version)
+{
+	return version == PROTOCOL_V1_BSATN || version == PROTOCOL_V1_JSON;
+}
+
 enum protocol_v2_kind {
 	PROTOCOL_SUBSCRIBE, PROTOCOL_UNSUBSCRIBE, PROTOCOL_ONE_OFF_QUERY, PROTOCOL_CALL_REDUCER, PROTOCOL_CALL_PROCEDURE,
+	PROTOCOL_SUBSCRIBE_BATCH, /* since 2.9 */
 	PROTOCOL_V2_KIND_COUNT
 };
 enum { PROTOCOL_QUERIES_MAX = 1 << 16 };
@@ -23,13 +30,20 @@ struct protocol_client_message {
 	uint32_t request_id;
 	uint32_t query_set_id;   /* SUBSCRIBE, UNSUBSCRIBE */
 	uint32_t query_count;    /* SUBSCRIBE */
+	uint32_t set_count;      /* SUBSCRIBE_BATCH */
+	struct bytes sets;       /* SUBSCRIBE_BATCH: checked; read with protocol_next_set */
 	struct bytes queries;    /* SUBSCRIBE: BSATN strings back to back, checked; read with protocol_next_query */
 	struct str text;         /* ONE_OFF_QUERY: SQL; calls: function name */
 	struct bytes args;       /* calls */
 };
 /* Decodes the message at the cursor and moves past it. WL_ERR_INVALID with the text of the Close reason. */
 enum wl_err protocol_v2_decode(struct reader *r, struct protocol_client_message *out, struct error *error);
+/* The text of a message that ended early. */
+enum wl_err protocol_reader_error(const struct reader *r, struct error *error);
 struct str protocol_next_query(struct bytes *queries);
+/* The next set of a batch: its id and queries. */
+struct protocol_set { uint32_t id, query_count; struct bytes queries; };
+struct protocol_set protocol_next_set(struct bytes *sets);
 /* Length of the v2 message at data, by decoding it; 0 with a text in `error`. For splitting v3 payloads. */
 size_t protocol_v2_client_message_size(const uint8_t *data, size_t len, struct error *error);
 
@@ -38,6 +52,10 @@ void protocol_initial_connection(struct buf *out, const struct identity *identit
 	const struct connection_id *connection, struct str token);
 /* SubscribeApplied up to its table count; then that many protocol_table_rows. */
 void protocol_subscribe_applied(struct buf *out, uint32_t request_id, uint32_t query_set_id, uint32_t table_count);
+/* SubscribeBatchApplied up to its results; then that many of the next two. */
+void protocol_batch_applied(struct buf *out, uint32_t request_id, uint32_t set_count);
+void protocol_batch_rows(struct buf *out, uint32_t query_set_id, uint32_t table_count); /* then tables, as above */
+void protocol_batch_error(struct buf *out, uint32_t query_set_id, struct str text);
 /* UnsubscribeApplied; with_rows: then a table count and tables follow as above. */
 void protocol_unsubscribe_applied(struct buf *out, uint32_t request_id, uint32_t query_set_id, bool with_rows,
 	uint32_t table_count);

@@ -4,11 +4,11 @@
 
 enum { /* server message tags */
 	TAG_INITIAL_CONNECTION, TAG_SUBSCRIBE_APPLIED, TAG_UNSUBSCRIBE_APPLIED, TAG_SUBSCRIPTION_ERROR,
-	TAG_TRANSACTION_UPDATE, TAG_ONE_OFF_RESULT, TAG_REDUCER_RESULT, TAG_PROCEDURE_RESULT,
+	TAG_TRANSACTION_UPDATE, TAG_ONE_OFF_RESULT, TAG_REDUCER_RESULT, TAG_PROCEDURE_RESULT, TAG_BATCH_APPLIED,
 };
 enum { OUTCOME_OK, OUTCOME_OK_EMPTY, OUTCOME_ERR, OUTCOME_INTERNAL };
 
-static enum wl_err reader_error(const struct reader *r, struct error *error)
+enum wl_err protocol_reader_error(const struct reader *r, struct error *error)
 {
 	if (strcmp(r->what, "utf8") == 0)
 		return fail(error, WL_ERR_INVALID, "invalid utf8");
@@ -26,6 +26,25 @@ static enum wl_err decode_subscribe(struct reader *r, struct protocol_client_mes
 	for (uint32_t i = 0; i < out->query_count && !r->failed; i++)
 		(void)reader_bsatn_str(r);
 	out->queries = (struct bytes){ begin, (size_t)(r->at - begin) };
+	return WL_OK;
+}
+
+static enum wl_err decode_batch(struct reader *r, struct protocol_client_message *out, struct error *error)
+{
+	uint64_t queries = 0;
+	out->request_id = reader_u32(r);
+	out->set_count = reader_u32(r);
+	const uint8_t *begin = r->at;
+	for (uint32_t s = 0; s < out->set_count && !r->failed; s++) {
+		(void)reader_u32(r);
+		uint32_t count = reader_u32(r);
+		queries += count + (uint64_t)1; /* empty sets count as well */
+		if (!r->failed && queries > PROTOCOL_QUERIES_MAX)
+			return fail(error, WL_ERR_LIMIT, "a subscription holds at most %d queries", PROTOCOL_QUERIES_MAX);
+		for (uint32_t i = 0; i < count && !r->failed; i++)
+			(void)reader_bsatn_str(r);
+	}
+	out->sets = (struct bytes){ begin, (size_t)(r->at - begin) };
 	return WL_OK;
 }
 
@@ -56,7 +75,7 @@ enum wl_err protocol_v2_decode(struct reader *r, struct protocol_client_message 
 	*out = (struct protocol_client_message){ .kind = reader_u8(r) };
 	enum wl_err err = WL_OK;
 	if (r->failed)
-		return reader_error(r, error);
+		return protocol_reader_error(r, error);
 	switch (out->kind) {
 	case PROTOCOL_SUBSCRIBE:
 		err = decode_subscribe(r, out, error);
@@ -72,12 +91,15 @@ enum wl_err protocol_v2_decode(struct reader *r, struct protocol_client_message 
 	case PROTOCOL_CALL_PROCEDURE:
 		err = decode_call(r, out, error);
 		break;
+	case PROTOCOL_SUBSCRIBE_BATCH:
+		err = decode_batch(r, out, error);
+		break;
 	default:
 		return fail(error, WL_ERR_INVALID, "unknown tag 0x%x for sum type ClientMessage", out->kind);
 	}
 	if (err != WL_OK)
 		return err;
-	return r->failed ? reader_error(r, error) : WL_OK;
+	return r->failed ? protocol_reader_error(r, error) : WL_OK;
 }
 
 struct str protocol_next_query(struct bytes *queries)
@@ -86,6 +108,18 @@ struct str protocol_next_query(struct bytes *queries)
 	struct bytes text = reader_bsatn_bytes(&r);
 	*queries = (struct bytes){ r.at, reader_left(&r) };
 	return (struct str){ (const char *)text.data, text.len };
+}
+
+struct protocol_set protocol_next_set(struct bytes *sets)
+{
+	struct reader r = reader_of(sets->data, sets->len);
+	struct protocol_set set = { .id = reader_u32(&r), .query_count = reader_u32(&r) };
+	const uint8_t *begin = r.at;
+	for (uint32_t i = 0; i < set.query_count && !r.failed; i++)
+		(void)reader_bsatn_bytes(&r);
+	set.queries = (struct bytes){ begin, (size_t)(r.at - begin) };
+	*sets = (struct bytes){ r.at, reader_left(&r) };
+	return set;
 }
 
 size_t protocol_v2_client_message_size(const uint8_t *data, size_t len, struct error *error)
@@ -112,6 +146,28 @@ void protocol_subscribe_applied(struct buf *out, uint32_t request_id, uint32_t q
 	buf_put_u32(out, request_id);
 	buf_put_u32(out, query_set_id);
 	buf_put_u32(out, table_count);
+}
+
+enum { BATCH_APPLIED, BATCH_ERROR };
+void protocol_batch_applied(struct buf *out, uint32_t request_id, uint32_t set_count)
+{
+	buf_put_u8(out, TAG_BATCH_APPLIED);
+	buf_put_u32(out, request_id);
+	buf_put_u32(out, set_count);
+}
+
+void protocol_batch_rows(struct buf *out, uint32_t query_set_id, uint32_t table_count)
+{
+	buf_put_u32(out, query_set_id);
+	buf_put_u8(out, BATCH_APPLIED);
+	buf_put_u32(out, table_count);
+}
+
+void protocol_batch_error(struct buf *out, uint32_t query_set_id, struct str text)
+{
+	buf_put_u32(out, query_set_id);
+	buf_put_u8(out, BATCH_ERROR);
+	buf_put_bsatn_str(out, text);
 }
 
 void protocol_unsubscribe_applied(struct buf *out, uint32_t request_id, uint32_t query_set_id, bool with_rows,

@@ -8,10 +8,16 @@
  */
 #include "subs/subs_internal.h"
 
+static uint8_t class_protocol(const struct subs_client_options *o)
+{
+	return o->protocol == PROTOCOL_V3 ? PROTOCOL_V2 : o->protocol;
+}
+
 static uint64_t class_hash(const struct subs_client *client, const struct class_entry *entries, uint32_t count)
 {
 	const struct subs_client_options *o = &client->options;
-	uint64_t hash = hash_u64((uint64_t)o->loop << 16 | (uint64_t)o->format << 8 | o->confirmed);
+	uint64_t hash = hash_u64((uint64_t)o->loop << 32 | (uint64_t)class_protocol(o) << 16 | (uint64_t)o->format << 8 |
+		(uint64_t)o->is_full << 1 | o->confirmed);
 	for (uint32_t i = 0; i < count; i++)
 		hash = hash_u64(hash ^ hash_u64((uintptr_t)entries[i].query) ^ entries[i].set_id);
 	return hash;
@@ -37,6 +43,7 @@ static bool same_class(const struct subs_class *class, const struct subs_client 
 {
 	const struct subs_client_options *o = &client->options;
 	if (class->hash != hash || class->loop != o->loop || class->format != o->format ||
+		class->protocol != class_protocol(o) || class->is_full != o->is_full ||
 		class->flags != subs_client_flags(client) || class->entry_count != count)
 		return false;
 	for (uint32_t i = 0; i < count; i++)
@@ -83,7 +90,8 @@ static struct subs_class *class_make(struct subs *subs, const struct subs_client
 		return NULL;
 	}
 	*class = (struct subs_class){ .id = ++subs->next_class, .hash = hash, .loop = client->options.loop,
-		.format = client->options.format, .flags = subs_client_flags(client), .entry_count = count,
+		.format = client->options.format, .protocol = class_protocol(&client->options),
+		.is_full = client->options.is_full, .flags = subs_client_flags(client), .entry_count = count,
 		.entries = entries };
 	for (uint32_t i = 0; i < count; i++) {
 		if (list_entry(class, i))

@@ -8,7 +8,7 @@
 
 enum { ROWS_PERSISTENT, ROWS_EVENT, KEEP_BYTES = 1 << 20 };
 
-/* ---- encoding: once for each block that changed ---- */
+/* ---- encoding: once for each block that changed, when the first class asks for it ---- */
 
 static void put_list(struct subs *subs, const struct row_changes *changes)
 {
@@ -43,7 +43,7 @@ static void put_delta(struct subs *subs, const struct store_delta_rows *rows)
 	protocol_rows_end(&list);
 }
 
-static bool block_changed(const struct subs *subs, const struct live_block *block)
+bool subs_block_changed(const struct subs *subs, const struct live_block *block)
 {
 	return block->epoch == subs->epoch &&
 		(block->whole != NULL || block->inserts.count > 0 || block->deletes.count > 0);
@@ -66,14 +66,6 @@ static void encode(struct subs *subs, struct live_block *block)
 	block->body_len = subs->bodies.len - block->body_at;
 }
 
-static void encode_all(struct subs *subs)
-{
-	for (uint32_t i = 0; i < subs->changed_count; i++)
-		for (uint32_t b = 0; b < subs->changed[i]->block_count; b++)
-			if (block_changed(subs, &subs->changed[i]->blocks[b]))
-				encode(subs, &subs->changed[i]->blocks[b]);
-}
-
 /* ---- classes that hold a changed query ---- */
 
 static bool mark_dirty(struct subs *subs, struct subs_class *class)
@@ -94,10 +86,11 @@ static bool mark_dirty(struct subs *subs, struct subs_class *class)
 }
 
 /* The update of a class: count of sets, then the sets with their tables; counts are patched as they become known. */
-static void put_update(const struct subs *subs, struct buf *out, const struct subs_class *class)
+static void put_update(struct subs *subs, struct buf *out, const struct subs_class *class)
 {
 	size_t sets_at = out->len, tables_at = 0, rows_at = 0;
-	uint32_t sets = 0, tables = 0, rows = 0, set_id = 0;
+	uint32_t sets = 0, tables = 0, rows = 0;
+	uint64_t set_id = 0;
 	const struct store_table *table = NULL;
 	buf_put_u32(out, 0);
 	for (uint32_t i = 0; i < class->entry_count && !out->failed; i++) {
@@ -109,7 +102,7 @@ static void put_update(const struct subs *subs, struct buf *out, const struct su
 			sets++;
 			tables = 0;
 			table = NULL;
-			buf_put_u32(out, set_id);
+			buf_put_u32(out, (uint32_t)set_id);
 			tables_at = out->len;
 			buf_put_u32(out, 0);
 		}
@@ -123,11 +116,14 @@ static void put_update(const struct subs *subs, struct buf *out, const struct su
 			tables++;
 		}
 		for (uint32_t b = 0; b < entry->query->block_count; b++) {
-			const struct live_block *block = &entry->query->blocks[b];
-			if (!block_changed(subs, block))
+			struct live_block *block = &entry->query->blocks[b];
+			if (!subs_block_changed(subs, block))
 				continue;
+			if (block->body_len == 0)
+				encode(subs, block);
 			rows++;
 			buf_put(out, subs->bodies.data + block->body_at, block->body_len);
+			out->failed = out->failed || subs->bodies.failed;
 		}
 		if (!out->failed) {
 			store_u32(out->data + rows_at, rows);
@@ -145,7 +141,7 @@ static void lose_members(struct subs *subs, struct subs_class *class)
 
 /* One message for the class; `update` is its body when it was already made for the caller. */
 static void send_class(struct subs *subs, struct subs_class *class, const struct subs_client *caller,
-	struct bytes update)
+	struct bytes update, const struct subs_event *event)
 {
 	bool caller_inside = caller != NULL && caller->class == class;
 	if (caller_inside && class->member_count == 1)
@@ -156,6 +152,12 @@ static void send_class(struct subs *subs, struct subs_class *class, const struct
 		caller_inside ? caller->options.conn : 0, 0);
 	if (out == NULL) {
 		lose_members(subs, class);
+		return;
+	}
+	if (protocol_is_v1(class->protocol)) {
+		subs_v1_put_message(subs, out, class, update, event);
+		if (!outbox_end(subs->outbox, class->loop))
+			lose_members(subs, class);
 		return;
 	}
 	buf_put_u8(out, 4); /* TransactionUpdate; its count of sets leads the update */
@@ -183,7 +185,10 @@ static struct bytes caller_update(struct subs *subs, struct subs_client *caller)
 	struct bytes none = { nothing, sizeof(nothing) };
 	if (caller == NULL || caller->class == NULL || caller->class->epoch != subs->epoch)
 		return none;
-	put_update(subs, &subs->caller, caller->class);
+	if (protocol_is_v1(caller->class->protocol))
+		subs_v1_put_update(subs, &subs->caller, caller->class);
+	else
+		put_update(subs, &subs->caller, caller->class);
 	if (subs->caller.failed) {
 		subs_client_lost(subs, caller);
 		return none;
@@ -191,7 +196,8 @@ static struct bytes caller_update(struct subs *subs, struct subs_client *caller)
 	return buf_bytes(&subs->caller);
 }
 
-struct bytes subs_commit(struct subs *subs, const struct store_delta *delta, struct subs_client *caller)
+struct bytes subs_commit(struct subs *subs, const struct store_delta *delta, struct subs_client *caller,
+	const struct subs_event *event)
 {
 	subs->epoch++;
 	subs->dirty_count = subs->changed_count = 0;
@@ -204,20 +210,13 @@ struct bytes subs_commit(struct subs *subs, const struct store_delta *delta, str
 	buf_clear(&subs->caller);
 	if (subs->tables.count > 0) {
 		subs_evaluate(subs, delta);
-		encode_all(subs);
 		mark_classes(subs);
-	}
-	if (subs->bodies.failed) {
-		for (uint32_t i = 0; i < subs->dirty_count; i++)
-			lose_members(subs, subs->dirty[i]);
-		subs->dirty_count = 0;
-		subs->epoch++; /* nothing of this commit may be sent */
 	}
 	struct bytes update = caller_update(subs, caller);
 	for (uint32_t i = 0; i < subs->dirty_count; i++) {
 		struct subs_class *class = subs->dirty[i];
 		bool callers = caller != NULL && caller->class == class;
-		send_class(subs, class, caller, callers ? update : (struct bytes){ NULL, 0 });
+		send_class(subs, class, caller, callers ? update : (struct bytes){ NULL, 0 }, event);
 	}
 	return update;
 }

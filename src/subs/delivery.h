@@ -26,6 +26,7 @@ enum delivery_kind {
 	DELIVERY_DROP,      /* to: connection: TCP is closed without a Close frame */
 	DELIVERY_RESUME,    /* to: connection: it is connected, read on */
 };
+enum { DELIVERY_FORMAT_TEXT = 0x80 }; /* beside the compression: of DELIVERY_CLASS_NEW */
 enum {
 	DELIVERY_REPLY = 1,     /* answers one request of the connection */
 	DELIVERY_CONFIRMED = 2, /* waits for the block's offset to be durable */

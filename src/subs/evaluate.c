@@ -68,7 +68,7 @@ static bool begin(struct subs *subs, struct live_block *block)
 	block->inserts = block->deletes = (struct row_changes){ 0 };
 	block->inserts.last = &block->inserts.first;
 	block->deletes.last = &block->deletes.first;
-	block->body_len = 0;
+	block->body_len = block->v1_len[0] = block->v1_len[1] = 0;
 	return true;
 }
 

@@ -4,7 +4,6 @@
 #include "subs/subs_internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { ERROR_BYTES_MAX = 256 << 10, BODIES_BYTES_MAX = DELIVERY_BODY_BYTES_MAX, SCRATCH_BYTES_MAX = 1 << 30 };
 
@@ -19,6 +18,9 @@ struct subs *subs_create(struct store *store, struct outbox *outbox)
 	buf_init(&subs->bodies, BODIES_BYTES_MAX);
 	buf_init(&subs->offsets, BODIES_BYTES_MAX);
 	buf_init(&subs->caller, BODIES_BYTES_MAX);
+	buf_init(&subs->whole, BODIES_BYTES_MAX);
+	buf_init(&subs->update, BODIES_BYTES_MAX);
+	buf_init(&subs->json, BODIES_BYTES_MAX);
 	buf_init(&subs->text, ERROR_BYTES_MAX);
 	return subs;
 }
@@ -49,6 +51,9 @@ void subs_destroy(struct subs *subs)
 	buf_deinit(&subs->bodies);
 	buf_deinit(&subs->offsets);
 	buf_deinit(&subs->caller);
+	buf_deinit(&subs->whole);
+	buf_deinit(&subs->update);
+	buf_deinit(&subs->json);
 	buf_deinit(&subs->text);
 	free_lists(subs);
 	mem_free(subs->classes);
@@ -60,6 +65,9 @@ void subs_rest(struct subs *subs)
 	buf_deinit(&subs->bodies);
 	buf_deinit(&subs->offsets);
 	buf_deinit(&subs->caller);
+	buf_deinit(&subs->whole);
+	buf_deinit(&subs->update);
+	buf_deinit(&subs->json);
 	buf_deinit(&subs->text);
 	free_lists(subs);
 	if (subs->stats.classes == 0) {
@@ -90,20 +98,13 @@ struct subs_client *subs_client_create(struct subs *subs, const struct subs_clie
 	return client;
 }
 
-static void set_free(struct subs *subs, struct query_set *set)
-{
-	for (uint32_t i = 0; i < set->count; i++)
-		subs_query_release(subs, set->queries[i]);
-	mem_free(set->queries);
-}
-
 void subs_client_destroy(struct subs *subs, struct subs_client *client)
 {
 	if (client == NULL)
 		return;
 	subs_class_leave(subs, client, true);
 	for (uint32_t i = 0; i < client->set_count; i++)
-		set_free(subs, &client->sets[i]);
+		subs_set_free(subs, &client->sets[i]);
 	mem_free(client->sets);
 	mem_free(client);
 	subs->stats.clients--;
@@ -121,7 +122,7 @@ void subs_client_lost(struct subs *subs, struct subs_client *client)
 
 /* ---- messages to one client ---- */
 
-static struct buf *reply_begin(struct subs *subs, const struct subs_client *client)
+struct buf *subs_reply_begin(struct subs *subs, const struct subs_client *client)
 {
 	return outbox_begin(subs->outbox, client->options.loop, DELIVERY_MESSAGE,
 		DELIVERY_REPLY | subs_client_flags(client), client->options.conn, 0, 0);
@@ -130,7 +131,7 @@ static struct buf *reply_begin(struct subs *subs, const struct subs_client *clie
 static void send_error(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t set_id,
 	struct str text)
 {
-	struct buf *out = reply_begin(subs, client);
+	struct buf *out = subs_reply_begin(subs, client);
 	if (out != NULL)
 		protocol_subscription_error(out, &request_id, set_id, text);
 	if (out == NULL || !outbox_end(subs->outbox, client->options.loop))
@@ -194,189 +195,13 @@ static enum wl_err put_set_rows(struct subs *subs, struct buf *out, struct live_
 }
 
 /* Takes an open entry back, so that another can be sent in its place. */
-static void abandon(struct subs *subs, struct subs_client *client, struct buf *out)
+void subs_reply_abandon(struct subs *subs, struct subs_client *client, struct buf *out)
 {
 	out->failed = true;
 	(void)outbox_end(subs->outbox, client->options.loop);
 }
 
-/* ---- query sets ---- */
-
-static struct query_set *find_set(struct subs_client *client, uint32_t id, uint32_t *at)
-{
-	uint32_t low = 0, high = client->set_count;
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
-		if (client->sets[mid].id < id)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	*at = low;
-	return low < client->set_count && client->sets[low].id == id ? &client->sets[low] : NULL;
-}
-
-static bool insert_set(struct subs_client *client, uint32_t at, struct query_set set)
-{
-	if (client->set_count == client->set_cap) {
-		uint32_t cap = client->set_cap == 0 ? 2 : client->set_cap * 2;
-		void *grown = mem_realloc(client->sets, cap * sizeof(set));
-		if (grown == NULL)
-			return false;
-		client->sets = grown;
-		client->set_cap = cap;
-	}
-	memmove(&client->sets[at + 1], &client->sets[at], (client->set_count - at) * sizeof(set));
-	client->sets[at] = set;
-	client->set_count++;
-	client->query_count += set.count;
-	client->query_bytes += set.bytes;
-	return true;
-}
-
-static void remove_set(struct subs_client *client, uint32_t at)
-{
-	client->query_count -= client->sets[at].count;
-	client->query_bytes -= client->sets[at].bytes;
-	client->set_count--;
-	memmove(&client->sets[at], &client->sets[at + 1], (client->set_count - at) * sizeof(client->sets[0]));
-}
-
-static struct str trim(struct str s)
-{
-	static const char space[] = " \t\n\r\v\f";
-	while (s.len > 0 && strchr(space, s.data[0]) != NULL && s.data[0] != '\0')
-		s = (struct str){ s.data + 1, s.len - 1 };
-	while (s.len > 0 && strchr(space, s.data[s.len - 1]) != NULL && s.data[s.len - 1] != '\0')
-		s.len--;
-	return s;
-}
-
-struct set_builder {
-	struct query_set set;
-	uint32_t cap;
-	struct map seen; /* queries already in the set: duplicates of one request are dropped */
-};
-
-static enum wl_err add_query(struct subs *subs, struct subs_client *client, struct set_builder *b, struct str sql)
-{
-	if (b->set.count + client->query_count >= SUBS_QUERIES_PER_CLIENT_MAX) {
-		buf_printf(&subs->text, "a connection may hold at most %d queries", SUBS_QUERIES_PER_CLIENT_MAX);
-		return WL_ERR_LIMIT;
-	}
-	if (b->set.count == b->cap) {
-		uint32_t cap = b->cap == 0 ? 4 : b->cap * 2;
-		void *grown = mem_realloc(b->set.queries, cap * sizeof(struct live_query *));
-		if (grown == NULL)
-			return WL_ERR_MEMORY;
-		b->set.queries = grown;
-		b->cap = cap;
-	}
-	struct live_query *query;
-	enum wl_err err = subs_query_acquire(subs, sql, &client->options.caller, &query, &subs->text);
-	if (err != WL_OK) {
-		struct str text = str_cut(sql, QUERY_TEXT_MAX);
-		buf_printf(&subs->text, ", executing: `%.*s`", STR_FMT(text));
-		return err;
-	}
-	uint64_t known;
-	if (map_get(&b->seen, query->key, query->key_len, &known)) {
-		subs_query_release(subs, query);
-		return WL_OK;
-	}
-	b->set.queries[b->set.count++] = query;
-	b->set.bytes += query->bytes;
-	if (client->query_bytes + b->set.bytes > SUBS_QUERY_BYTES_PER_CLIENT_MAX) {
-		buf_printf(&subs->text, "the queries of a connection may hold at most %d bytes of memory",
-			SUBS_QUERY_BYTES_PER_CLIENT_MAX);
-		return WL_ERR_LIMIT;
-	}
-	return map_put(&b->seen, query->key, query->key_len, 1) ? WL_OK : WL_ERR_MEMORY;
-}
-
-/* SELECT * FROM *: every user table that the caller may read, without event tables. */
-static enum wl_err add_all_tables(struct subs *subs, struct subs_client *client, struct set_builder *b)
-{
-	for (struct store_table *t = store_table_next(subs->store, NULL); t != NULL; t = store_table_next(subs->store, t)) {
-		const struct store_table_def *def = store_table_def(t);
-		if (def->is_system || def->is_event || def->is_ephemeral ||
-			!query_may_read(subs->store, t, &client->options.caller))
-			continue;
-		struct buf sql = BUF_INIT(QUERY_TEXT_MAX);
-		/* Quoted, so that a name with a namespace or a keyword in it reads back as one name. */
-		buf_printf(&sql, "SELECT * FROM \"%.*s\"", STR_FMT(def->name));
-		enum wl_err err = sql.failed ? WL_ERR_MEMORY : add_query(subs, client, b, buf_str(&sql));
-		buf_deinit(&sql);
-		if (err != WL_OK)
-			return err;
-	}
-	return WL_OK;
-}
-
-static enum wl_err build_set(struct subs *subs, struct subs_client *client, struct set_builder *b, uint32_t count,
-	struct bytes queries)
-{
-	/* All-tables texts come first, whatever their place in the request. */
-	struct bytes again = queries;
-	for (uint32_t i = 0; i < count; i++)
-		if (query_is_all_tables(protocol_next_query(&again))) {
-			enum wl_err err = add_all_tables(subs, client, b);
-			if (err != WL_OK)
-				return err;
-			break;
-		}
-	for (uint32_t i = 0; i < count; i++) {
-		struct str sql = protocol_next_query(&queries);
-		if (query_is_all_tables(sql))
-			continue;
-		sql = trim(sql);
-		if (sql.len == 0) {
-			buf_put_cstr(&subs->text, "SubscriptionError: Empty string, executing: ``");
-			return WL_ERR_INVALID;
-		}
-		enum wl_err err = add_query(subs, client, b, sql);
-		if (err != WL_OK)
-			return err;
-	}
-	return WL_OK;
-}
-
-static enum wl_err send_applied(struct subs *subs, struct subs_client *client, uint32_t request_id,
-	const struct query_set *set)
-{
-	struct buf *out = reply_begin(subs, client);
-	if (out == NULL)
-		return WL_ERR_MEMORY;
-	protocol_subscribe_applied(out, request_id, set->id, count_nonempty(set->queries, set->count));
-	enum wl_err err = put_set_rows(subs, out, set->queries, set->count, &subs->text);
-	if (err != WL_OK) {
-		abandon(subs, client, out);
-		return err;
-	}
-	return outbox_end(subs->outbox, client->options.loop) ? WL_OK : WL_ERR_MEMORY;
-}
-
-static int compare_tables(const void *a, const void *b)
-{
-	const struct live_query *l = *(struct live_query *const *)a, *r = *(struct live_query *const *)b;
-	struct str left = store_table_def(query_table(l->query))->name;
-	struct str right = store_table_def(query_table(r->query))->name;
-	int order = memcmp(left.data, right.data, size_min(left.len, right.len));
-	if (order != 0)
-		return order;
-	if (left.len != right.len)
-		return left.len < right.len ? -1 : 1;
-	return l < r ? -1 : l > r;
-}
-
-/* As updates list them. */
-static void sort_by_table(struct query_set *set)
-{
-	if (set->count > 1)
-		qsort(set->queries, set->count, sizeof(struct live_query *), compare_tables);
-}
-
-static void text_of_failure(struct subs *subs, enum wl_err err)
+void subs_text_of_failure(struct subs *subs, enum wl_err err)
 {
 	if (subs->text.len > 0 && !subs->text.failed)
 		return;
@@ -384,42 +209,113 @@ static void text_of_failure(struct subs *subs, enum wl_err err)
 	buf_printf(&subs->text, "Internal error: %s", wl_err_name(err));
 }
 
+/* What must hold before a set is made. */
+static enum wl_err may_subscribe(struct subs *subs, struct subs_client *client, uint32_t id, uint32_t *at)
+{
+	if (subs_set_find(client, id, at) != NULL) {
+		buf_printf(&subs->text, "Subscription with id QuerySetId { id: %u } already exists for client: %s", id,
+			client->name);
+		return WL_ERR_EXISTS;
+	}
+	if (client->set_count >= SUBS_SETS_PER_CLIENT_MAX) {
+		buf_printf(&subs->text, "a connection may hold at most %d subscriptions", SUBS_SETS_PER_CLIENT_MAX);
+		return WL_ERR_LIMIT;
+	}
+	return WL_OK;
+}
+
+/* The client has been told the set's rows: from here on a failure costs the connection, not its consistency. */
+static bool keep_set(struct subs *subs, struct subs_client *client, struct query_set *set)
+{
+	uint32_t at;
+	subs_set_sort(set);
+	client->known = true;
+	(void)subs_set_find(client, set->id, &at);
+	if (subs_set_insert(client, at, *set))
+		return true;
+	subs_set_free(subs, set);
+	return false;
+}
+
 void subs_subscribe(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t query_set_id,
 	uint32_t query_count, struct bytes queries)
 {
 	uint32_t at;
 	struct set_builder b = { .set = { .id = query_set_id } };
-	enum wl_err err = WL_OK;
+	struct buf *out = NULL;
 	buf_clear(&subs->text);
 	subs_clock_start(subs);
-	if (find_set(client, query_set_id, &at) != NULL) {
-		buf_printf(&subs->text, "Subscription with id QuerySetId { id: %u } already exists for client: %s",
-			query_set_id, client->name);
-		err = WL_ERR_EXISTS;
-	} else if (client->set_count >= SUBS_SETS_PER_CLIENT_MAX) {
-		buf_printf(&subs->text, "a connection may hold at most %d subscriptions", SUBS_SETS_PER_CLIENT_MAX);
-		err = WL_ERR_LIMIT;
-	}
+	enum wl_err err = may_subscribe(subs, client, query_set_id, &at);
 	if (err == WL_OK)
-		err = build_set(subs, client, &b, query_count, queries);
-	if (err == WL_OK)
-		err = send_applied(subs, client, request_id, &b.set);
+		err = subs_set_build(subs, client, &b, query_count, queries);
 	map_deinit(&b.seen);
+	if (err == WL_OK) {
+		out = subs_reply_begin(subs, client);
+		err = out == NULL ? WL_ERR_MEMORY : WL_OK;
+	}
+	if (err == WL_OK) {
+		protocol_subscribe_applied(out, request_id, query_set_id, count_nonempty(b.set.queries, b.set.count));
+		err = put_set_rows(subs, out, b.set.queries, b.set.count, &subs->text);
+		if (err != WL_OK)
+			subs_reply_abandon(subs, client, out);
+		else if (!outbox_end(subs->outbox, client->options.loop))
+			err = WL_ERR_MEMORY;
+	}
 	if (err != WL_OK) {
-		set_free(subs, &b.set);
-		text_of_failure(subs, err);
+		subs_set_free(subs, &b.set);
+		subs_text_of_failure(subs, err);
 		send_error(subs, client, request_id, query_set_id, buf_str(&subs->text));
-		return;
-	}
-	/* The rows are on their way: from here on a failure costs the connection, not its consistency. */
-	sort_by_table(&b.set);
-	client->known = true;
-	if (!insert_set(client, at, b.set)) {
-		set_free(subs, &b.set);
-		subs_client_lost(subs, client);
-	} else if (!subs_class_assign(subs, client)) {
+	} else if (!keep_set(subs, client, &b.set) || !subs_class_assign(subs, client)) {
 		subs_client_lost(subs, client);
 	}
+}
+
+/* One set of a batch: its result is appended to the reply. WL_ERR_MEMORY: the reply cannot be made. */
+static enum wl_err batch_set(struct subs *subs, struct subs_client *client, struct buf *out,
+	const struct protocol_set *wanted)
+{
+	uint32_t at;
+	struct set_builder b = { .set = { .id = wanted->id } };
+	size_t begin = out->len;
+	buf_clear(&subs->text);
+	enum wl_err err = may_subscribe(subs, client, wanted->id, &at);
+	if (err == WL_OK)
+		err = subs_set_build(subs, client, &b, wanted->query_count, wanted->queries);
+	map_deinit(&b.seen);
+	if (err == WL_OK) {
+		protocol_batch_rows(out, wanted->id, count_nonempty(b.set.queries, b.set.count));
+		err = put_set_rows(subs, out, b.set.queries, b.set.count, &subs->text);
+	}
+	if (out->failed) {
+		subs_set_free(subs, &b.set);
+		return WL_ERR_MEMORY;
+	}
+	if (err == WL_OK)
+		return keep_set(subs, client, &b.set) ? WL_OK : WL_ERR_MEMORY;
+	subs_set_free(subs, &b.set);
+	subs_text_of_failure(subs, err);
+	out->len = begin;
+	protocol_batch_error(out, wanted->id, buf_str(&subs->text));
+	return WL_OK;
+}
+
+void subs_subscribe_batch(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t set_count,
+	struct bytes sets)
+{
+	enum wl_err err = WL_OK;
+	subs_clock_start(subs);
+	struct buf *out = subs_reply_begin(subs, client);
+	if (out != NULL)
+		protocol_batch_applied(out, request_id, set_count);
+	for (uint32_t i = 0; out != NULL && err == WL_OK && i < set_count; i++) {
+		struct protocol_set wanted = protocol_next_set(&sets);
+		err = batch_set(subs, client, out, &wanted);
+	}
+	/* Sets that were kept have been told, or the connection goes. */
+	if (err != WL_OK && out != NULL)
+		out->failed = true;
+	if (out == NULL || !outbox_end(subs->outbox, client->options.loop) || !subs_class_assign(subs, client))
+		subs_client_lost(subs, client);
 }
 
 void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t query_set_id,
@@ -428,7 +324,7 @@ void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t re
 	uint32_t at;
 	buf_clear(&subs->text);
 	subs_clock_start(subs);
-	struct query_set *found = find_set(client, query_set_id, &at);
+	struct query_set *found = subs_set_find(client, query_set_id, &at);
 	if (found == NULL) {
 		if (!client->known)
 			buf_printf(&subs->text, "Client not found: %s", client->name);
@@ -438,7 +334,7 @@ void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t re
 		return;
 	}
 	struct query_set set = *found;
-	struct buf *out = reply_begin(subs, client);
+	struct buf *out = subs_reply_begin(subs, client);
 	enum wl_err err = out == NULL ? WL_ERR_MEMORY : WL_OK;
 	if (err == WL_OK) {
 		protocol_unsubscribe_applied(out, request_id, query_set_id, send_rows,
@@ -446,14 +342,14 @@ void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t re
 		if (send_rows)
 			err = put_set_rows(subs, out, set.queries, set.count, &subs->text);
 		if (err != WL_OK)
-			abandon(subs, client, out);
+			subs_reply_abandon(subs, client, out);
 		else if (!outbox_end(subs->outbox, client->options.loop))
 			err = WL_ERR_MEMORY;
 	}
-	remove_set(client, at);
+	subs_set_remove(client, at);
 	if (!subs_class_assign(subs, client))
 		err = WL_ERR_MEMORY;
-	set_free(subs, &set);
+	subs_set_free(subs, &set);
 	if (err != WL_OK)
 		subs_client_lost(subs, client);
 }
@@ -488,19 +384,19 @@ void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t reques
 		&subs->text);
 	struct buf *out = NULL;
 	if (err == WL_OK) {
-		out = reply_begin(subs, client);
+		out = subs_reply_begin(subs, client);
 		err = out == NULL ? WL_ERR_MEMORY : WL_OK;
 	}
 	if (err == WL_OK) {
 		protocol_one_off_rows(out, request_id, 1);
 		err = put_one_off(subs, client, out, query);
 		if (err != WL_OK)
-			abandon(subs, client, out);
+			subs_reply_abandon(subs, client, out);
 	}
 	query_destroy(query);
 	if (err != WL_OK) {
-		text_of_failure(subs, err);
-		out = reply_begin(subs, client);
+		subs_text_of_failure(subs, err);
+		out = subs_reply_begin(subs, client);
 		if (out != NULL)
 			protocol_one_off_error(out, request_id, buf_str(&subs->text));
 	}
@@ -518,22 +414,38 @@ static bool holds(const struct query_set *set, const struct live_query *query)
 	return false;
 }
 
+static void tell_failure(struct subs *subs, struct subs_client *client, uint64_t set_id, struct str text)
+{
+	struct buf *out = outbox_begin(subs->outbox, client->options.loop, DELIVERY_MESSAGE, subs_client_flags(client),
+		client->options.conn, 0, 0);
+	if (out != NULL && protocol_is_v1(client->options.protocol)) {
+		buf_clear(&subs->whole);
+		protocol_v1_subscription_error(&subs->whole, 0, NULL, NULL, text);
+		if (client->options.protocol == PROTOCOL_V1_JSON)
+			protocol_v1_to_json(out, buf_bytes(&subs->whole));
+		else
+			buf_put(out, subs->whole.data, subs->whole.len);
+	} else if (out != NULL) {
+		protocol_subscription_error(out, NULL, (uint32_t)set_id, text);
+	}
+	if (out == NULL || !outbox_end(subs->outbox, client->options.loop))
+		subs_client_lost(subs, client);
+}
+
+/* v1 has no set to name: all that the client holds goes. */
 static void take_from(struct subs *subs, struct subs_client *client, const struct live_query *query, struct str text)
 {
 	for (uint32_t at = client->set_count; at-- > 0;) {
-		if (!holds(&client->sets[at], query))
+		bool v1 = protocol_is_v1(client->options.protocol);
+		if (!v1 && !holds(&client->sets[at], query))
 			continue;
 		struct query_set set = client->sets[at];
-		struct buf *out = outbox_begin(subs->outbox, client->options.loop, DELIVERY_MESSAGE, subs_client_flags(client),
-			client->options.conn, 0, 0);
-		if (out != NULL)
-			protocol_subscription_error(out, NULL, set.id, text);
-		if (out == NULL || !outbox_end(subs->outbox, client->options.loop))
-			subs_client_lost(subs, client);
-		remove_set(client, at);
+		if (!v1 || at == 0)
+			tell_failure(subs, client, set.id, text);
+		subs_set_remove(client, at);
 		if (!subs_class_assign(subs, client))
 			subs_client_lost(subs, client);
-		set_free(subs, &set);
+		subs_set_free(subs, &set);
 	}
 }
 

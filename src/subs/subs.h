@@ -19,6 +19,7 @@
  *
  * Source: client-protocol.md section 7, sql-and-subscriptions.md sections 7-9.
  */
+#include "protocol/v1.h"
 #include "query/query.h"
 #include "subs/outbox.h"
 
@@ -43,7 +44,9 @@ struct subs_client_options {
 	struct query_caller caller;
 	uint64_t conn;   /* where messages go */
 	uint32_t loop;
-	uint8_t format;  /* of the ring: compression; text never here */
+	uint8_t format;   /* of the ring: compression, or DELIVERY_FORMAT_TEXT */
+	uint8_t protocol; /* enum protocol_version */
+	bool is_full;     /* v1: hears of other clients' calls in full */
 	bool confirmed;
 	const char *name; /* for error texts: "(identity, connection id)"; copied */
 };
@@ -54,14 +57,36 @@ uint8_t subs_client_flags(const struct subs_client *client); /* DELIVERY_CONFIRM
 /* `queries`: BSATN strings back to back, already checked. Sends SubscribeApplied or SubscriptionError. */
 void subs_subscribe(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t query_set_id,
 	uint32_t query_count, struct bytes queries);
+/* Several sets at one moment, each failing alone. `sets`: checked; read with protocol_next_set. Sends
+ * SubscribeBatchApplied. */
+void subs_subscribe_batch(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t set_count,
+	struct bytes sets);
 void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t query_set_id,
 	bool send_rows);
 /* Sends OneOffQueryResult. */
 void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t request_id, struct str sql);
 
-/* Evaluates a commit and sends its updates. For `caller` (may be NULL) the body of its update (count of query sets,
- * then the sets) is returned instead, borrowed until the next call; an empty update is a count of 0. */
-struct bytes subs_commit(struct subs *subs, const struct store_delta *delta, struct subs_client *caller);
+/* v1: the legacy set, which replaces what was there; one query, untrimmed; several. */
+void subs_v1_subscribe(struct subs *subs, struct subs_client *client, const struct protocol_v1_message *message);
+void subs_v1_unsubscribe(struct subs *subs, struct subs_client *client, const struct protocol_v1_message *message);
+void subs_v1_one_off(struct subs *subs, struct subs_client *client, const struct protocol_v1_message *message);
+
+/* The call behind a commit, for v1. */
+struct subs_event {
+	struct protocol_v1_event call; /* .args: BSATN */
+	struct str args_json;          /* as they came, or empty: made of `args` by `params` */
+	const struct sats_type *params;
+	const struct sats_typespace *space;
+};
+/*
+ * Evaluates a commit and sends its updates. For `caller` (may be NULL) the body of its update is returned instead,
+ * borrowed until the next call: v2's count of query sets, then the sets (an empty update is a count of 0); v1's
+ * DatabaseUpdate (an empty one is a count of 0 tables). `event` NULL: no call.
+ */
+struct bytes subs_commit(struct subs *subs, const struct store_delta *delta, struct subs_client *caller,
+	const struct subs_event *event);
+/* The arguments of a call in the client's own form; borrowed until the next call. */
+struct bytes subs_event_args(struct subs *subs, const struct subs_event *event, bool json);
 
 struct subs_stats { uint64_t queries, classes, clients, evaluated, matched; };
 struct subs_stats subs_stats(const struct subs *subs);

@@ -45,6 +45,7 @@ struct live_block {
 	const struct store_delta_table *whole; /* all of it, instead of the lists */
 	struct row_changes inserts, deletes;
 	size_t body_at, body_len;  /* TableUpdateRows in subs->bodies; 0: not encoded */
+	size_t v1_at[2], v1_len[2]; /* the same as updates of v1: BSATN, JSON */
 };
 
 struct live_query {
@@ -57,6 +58,7 @@ struct live_query {
 	uint32_t place_count, place_cap;
 	struct class_place *places;
 	uint64_t epoch;         /* commit that changed it */
+	uint64_t mark[2];       /* the last v1 message that had it: in a set with an id, in the legacy set */
 };
 
 /* Blocks that only rows with this value can change. */
@@ -82,7 +84,7 @@ struct listeners {
 };
 
 struct class_entry {
-	uint32_t set_id;
+	uint64_t set_id;
 	uint32_t place; /* in query->places */
 	struct live_query *query;
 };
@@ -95,15 +97,17 @@ struct subs_class {
 	uint64_t id, hash, epoch;
 	struct subs_class *next_in_bucket;
 	uint32_t loop;
-	uint8_t format, flags;
-	bool has_ring;
+	uint8_t format, flags, protocol; /* PROTOCOL_V2 for v3, too */
+	bool is_full, has_ring;
 	uint32_t member_count, entry_count;
 	struct subs_client *members;
 	struct class_entry *entries;
 };
 
+#define SUBS_LEGACY_SET (UINT64_C(1) << 32) /* v1's set without an id */
 struct query_set {
-	uint32_t id, count;
+	uint64_t id;
+	uint32_t count;
 	size_t bytes; /* of its queries */
 	struct live_query **queries; /* ascending by table name once it is listed */
 };
@@ -127,7 +131,7 @@ struct subs {
 	struct map queries;   /* key -> struct live_query */
 	struct map tables;    /* table id (4 bytes, in listeners->table's def) -> struct listeners */
 	struct subs_class **classes; /* CLASS_BUCKETS; made for the first class */
-	uint64_t next_class, epoch;
+	uint64_t next_class, epoch, mark;
 	uint32_t ms_max;      /* 0: no limit */
 	uint64_t deadline;    /* of what is going on; 0: none */
 	bool late;            /* evaluating this commit took too long */
@@ -136,6 +140,7 @@ struct subs {
 	struct buf bodies;    /* TableUpdateRows of this commit's changed queries */
 	struct buf offsets;   /* scratch of row lists */
 	struct buf caller;    /* the caller's update */
+	struct buf whole, update, json; /* v1: a message before it is translated; a class's update; a row */
 	struct buf text;      /* error texts */
 	struct subs_class **dirty;
 	uint32_t dirty_count, dirty_cap;
@@ -147,6 +152,24 @@ struct subs {
 	uint32_t failed_count, failed_cap;
 	struct subs_stats stats;
 };
+
+/* sets.c */
+struct set_builder {
+	struct query_set set;
+	uint32_t cap;
+	bool keeps_duplicates;
+	struct map seen; /* queries already in the set: duplicates of one request are dropped */
+};
+void subs_set_free(struct subs *subs, struct query_set *set);
+/* NULL: `at` is where it would be. */
+struct query_set *subs_set_find(struct subs_client *client, uint64_t id, uint32_t *at);
+bool subs_set_insert(struct subs_client *client, uint32_t at, struct query_set set);
+void subs_set_remove(struct subs_client *client, uint32_t at);
+/* `queries`: BSATN strings; SELECT * FROM * becomes all tables. On failure subs->text says why. */
+enum wl_err subs_set_build(struct subs *subs, struct subs_client *client, struct set_builder *b, uint32_t count,
+	struct bytes queries);
+enum wl_err subs_set_add(struct subs *subs, struct subs_client *client, struct set_builder *b, struct str sql);
+void subs_set_sort(struct query_set *set); /* by table name */
 
 /* registry.c */
 enum wl_err subs_query_acquire(struct subs *subs, struct str sql, const struct query_caller *caller,
@@ -164,6 +187,17 @@ void subs_class_leave(struct subs *subs, struct subs_client *client, bool gone);
 
 /* What begins now has until then. */
 void subs_clock_start(struct subs *subs);
+
+/* subs.c, commit.c: for v1.c */
+struct buf *subs_reply_begin(struct subs *subs, const struct subs_client *client);
+void subs_reply_abandon(struct subs *subs, struct subs_client *client, struct buf *out);
+void subs_text_of_failure(struct subs *subs, enum wl_err err);
+bool subs_block_changed(const struct subs *subs, const struct live_block *block);
+/* v1.c: the update of a class, as a DatabaseUpdate. */
+void subs_v1_put_update(struct subs *subs, struct buf *out, const struct subs_class *class);
+/* A class's whole message about a commit. */
+void subs_v1_put_message(struct subs *subs, struct buf *out, const struct subs_class *class, struct bytes update,
+	const struct subs_event *event);
 
 /* evaluate.c: fills in what this commit changed: subs->changed and the blocks of its queries. */
 void subs_evaluate(struct subs *subs, const struct store_delta *delta);

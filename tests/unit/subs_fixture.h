@@ -190,6 +190,20 @@ static void decode_message(const uint8_t *data, size_t len)
 			buf_printf(&trace, " %.*s", STR_FMT(text));
 		}
 		break;
+	case 8:
+		request = reader_u32(&r);
+		buf_printf(&trace, " batch %u", request);
+		for (uint32_t i = reader_u32(&r); i > 0; i--) {
+			set = reader_u32(&r);
+			buf_printf(&trace, " %u:", set);
+			if (reader_u8(&r) == 0) {
+				decode_tables(&r, set, '+');
+			} else {
+				text = reader_bsatn_str(&r);
+				buf_printf(&trace, " error %.*s", STR_FMT(text));
+			}
+		}
+		break;
 	default:
 		ck_abort_msg("a message of kind %d", data[0]);
 	}
@@ -393,7 +407,7 @@ static void commit_sql(uint32_t conn, const char *statements)
 		query_destroy(query);
 	}
 	ck_assert_int_eq(store_tx_commit(store, &delta), STORE_OK);
-	struct bytes update = subs_commit(subs, &delta, conn == 0 ? NULL : clients[conn]);
+	struct bytes update = subs_commit(subs, &delta, conn == 0 ? NULL : clients[conn], NULL);
 	if (conn == 0)
 		return;
 	struct reader r = reader_of(update.data, update.len);

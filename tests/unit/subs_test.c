@@ -63,6 +63,52 @@ START_TEST(several_queries_of_one_set)
 }
 END_TEST
 
+/* Goal: the sets of a batch are told at one moment, and each fails alone. */
+START_TEST(batches_of_sets)
+{
+	client_begin(1);
+	commit_sql(0, "insert into a (id, name) values (1, 'x')");
+	subscribe(1, 5, "select * from a where id = 2");
+	struct buf sets = BUF_INIT(1 << 10);
+	static const struct { uint32_t id; const char *sql; } wanted[] = { { 1, "select * from a" }, { 2, "select" },
+		{ 1, "select * from b" }, { 5, "select * from b" }, { 3, "" }, { 4, "select * from a where name = 'x'" } };
+	for (size_t i = 0; i < ARRAY_COUNT(wanted); i++) {
+		buf_put_u32(&sets, wanted[i].id);
+		buf_put_u32(&sets, wanted[i].sql[0] == '\0' ? 0 : 1);
+		if (wanted[i].sql[0] != '\0')
+			buf_put_bsatn_str(&sets, str_of(wanted[i].sql));
+	}
+	subs_subscribe_batch(subs, clients[1], 9, ARRAY_COUNT(wanted), buf_bytes(&sets));
+	traced("1r applied 105/5 a{}; 1r batch 9 1: a{+1:x} 2: error sql parser error: Expected an expression:, found: EOF"
+		", executing: `select` 1: error Subscription with id QuerySetId { id: 1 } already exists for client: (someone) "
+		"5: error Subscription with id QuerySetId { id: 5 } already exists for client: (someone) 3: 4: a{+1:x}; ");
+	commit_sql(0, "insert into a (id, name) values (2, 'x')");
+	traced("1 update 1 a{+2:x} 4 a{+2:x} 5 a{+2:x}; ");
+	unsubscribe(1, 3, false);
+	traced("1r unsubscribed 103/3; ");
+	buf_deinit(&sets);
+	subs_subscribe_batch(subs, clients[1], 10, 0, (struct bytes){ NULL, 0 });
+	traced("1r batch 10; ");
+}
+END_TEST
+
+/* Goal: a block that joins is told net, copy by copy. */
+START_TEST(joins_are_told_net)
+{
+	client_begin(1);
+	commit_sql(0, "insert into a (id, name) values (1, 'x'), (2, 'y')");
+	commit_sql(0, "insert into b (id, name) values (7, 'x'), (8, 'x')");
+	subscribe(1, 1, "select a.* from a join b on a.name = b.name");
+	traced("1r applied 101/1 a{+1:x +1:x}; ");
+	commit_sql(0, "delete from b where id = 7|insert into b (id, name) values (9, 'x')");
+	traced("");
+	commit_sql(0, "insert into b (id, name) values (10, 'y')|delete from b where id = 8");
+	traced("1 update 1 a{+2:y -1:x}; ");
+	commit_sql(0, "update a set name = 'y' where id = 1");
+	traced("1 update 1 a{+1:y -1:x}; ");
+}
+END_TEST
+
 START_TEST(conditions_decide_row_by_row)
 {
 	client_begin(1);
@@ -215,7 +261,7 @@ START_TEST(slow_evaluation_cuts_off)
 		ck_assert_int_eq(store_insert(store, store_table_by_name(store, STR("a")), row, &len, NULL), STORE_OK);
 	}
 	ck_assert_int_eq(store_tx_commit(store, &delta), STORE_OK);
-	(void)subs_commit(subs, &delta, NULL);
+	(void)subs_commit(subs, &delta, NULL, NULL);
 	ck_assert_ptr_nonnull(strstr(flushed(), "drop1; "));
 	ck_assert_ptr_null(strstr(buf_text(&trace), "update"));
 	ck_assert(!conns[2].dropped);
@@ -391,7 +437,7 @@ static void steady_commit(struct store_table *table, struct store_index *index, 
 	store_tx_begin(store);
 	ck_assert_int_eq(store_update(store, table, index, row, &len, NULL), STORE_OK);
 	ck_assert_int_eq(store_tx_commit(store, &delta), STORE_OK);
-	struct bytes update = subs_commit(subs, &delta, value % 2 ? clients[2] : NULL);
+	struct bytes update = subs_commit(subs, &delta, value % 2 ? clients[2] : NULL, NULL);
 	ck_assert_uint_ge(update.len, 4);
 	outbox_flush(outbox, value);
 }
@@ -603,6 +649,8 @@ int main(void)
 	tcase_add_test(tc, initial_rows_and_updates);
 	tcase_add_test(tc, rows_of_one_size);
 	tcase_add_test(tc, several_queries_of_one_set);
+	tcase_add_test(tc, batches_of_sets);
+	tcase_add_test(tc, joins_are_told_net);
 	tcase_add_test(tc, conditions_decide_row_by_row);
 	tcase_add_test(tc, event_tables);
 	tcase_add_test(tc, all_tables);
