@@ -238,14 +238,14 @@ def suite_cli(tally):
 KIT = [
     "abi/names,pointers,wrong-ids,insert,update,delete,iterators,index-scan,index-order,key-types,malformed-keys,"
     "auto-inc,return-codes,traps,console,timers,identity,bytes,early,procedures,immediate,"
-    "event-tables",
+    "event-tables,views,view-dependencies",
     "http/tokens,auth,cors,call,call-args,call-types,names,logs",
     "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,event,join,"
-    "light,one_off,procedure,query_error,rls,schedule,subscribe,unsubscribe,update,v1_subscribe",
+    "light,one_off,procedure,query_error,rls,schedule,subscribe,unsubscribe,update,v1_subscribe,view",
     "sql/auto-increment,comparison,count-limit,delete,dialects,dml-sequences,errors,insert-literals,insert,joins,"
     "lexical,literals-compound,literals-float,literals-int,literals-special,literals-text,logic,names,permissions,"
     "projection,rls,subscription-joins-other,subscription-joins,subscription-sets,system-tables,update-literals,update,"
-    "updates,variables",
+    "updates,variables,views,views-cold",
     "http/sql-http",
 ]
 

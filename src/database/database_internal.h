@@ -123,6 +123,7 @@ struct database {
 	struct store_table **created;    /* tables made in the open transaction: their schema is logged first */
 	uint32_t created_count;
 
+	struct views *views;             /* NULL: none was ever asked for */
 	struct schedule *schedule;       /* NULL: no row was ever scheduled */
 	int64_t timer_due;               /* what the timer was last set to */
 
@@ -174,6 +175,17 @@ bool db_token_borrow(struct database *db);
 void db_token_return(struct database *db);
 void db_token_release(struct database *db); /* without ending a step */
 void db_loan_grant(struct loan *loan);
+
+/* views.c */
+/* Before the open transaction commits: makes again what it touched. On failure: roll it back. */
+enum wl_err db_views_refresh(struct database *db, struct buf *error);
+void db_views_settle(struct database *db, bool committed); /* after it has ended */
+void db_views_read(struct database *db, const struct query *query, const struct identity *caller);
+/* A subs_view_fn. */
+void db_view_used(void *context, struct store_table *table, const struct identity *caller, int change);
+void db_views_sweep(struct database *db, uint64_t now_nanos);
+void db_views_renew(struct database *db); /* the module is another */
+void db_views_free(struct database *db);
 
 /* schedule.c */
 void db_schedule_open(struct database *db); /* all rows of schedule tables are there */

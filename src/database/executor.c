@@ -101,6 +101,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	if (db->subs == NULL)
 		goto no_memory;
 	subs_limit_time(db->subs, options->reducer_ms_max);
+	subs_on_views(db->subs, db_view_used, db);
 	return db;
 no_memory:
 	buf_put_cstr(error, "not enough memory to open the database");
@@ -164,6 +165,7 @@ void db_free(struct database *db)
 		runtime_program_release(db->module.program);
 	module_def_release(db->module.def);
 	subs_destroy(db->subs);
+	db_views_free(db);
 	outbox_destroy(db->outbox);
 	store_destroy(db->store);
 	db_spares_free(db);
@@ -450,6 +452,7 @@ static bool database_step(struct database *db, uint32_t budget)
 {
 	uint32_t done = 0;
 	db_step_begin(db);
+	db_views_sweep(db, db->step_nanos);
 	while (done < budget && process_one(db)) {
 		done++;
 		if ((done & 15) == 0) {

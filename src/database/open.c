@@ -336,6 +336,7 @@ static void update_on_executor(struct database *db, void *arg)
 	}
 	install(db, u->program, u->def, u->hash, u->kind);
 	db->module.instance = instance;
+	db_views_renew(db);
 	u->program = NULL;
 	u->def = NULL;
 	u->offset = db->offset;

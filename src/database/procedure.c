@@ -56,7 +56,10 @@ static bool tx_begin(void *context, int64_t *micros)
 	if (!db_token_borrow(db))
 		return false;
 	procedure->micros = *micros = db_now(db);
-	store_tx_begin(db->store);
+	if (db->views != NULL) /* a commit may have to make views again */
+		db_begin(db);
+	else
+		store_tx_begin(db->store);
 	store_set_call_time(db->store, *micros);
 	return true;
 }

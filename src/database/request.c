@@ -265,6 +265,7 @@ static void run_statement(struct database *db, struct sql_job *job)
 		query_destroy(query);
 		return;
 	}
+	db_views_read(db, query, &caller.identity);
 	store_tx_begin(db->store);
 	run_query(db, job, query, begin);
 	if (job->err != WL_OK)

@@ -128,6 +128,7 @@ void db_rollback(struct database *db)
 	store_tx_rollback(db->store);
 	forget_created(db);
 	db_count(&db->rolled_back, 1);
+	db_views_settle(db, false);
 }
 
 /* The log's buffer for one record; waits for the disk when too much is pending: that is the back-pressure. */
@@ -182,7 +183,11 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 	bool broadcast, struct bytes *update, struct buf *error)
 {
 	struct store_delta delta;
-	enum wl_err err = WL_OK;
+	enum wl_err err = db_views_refresh(db, error);
+	if (err != WL_OK) {
+		db_rollback(db);
+		return err;
+	}
 	if (store_tx_prepare(db->store, &delta) != STORE_OK) {
 		buf_put_str(error, store_error_text(db->store));
 		err = WL_ERR_MEMORY;
@@ -194,6 +199,7 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 		return err;
 	}
 	store_tx_finish(db->store);
+	db_views_settle(db, true);
 	if (delta.durable && db->commitlog == NULL)
 		db->offset = db->offset == COMMITLOG_NONE ? 0 : db->offset + 1;
 	forget_created(db);

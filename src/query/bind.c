@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names to tables and columns, values to bytes: from a statement to a query. */
+#include "native.h"
 #include "query/query_internal.h"
 
 enum wl_err no_memory(struct buf *error)
 {
 	buf_put_cstr(error, "not enough memory for the query");
 	return WL_ERR_MEMORY;
-}
-
-static enum wl_err later(struct buf *error, const char *what)
-{
-	buf_printf(error, "%s not supported by this version yet", what);
-	return WL_ERR_UNSUPPORTED;
 }
 
 /* ---- tables ---- */
@@ -41,6 +36,52 @@ struct store_table *query_find_table(struct store *store, struct str name, const
 		return table;
 	buf_printf(error, "no such table: `%.*s`. If the table exists, it may be marked private.", STR_FMT(name));
 	return NULL;
+}
+
+/* ---- views: tables whose first column says whose rows they are ---- */
+
+void query_view_hash(const struct identity *sender, uint8_t out[32])
+{
+	uint8_t text[64] = "spacetimedb::view::args::v1";
+	size_t len = strlen((const char *)text) + 1;
+	if (sender != NULL)
+		memcpy(text + len, sender->le, sizeof(sender->le));
+	native_blake3(text, len + (sender == NULL ? 0 : sizeof(sender->le)), out);
+}
+
+/* st_view: view_id u32, view_name str, table_id option<u32>, is_public bool, is_anonymous bool. */
+static bool view_is_anonymous(struct store *store, const struct store_table *table)
+{
+	struct store_cursor cursor;
+	struct store_row row;
+	store_scan(store_table_by_id(store, ST_VIEW), &cursor);
+	while (store_cursor_next(&cursor, &row)) {
+		struct reader r = reader_of(row.data, row.len);
+		(void)reader_u32(&r);
+		(void)reader_bsatn_bytes(&r);
+		if (reader_u8(&r) != 0 || reader_u32(&r) != store_table_def(table)->id)
+			continue;
+		(void)reader_u8(&r);
+		return reader_u8(&r) != 0;
+	}
+	return true;
+}
+
+/* The condition that makes a view's table one instance's. */
+static const struct node *view_condition(struct binder *binder, const struct block *block, uint16_t relation)
+{
+	struct store_table *table = block->relations[relation].table;
+	bool anonymous = view_is_anonymous(binder->store, table);
+	struct node *node = arena_zalloc(&binder->query->arena, sizeof(*node));
+	uint8_t *hash = arena_alloc(&binder->query->arena, 32);
+	if (node == NULL || hash == NULL)
+		return NULL;
+	query_view_hash(anonymous ? NULL : &binder->caller->identity, hash);
+	binder->query->depends_on_caller |= !anonymous;
+	*node = (struct node){ .kind = NODE_COMPARE_CONSTANT, .op = OP_EQ, .relation = relation,
+		.layout = block->relations[relation].layout, .type = store_table_def(table)->columns[0].type,
+		.constant = { hash, 32 } };
+	return node;
 }
 
 /* ---- FROM and WHERE ---- */
@@ -85,8 +126,6 @@ static enum wl_err add_relation(struct binder *binder, struct block *block, cons
 			buf_printf(binder->error, "Duplicate name `%.*s`", STR_FMT(relvar->alias));
 			return WL_ERR_INVALID;
 		}
-	if (store_table_def(table)->is_ephemeral)
-		return later(binder->error, "Reading views is");
 	scope->names[scope->count] = relvar->alias;
 	if (self >= 0) {
 		scope->relations[scope->count++] = (uint16_t)self;
@@ -164,6 +203,14 @@ enum wl_err bind_block(struct binder *binder, const struct statement *s, struct 
 		if (!add_conjunct(&where, node))
 			return no_memory(binder->error);
 	}
+	for (uint16_t i = 0; err == WL_OK && i < scope->count; i++) {
+		uint16_t relation = scope->relations[i];
+		if (relation == self || !store_table_def(block->relations[relation].table)->is_ephemeral)
+			continue;
+		const struct node *node = view_condition(binder, block, relation);
+		if (node == NULL || !add_conjunct(&where, node))
+			return no_memory(binder->error);
+	}
 	if (err != WL_OK || where.count == 0)
 		return err;
 	const struct node **all = arena_array(arena, block->where_count + where.count, sizeof(*all));
@@ -209,12 +256,16 @@ static enum wl_err bind_whole(struct binder *binder, const struct relation *rela
 {
 	struct query *query = binder->query;
 	const struct store_table_def *def = store_table_def(relation->table);
-	query->column_count = def->column_count;
-	query->columns = arena_array(&query->arena, def->column_count, sizeof(*query->columns));
-	if (query->columns == NULL && def->column_count > 0)
+	uint32_t first = def->is_ephemeral ? 1 : 0; /* a view's hash is nobody's business */
+	query->hidden = first * 32;
+	query->column_count = def->column_count - first;
+	query->columns = arena_array(&query->arena, query->column_count, sizeof(*query->columns));
+	query->row_type = first == 0 ? def->row_type
+		: sats_product_of(&query->arena, def->row_type->elements + 1, query->column_count);
+	if ((query->columns == NULL && query->column_count > 0) || query->row_type == NULL)
 		return no_memory(binder->error);
-	for (uint32_t i = 0; i < def->column_count; i++)
-		query->columns[i] = (struct query_column){ def->columns[i].name, def->columns[i].type };
+	for (uint32_t i = 0; i < query->column_count; i++)
+		query->columns[i] = (struct query_column){ def->columns[first + i].name, def->columns[first + i].type };
 	return WL_OK;
 }
 

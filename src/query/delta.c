@@ -39,6 +39,7 @@ struct net {
 	struct net_row *rows; /* in order of appearance */
 	uint32_t mask, count, cap;
 	uint16_t returned;
+	uint32_t hidden;      /* bytes in front of what is returned */
 	int64_t sign;         /* of the term */
 	bool failed;
 };
@@ -68,7 +69,7 @@ static bool net_grow(struct net *n)
 static bool net_add(void *context, const struct tuple *tuple)
 {
 	struct net *n = context;
-	struct bytes row = { tuple->rows[n->returned], tuple->lens[n->returned] };
+	struct bytes row = { tuple->rows[n->returned] + n->hidden, tuple->lens[n->returned] - n->hidden };
 	if (n->count == n->cap && !net_grow(n)) {
 		n->failed = true;
 		return false;
@@ -185,7 +186,7 @@ enum wl_err query_block_delta(const struct query *query, uint32_t block, const s
 		.limits = { .deadline = limits->deadline,
 			.memory_max = limits->memory_max != 0 ? limits->memory_max : QUERY_MEMORY_MAX },
 		.sources = arena_array(scratch, b->relation_count, sizeof(struct run_source)),
-		.net = { .scratch = scratch, .returned = b->returned } };
+		.net = { .scratch = scratch, .returned = b->returned, .hidden = query->hidden } };
 	if (t.sources == NULL)
 		return no_memory(error);
 	enum wl_err err = run_all(&t, delta);

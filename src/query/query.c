@@ -69,6 +69,21 @@ static enum wl_err finish_block(struct query *query, struct block *block, struct
 	return block->plan == NULL ? no_memory(error) : WL_OK;
 }
 
+static enum wl_err collect_tables(struct query *query, struct buf *error)
+{
+	size_t most = 0;
+	for (uint16_t i = 0; i < query->block_count; i++)
+		most += query->blocks[i].table_count;
+	query->tables = arena_array(&query->arena, size_max(most, 1), sizeof(struct store_table *));
+	if (query->tables == NULL)
+		return no_memory(error);
+	for (uint16_t i = 0; i < query->block_count; i++)
+		for (uint32_t t = 0; t < query->blocks[i].table_count; t++)
+			if (!has_table(query->tables, query->table_count, query->blocks[i].tables[t]))
+				query->tables[query->table_count++] = query->blocks[i].tables[t];
+	return WL_OK;
+}
+
 /*
  * Section 7, as far as it is not a matter of indexes: the side that the reference would look up may be no event table.
  * That is the right one, unless only the right one has a condition of its own.
@@ -106,6 +121,8 @@ enum wl_err query_compile(struct store *store, enum query_dialect dialect, struc
 		err = query_bind(&binder, dialect, statement);
 	for (uint16_t i = 0; err == WL_OK && i < query->block_count; i++)
 		err = finish_block(query, &query->blocks[i], &syntax, error);
+	if (err == WL_OK)
+		err = collect_tables(query, error);
 	arena_deinit(&syntax);
 	if (err != WL_OK) {
 		query_destroy(query);
@@ -168,6 +185,11 @@ struct store_table *query_table(const struct query *query)
 	return query->blocks[0].relations[query->blocks[0].returned].table;
 }
 
+bool query_uses_sender(const struct query *query)
+{
+	return query->uses_sender;
+}
+
 bool query_depends_on_caller(const struct query *query)
 {
 	return query->depends_on_caller;
@@ -177,6 +199,22 @@ uint32_t query_columns(const struct query *query, const struct query_column **co
 {
 	*columns = query->columns;
 	return query->column_count;
+}
+
+uint32_t query_tables(const struct query *query, struct store_table *const **tables)
+{
+	*tables = query->tables;
+	return query->table_count;
+}
+
+const struct sats_type *query_row_type(const struct query *query)
+{
+	return query->row_type;
+}
+
+uint32_t query_hidden_bytes(const struct query *query)
+{
+	return query->hidden;
 }
 
 uint32_t query_block_count(const struct query *query)

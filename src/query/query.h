@@ -35,6 +35,8 @@ struct query_caller {
 	struct identity identity;
 	bool is_owner; /* reads private tables and all rows, runs DML */
 };
+/* Which rows of a view's backing table are an instance's: of its hidden column. `sender` NULL: of the anonymous one. */
+void query_view_hash(const struct identity *sender, uint8_t out[32]);
 
 /*
  * A SELECT is a UNION ALL of blocks, each of which joins base tables; there are several only where row-level rules say
@@ -49,10 +51,16 @@ size_t query_bytes(const struct query *query); /* of memory, roughly */
 
 enum query_kind query_kind(const struct query *query);
 struct store_table *query_table(const struct query *query); /* S: whose rows are returned; DML: whose are changed */
+bool query_uses_sender(const struct query *query);         /* :sender occurs */
 bool query_depends_on_caller(const struct query *query);   /* :sender occurs, or the caller's rights mattered */
 /* Columns of a result: names (data NULL: unnamed) and types. */
 struct query_column { struct str name; const struct sats_type *type; };
 uint32_t query_columns(const struct query *query, const struct query_column **columns);
+/* The distinct tables that a SELECT reads, those behind views among them. */
+uint32_t query_tables(const struct query *query, struct store_table *const **tables);
+/* S: the type of the rows returned, and how many of a stored row's first bytes are not part of them. */
+const struct sats_type *query_row_type(const struct query *query);
+uint32_t query_hidden_bytes(const struct query *query);
 
 /* ---- running: in an open transaction or outside one ---- */
 struct query_limits {

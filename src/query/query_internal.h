@@ -140,7 +140,7 @@ struct output { /* a column of the result */
 struct query {
 	struct arena arena;
 	enum query_kind kind;
-	bool depends_on_caller;
+	bool depends_on_caller, uses_sender;
 	uint16_t block_count;        /* UNION ALL */
 	struct block *blocks;
 	uint32_t table_count;
@@ -150,6 +150,8 @@ struct query {
 	struct output *outputs;      /* one for each column; NULL: the whole returned row */
 	bool is_count;               /* one row: how many there are */
 	uint64_t limit;              /* UINT64_MAX: none */
+	const struct sats_type *row_type; /* of whole rows */
+	uint32_t hidden;             /* bytes of the returned table's rows that nobody sees: a view's hash */
 	/* DML: changes blocks[0].relations[0] */
 	uint32_t row_count;
 	struct bytes *rows;          /* INSERT */

@@ -33,7 +33,7 @@ static bool take_tuple(void *context, const struct tuple *tuple)
 		return true;
 	uint16_t returned = s->block->returned;
 	bool more = s->query->outputs != NULL ? emit_columns(s, tuple)
-		: s->fn(s->context, tuple->rows[returned], tuple->lens[returned]);
+		: s->fn(s->context, tuple->rows[returned] + s->query->hidden, tuple->lens[returned] - s->query->hidden);
 	s->stopped = !more || s->count >= s->query->limit;
 	return !s->stopped;
 }

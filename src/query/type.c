@@ -123,7 +123,7 @@ static bool sender_value(struct binder *binder, const struct sats_type *type, st
 {
 	const struct identity *identity = &binder->caller->identity;
 	uint8_t *value = arena_alloc(&binder->query->arena, 36);
-	binder->query->depends_on_caller = true;
+	binder->query->depends_on_caller = binder->query->uses_sender = true;
 	if (value == NULL) {
 		(void)no_memory(binder->error);
 		return false;

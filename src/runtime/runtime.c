@@ -408,7 +408,7 @@ static enum runtime_outcome run(struct runtime_instance *in, enum runtime_export
 		end_call(in);
 		return RUNTIME_FAILED;
 	}
-	in->in_tx = frame == FRAME_REDUCER;
+	in->in_tx = frame == FRAME_REDUCER || frame == FRAME_VIEW;
 	*sink_data = &sink_find(in, sink)->data;
 	uint64_t start = call->now_nanos != 0 ? call->now_nanos : clock_mono_nanos();
 	instance_enter(in, start);
@@ -439,6 +439,22 @@ enum runtime_outcome runtime_call_reducer(struct runtime_instance *in, const str
 		result->text = STR("unknown return code");
 	}
 	end_call(in);
+	in->in_tx = false;
+	return outcome;
+}
+
+enum runtime_outcome runtime_call_view(struct runtime_instance *in, const struct runtime_call *call, bool anonymous,
+	const struct runtime_reads *reads, struct runtime_result *result, int32_t *code)
+{
+	struct buf *value;
+	DEBUG_ASSERT(store_tx_active(in->store));
+	in->reads = reads;
+	enum runtime_outcome outcome = run(in, anonymous ? EXPORT_VIEW_ANONYMOUS : EXPORT_VIEW, FRAME_VIEW, call, result,
+		&value, code);
+	if (outcome == RUNTIME_OK)
+		result->value = buf_bytes(value);
+	end_call(in);
+	in->reads = NULL;
 	in->in_tx = false;
 	return outcome;
 }

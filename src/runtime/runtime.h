@@ -128,6 +128,15 @@ struct runtime_result {
 /* With an open transaction in env->store; the caller commits or rolls back. */
 enum runtime_outcome runtime_call_reducer(struct runtime_instance *instance, const struct runtime_call *call,
 	struct runtime_result *result);
+/* What a view reads, as it reads it: all of a table, or the rows with a key of an index (its columns back to back). */
+struct runtime_reads {
+	void *context;
+	void (*table)(void *context, struct store_table *table);
+	void (*key)(void *context, struct store_index *index, struct bytes key);
+};
+/* With an open transaction, in which it only reads. `code` and `value` are what it returned. */
+enum runtime_outcome runtime_call_view(struct runtime_instance *instance, const struct runtime_call *call,
+	bool anonymous, const struct runtime_reads *reads, struct runtime_result *result, int32_t *code);
 /* Without one. */
 enum runtime_outcome runtime_call_procedure(struct runtime_instance *instance, const struct runtime_call *call,
 	struct runtime_result *result);

@@ -106,6 +106,8 @@ struct sink {
 enum runtime_export {
 	EXPORT_REDUCER,
 	EXPORT_PROCEDURE,
+	EXPORT_VIEW,
+	EXPORT_VIEW_ANONYMOUS,
 	EXPORT_DESCRIBE,
 	EXPORT_COUNT,
 };
@@ -160,7 +162,7 @@ struct runtime {
 };
 
 /* ---- instances ---- */
-enum frame_kind { FRAME_NONE, FRAME_INIT, FRAME_REDUCER, FRAME_PROCEDURE };
+enum frame_kind { FRAME_NONE, FRAME_INIT, FRAME_REDUCER, FRAME_PROCEDURE, FRAME_VIEW };
 
 struct engine_ops {
 	/* Calls an export; *code is its i32 result. On failure the reason is in instance->text. */
@@ -187,6 +189,7 @@ struct runtime_instance {
 	_Atomic bool running;
 	uint64_t deadline_nanos;             /* UINT64_MAX: none */
 	int64_t call_micros;
+	const struct runtime_reads *reads;   /* of a view; NULL: nobody asks */
 	struct buf function;                 /* name of the function last started */
 	bool has_function;
 	struct source *sources;

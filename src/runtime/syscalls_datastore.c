@@ -98,6 +98,34 @@ int32_t syscall_index_id_from_name(struct runtime_instance *in, uint32_t name, u
 	return put_u32(in, out, store_index_def(index)->id);
 }
 
+static void note_table(const struct runtime_instance *in, struct store_table *table)
+{
+	if (UNLIKELY(in->reads != NULL))
+		in->reads->table(in->reads->context, table);
+}
+
+/* A range that can only be one key is that key. */
+static void note_range(const struct runtime_instance *in, struct store_index *index, const struct store_range *range)
+{
+	const struct store_index_def *def = store_index_def(index);
+	if (LIKELY(in->reads == NULL))
+		return;
+	bool is_point = range->prefix_elems + 1 == def->column_count && range->start_len == range->end_len &&
+		range->start_len > 0 && range->start[0] == 0 && memcmp(range->start, range->end, range->start_len) == 0;
+	if (!is_point) {
+		in->reads->table(in->reads->context, store_index_table(index));
+		return;
+	}
+	struct buf key = BUF_INIT(STORE_ROW_BYTES_MAX);
+	buf_put(&key, range->prefix, range->prefix_len);
+	buf_put(&key, range->start + 1, range->start_len - 1);
+	if (key.failed)
+		in->reads->table(in->reads->context, store_index_table(index));
+	else
+		in->reads->key(in->reads->context, index, buf_bytes(&key));
+	buf_deinit(&key);
+}
+
 int32_t syscall_table_row_count(struct runtime_instance *in, uint32_t table_id, uint32_t out)
 {
 	if (!in->in_tx)
@@ -105,6 +133,7 @@ int32_t syscall_table_row_count(struct runtime_instance *in, uint32_t table_id, 
 	struct store_table *table = store_table_by_id(in->store, table_id);
 	if (table == NULL)
 		return ERRNO_NO_SUCH_TABLE;
+	note_table(in, table);
 	return put_u64(in, out, store_table_row_count(table));
 }
 
@@ -116,6 +145,7 @@ int32_t syscall_table_scan(struct runtime_instance *in, uint32_t table_id, uint3
 	if (table == NULL)
 		return ERRNO_NO_SUCH_TABLE;
 	struct store_cursor cursor;
+	note_table(in, table);
 	store_scan(table, &cursor);
 	return iterator_open(in, &cursor, false, out);
 }
@@ -173,6 +203,7 @@ int32_t syscall_index_scan_range(struct runtime_instance *in, const struct sysca
 	enum store_status status = store_scan_range(index, &bounds, &cursor);
 	if (status != STORE_OK)
 		return failed(in, "datastore_index_scan_range_bsatn", status);
+	note_range(in, index, &bounds);
 	return iterator_open(in, &cursor, false, out);
 }
 
@@ -188,6 +219,8 @@ int32_t syscall_index_scan_point(struct runtime_instance *in, uint32_t index_id,
 	enum store_status status = store_scan_point(index, key, len, &cursor);
 	if (status != STORE_OK)
 		return failed(in, "datastore_index_scan_point_bsatn", status);
+	if (UNLIKELY(in->reads != NULL))
+		in->reads->key(in->reads->context, index, (struct bytes){ key, len });
 	return iterator_open(in, &cursor, true, out);
 }
 

@@ -156,6 +156,11 @@ enum store_status store_tx_commit(struct store *store, struct store_delta *delta
 /* The same in two halves, for a log in between: after prepare there is only finish, which cannot fail, or rollback. */
 enum store_status store_tx_prepare(struct store *store, struct store_delta *delta);
 void store_tx_finish(struct store *store);
+/* What the transaction would mean if it ended now; it goes on. Borrowed like a commit's. */
+enum store_status store_tx_peek(struct store *store, struct store_delta *delta);
+/* Marks a table; has the open transaction written to a marked one? For whoever must look before it ends. */
+void store_table_mark(struct store_table *table, bool marked);
+bool store_tx_touched_marked(const struct store *store);
 void store_tx_rollback(struct store *store);
 /* Text of the last failed call, as datastore section 17 has it, prefix ("IndexError: ") included. Borrowed until the
  * next call. Before the transaction ends. */

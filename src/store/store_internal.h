@@ -189,6 +189,7 @@ struct store_table {
 	struct hash *set;             /* of whole rows, without a unique index */
 	struct sequence *sequences;
 	struct store_watch *watches;
+	bool is_marked;          /* store_table_mark */
 	struct table_tx tx;
 	struct store_table *next_created; /* in the open transaction */
 };

@@ -299,6 +299,27 @@ void tx_commit_quietly(struct store *store)
 	end(store);
 }
 
+enum store_status store_tx_peek(struct store *store, struct store_delta *delta)
+{
+	ASSERT(store->tx_active);
+	*delta = (struct store_delta){ 0 };
+	enum store_status status = store->changed == NULL ? STORE_OK : delta_build(store, delta);
+	return LIKELY(status == STORE_OK) ? STORE_OK : store_fail(store, status);
+}
+
+void store_table_mark(struct store_table *t, bool marked)
+{
+	t->is_marked = marked;
+}
+
+bool store_tx_touched_marked(const struct store *store)
+{
+	for (const struct store_table *t = store->changed; t != NULL; t = t->tx.next)
+		if (t->is_marked)
+			return true;
+	return false;
+}
+
 enum store_status store_tx_prepare(struct store *store, struct store_delta *delta)
 {
 	ASSERT(store->tx_active);

@@ -94,6 +94,13 @@ static void finish(struct subs *subs, struct live_block *block, bool ok)
 
 /* ---- blocks over one table ---- */
 
+/* A row of the table, without what is hidden of it. */
+static bool add_row(struct subs *subs, const struct live_block *block, struct row_changes *changes, struct bytes row)
+{
+	uint32_t hidden = query_hidden_bytes(block->query->query);
+	return add_change(subs, changes, (struct bytes){ row.data + hidden, row.len - hidden }, 1);
+}
+
 static bool take_matching(struct subs *subs, struct live_block *block, const struct store_delta_rows *rows,
 	struct row_changes *changes)
 {
@@ -101,7 +108,7 @@ static bool take_matching(struct subs *subs, struct live_block *block, const str
 		if (UNLIKELY(i % ROWS_BETWEEN == ROWS_BETWEEN - 1) && late(subs))
 			return false;
 		struct bytes row = store_delta_row(rows, i);
-		if (query_block_matches(block->query->query, block->index, row.data) && !add_change(subs, changes, row, 1))
+		if (query_block_matches(block->query->query, block->index, row.data) && !add_row(subs, block, changes, row))
 			return false;
 	}
 	return true;
@@ -180,7 +187,7 @@ static void found(struct subs *subs, struct live_block *block, struct bytes row,
 	if (block->is_evaluated || !query_block_is_single(block->query->query, block->index))
 		return;
 	if (query_block_matches(block->query->query, block->index, row.data) &&
-		!add_change(subs, is_insert ? &block->inserts : &block->deletes, row, 1))
+		!add_row(subs, block, is_insert ? &block->inserts : &block->deletes, row))
 		finish(subs, block, false);
 }
 

@@ -223,6 +223,15 @@ static char *caller_key(struct str sql, const struct query_caller *caller, size_
 	return key;
 }
 
+static void tell_views(struct subs *subs, const struct query *query, const struct identity *viewer, int change)
+{
+	struct store_table *const *tables;
+	uint32_t count = query_tables(query, &tables);
+	for (uint32_t i = 0; subs->view_fn != NULL && i < count; i++)
+		if (store_table_def(tables[i])->is_ephemeral)
+			subs->view_fn(subs->view_context, tables[i], viewer, change);
+}
+
 static void query_free(struct subs *subs, struct live_query *query)
 {
 	for (uint32_t b = 0; query->blocks != NULL && b < query->block_count; b++) {
@@ -237,7 +246,8 @@ static void query_free(struct subs *subs, struct live_query *query)
 }
 
 /* Makes a query of a compiled one; takes both `compiled` and `key`. */
-static struct live_query *query_make(struct subs *subs, struct query *compiled, char *key, size_t key_len)
+static struct live_query *query_make(struct subs *subs, struct query *compiled, const struct identity *viewer,
+	char *key, size_t key_len)
 {
 	struct live_query *query = mem_zalloc(sizeof(*query));
 	if (query == NULL) {
@@ -245,7 +255,7 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 		mem_free(key);
 		return NULL;
 	}
-	*query = (struct live_query){ .key = key, .key_len = key_len, .query = compiled, .refs = 1,
+	*query = (struct live_query){ .key = key, .key_len = key_len, .query = compiled, .viewer = *viewer, .refs = 1,
 		.block_count = query_block_count(compiled) };
 	query->blocks = mem_zalloc_array(query->block_count, sizeof(struct live_block));
 	query->bytes = sizeof(*query) + key_len + query_bytes(compiled) +
@@ -256,6 +266,7 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 	}
 	subs->query_bytes += query->bytes;
 	subs->stats.queries++;
+	tell_views(subs, compiled, viewer, 1);
 	return query;
 }
 
@@ -299,7 +310,7 @@ enum wl_err subs_query_acquire(struct subs *subs, struct str sql, const struct q
 	}
 	if (!query_depends_on_caller(compiled))
 		key_len = sql.len; /* the text alone; it leads the key */
-	*out = query_make(subs, compiled, own, key_len);
+	*out = query_make(subs, compiled, &caller->identity, own, key_len);
 	return *out == NULL ? WL_ERR_MEMORY : WL_OK;
 }
 
@@ -310,6 +321,7 @@ void subs_query_release(struct subs *subs, struct live_query *query)
 		return;
 	ASSERT(query->place_count == 0);
 	map_remove(&subs->queries, query->key, query->key_len);
+	tell_views(subs, query->query, &query->viewer, -1);
 	subs->query_bytes -= query->bytes;
 	subs->stats.queries--;
 	query_free(subs, query);

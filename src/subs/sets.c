@@ -97,17 +97,27 @@ enum wl_err subs_set_add(struct subs *subs, struct subs_client *client, struct s
 	return map_put(&b->seen, query->key, query->key_len, 1) ? WL_OK : WL_ERR_MEMORY;
 }
 
+static bool is_plain_name(struct str name)
+{
+	bool plain = !str_eq(name, STR("table")) && !str_eq(name, STR("lateral"));
+	for (size_t i = 0; plain && i < name.len; i++) {
+		char c = name.data[i];
+		plain = c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (i > 0 && c >= '0' && c <= '9');
+	}
+	return plain;
+}
+
 /* SELECT * FROM *: every user table that the caller may read, without event tables. */
 static enum wl_err add_all_tables(struct subs *subs, struct subs_client *client, struct set_builder *b)
 {
 	for (struct store_table *t = store_table_next(subs->store, NULL); t != NULL; t = store_table_next(subs->store, t)) {
 		const struct store_table_def *def = store_table_def(t);
-		if (def->is_system || def->is_event || def->is_ephemeral ||
-			!query_may_read(subs->store, t, &client->options.caller))
+		if (def->is_system || def->is_event || !query_may_read(subs->store, t, &client->options.caller))
 			continue;
 		struct buf sql = BUF_INIT(QUERY_TEXT_MAX);
-		/* Quoted, so that a name with a namespace or a keyword in it reads back as one name. */
-		buf_printf(&sql, "SELECT * FROM \"%.*s\"", STR_FMT(def->name));
+		/* As clients write it, so that it is the same query; a name that would not read back as one is quoted. */
+		const char *quote = is_plain_name(def->name) ? "" : "\"";
+		buf_printf(&sql, "SELECT * FROM %s%.*s%s", quote, STR_FMT(def->name), quote);
 		enum wl_err err = sql.failed ? WL_ERR_MEMORY : subs_set_add(subs, client, b, buf_str(&sql));
 		buf_deinit(&sql);
 		if (err != WL_OK)

@@ -41,6 +41,12 @@ static void free_lists(struct subs *subs)
 	subs->found_count = subs->found_cap = subs->failed_count = subs->failed_cap = 0;
 }
 
+void subs_on_views(struct subs *subs, subs_view_fn fn, void *context)
+{
+	subs->view_fn = fn;
+	subs->view_context = context;
+}
+
 void subs_destroy(struct subs *subs)
 {
 	if (subs == NULL)

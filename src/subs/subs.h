@@ -32,7 +32,11 @@ enum {
 };
 
 struct subs;
+/* What the owner (database) does for live queries that read views. `change`: 1 it begins to be kept, -1 it ends, 0 it
+ * is read once. Filled before it returns, if that is possible. */
+typedef void (*subs_view_fn)(void *context, struct store_table *table, const struct identity *caller, int change);
 struct subs *subs_create(struct store *store, struct outbox *outbox);
+void subs_on_views(struct subs *subs, subs_view_fn fn, void *context);
 void subs_destroy(struct subs *subs);
 /* Of one subscribe, unsubscribe or one-off query, which then fails; and of evaluating one commit, after which clients
  * whose queries were not reached are cut off. 0, as at first: no limit. */

@@ -52,6 +52,7 @@ struct live_query {
 	char *key;              /* text, and the caller's identity when the result depends on it; owned */
 	size_t key_len, bytes;  /* bytes: what it holds of memory */
 	struct query *query;
+	struct identity viewer; /* whose instances of views it reads */
 	uint32_t refs;          /* query sets that hold it */
 	uint32_t block_count;
 	struct live_block *blocks;
@@ -128,6 +129,8 @@ enum { CLASS_BUCKETS = 1024 };
 struct subs {
 	struct store *store;
 	struct outbox *outbox;
+	subs_view_fn view_fn;
+	void *view_context;
 	struct map queries;   /* key -> struct live_query */
 	struct map tables;    /* table id (4 bytes, in listeners->table's def) -> struct listeners */
 	struct subs_class **classes; /* CLASS_BUCKETS; made for the first class */

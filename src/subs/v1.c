@@ -73,18 +73,13 @@ static void list_nothing(struct buf *out, bool json)
 		protocol_rows_empty(out);
 }
 
-static const struct sats_type *row_type(const struct query *query)
-{
-	return store_table_def(query_table(query))->row_type;
-}
-
 /* ---- updates ---- */
 
 static uint32_t put_changes(struct subs *subs, struct buf *out, const struct live_block *block,
 	const struct row_changes *changes, const struct store_delta_rows *whole, bool json)
 {
 	struct list list;
-	list_begin(subs, &list, out, row_type(block->query->query), json);
+	list_begin(subs, &list, out, query_row_type(block->query->query), json);
 	for (uint32_t i = 0; whole != NULL && i < whole->count; i++) {
 		struct bytes row = store_delta_row(whole, i);
 		list_add(&list, row.data, row.len, SATS_JSON_UNTYPED);
@@ -258,7 +253,7 @@ static enum wl_err put_block(struct subs *subs, struct buf *out, const struct qu
 		buf_put_u8(out, QU_UNCOMPRESSED);
 	if (!as_deletes)
 		list_nothing(out, json);
-	list_begin(subs, &list, out, row_type(query), json);
+	list_begin(subs, &list, out, query_row_type(query), json);
 	list.end_max = SUBS_INITIAL_BYTES_MAX;
 	enum wl_err err = query_select_block(query, block, subs->store, &limits, add_row, &list, &subs->text);
 	list_end(&list);
@@ -485,7 +480,7 @@ static enum wl_err one_off(struct subs *subs, struct subs_client *client, const 
 	if (err != WL_OK)
 		return err;
 	buf_put_bsatn_str(out, store_table_def(query_table(query))->name);
-	list_begin(subs, &list, out, row_type(query), is_json(client));
+	list_begin(subs, &list, out, query_row_type(query), is_json(client));
 	list.end_max = SUBS_INITIAL_BYTES_MAX;
 	for (uint32_t b = 0; err == WL_OK && b < query_block_count(query); b++)
 		err = query_select_block(query, b, subs->store, &limits, add_row, &list, &subs->text);

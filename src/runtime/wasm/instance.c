@@ -80,6 +80,12 @@ static enum runtime_outcome enter(struct wasm_instance *instance, const wasmtime
 	return ended(&instance->base, error, trap, false);
 }
 
+static const char *const export_names[EXPORT_COUNT] = {
+	[EXPORT_REDUCER] = "__call_reducer__", [EXPORT_PROCEDURE] = "__call_procedure__",
+	[EXPORT_VIEW] = "__call_view__", [EXPORT_VIEW_ANONYMOUS] = "__call_view_anon__",
+	[EXPORT_DESCRIBE] = "__describe_module__",
+};
+
 static enum runtime_outcome call(struct runtime_instance *in, enum runtime_export export,
 	const struct runtime_call *call, uint32_t source, uint32_t sink, int32_t *code)
 {
@@ -87,14 +93,29 @@ static enum runtime_outcome call(struct runtime_instance *in, enum runtime_expor
 	const struct wasm_program *program = in->program->engine;
 	if (UNLIKELY(!program->has[export])) {
 		buf_clear(&in->text);
-		buf_printf(&in->text, "Module defines procedure %.*s but does not export `__call_procedure__`",
-			STR_FMT(call->name));
+		buf_printf(&in->text, "Module defines %s %.*s but does not export `%s`",
+			export == EXPORT_PROCEDURE ? "procedure" : export == EXPORT_VIEW ? "view" : "anonymous view",
+			STR_FMT(call->name), export_names[export]);
 		return RUNTIME_FAILED;
 	}
 	wasmtime_val_raw_t v[10];
 	v[0].i64 = call->id;
+	if (export == EXPORT_VIEW_ANONYMOUS) {
+		v[1].i64 = source;
+		v[2].i64 = sink;
+		enum runtime_outcome ended = enter(instance, &instance->exports[export], v, 3);
+		*code = v[0].i32;
+		return ended;
+	}
 	for (size_t i = 0; i < 4; i++)
 		v[1 + i].i64 = (int64_t)load_u64(call->sender.le + 8 * i);
+	if (export == EXPORT_VIEW) {
+		v[5].i64 = source;
+		v[6].i64 = sink;
+		enum runtime_outcome ended = enter(instance, &instance->exports[export], v, 7);
+		*code = v[0].i32;
+		return ended;
+	}
 	for (size_t i = 0; i < 2; i++)
 		v[5 + i].i64 = (int64_t)load_u64(call->connection.le + 8 * i);
 	v[7].i64 = call->timestamp;
@@ -245,10 +266,6 @@ static enum wl_err run_describe(struct wasm_instance *instance, struct buf *desc
 
 static enum wl_err instantiate(struct wasm_instance *instance, struct buf *error)
 {
-	static const char *const names[EXPORT_COUNT] = {
-		[EXPORT_REDUCER] = "__call_reducer__", [EXPORT_PROCEDURE] = "__call_procedure__",
-		[EXPORT_DESCRIBE] = "__describe_module__",
-	};
 	struct runtime_instance *in = &instance->base;
 	const struct wasm_program *program = in->program->engine;
 	wasm_trap_t *trap = NULL;
@@ -263,7 +280,7 @@ static enum wl_err instantiate(struct wasm_instance *instance, struct buf *error
 	bool complete = find_memory(instance);
 	for (size_t i = 0; i < EXPORT_COUNT; i++)
 		if (program->has[i])
-			complete = complete && find_function(instance, str_of(names[i]), &instance->exports[i]);
+			complete = complete && find_function(instance, str_of(export_names[i]), &instance->exports[i]);
 	ASSERT(complete); /* checked when it was compiled */
 	return WL_OK;
 }

@@ -235,6 +235,8 @@ static enum wl_err check_exports(struct wasm_program *program, struct buf *error
 		program->has_initialize = function != NULL && wasm_signature_is(function, ":");
 		program->has[EXPORT_REDUCER] = program->has[EXPORT_DESCRIBE] = true;
 		program->has[EXPORT_PROCEDURE] = find_export(&exports, "__call_procedure__") != NULL;
+		program->has[EXPORT_VIEW] = find_export(&exports, "__call_view__") != NULL;
+		program->has[EXPORT_VIEW_ANONYMOUS] = find_export(&exports, "__call_view_anon__") != NULL;
 	}
 	wasm_exporttype_vec_delete(&exports);
 	return err;

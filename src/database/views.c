@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Views: functions of the module whose rows are kept in tables of their own,
+ * and made again whenever a transaction changes something that they read.
+ *
+ * An *instance* is one view for everybody, or for one sender; its rows carry
+ * its hash in their hidden first column. What it read (its *reads*: whole
+ * tables, and keys of indexes) is listed under the tables, so that a
+ * transaction finds the instances that it touches by the rows that it changed.
+ *
+ * Invariants
+ *  1. An instance's rows are what its function gave in the last committed state
+ *     in which any of its reads changed.
+ *  2. A table with readers is marked in the store; a transaction that touches
+ *     no marked table costs nothing here.
+ *  3. What a refresh has read counts from the commit on; after a rollback the
+ *     old reads count.
+ *  4. A view that fails while a transaction is refreshed fails the transaction.
+ *     One that fails when it is first asked for has no rows, and is asked again.
+ *
+ * Source: sql-and-subscriptions.md 10, module-abi.md 5.6.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "database/views.h"
+
+#define UNUSED_NANOS (UINT64_C(600) * 1000000000u) /* then an instance that nobody subscribes to goes */
+#define SWEEP_NANOS (UINT64_C(30) * 1000000000u)
+enum { INSTANCES_MAX = 1 << 20, RESULT_HEADER_ROWS = 0, RESULT_HEADER_SQL = 1 };
+
+static void fresh_drop(struct view_instance *instance)
+{
+	mem_free(instance->fresh.reads);
+	instance->fresh = (struct read_list){ 0 };
+	instance->is_refreshed = false;
+}
+
+/* ---- instances ---- */
+
+static void make_key(const struct store_table *table, const struct identity *sender, uint8_t key[36])
+{
+	store_u32(key, store_table_def(table)->id);
+	query_view_hash(sender, key + 4);
+}
+
+static const struct module_view *view_of(const struct database *db, const struct store_table *table)
+{
+	return module_view(db->module.def, store_table_def(table)->name);
+}
+
+static struct view_instance *instance_find(const struct database *db, const struct store_table *table,
+	const struct identity *sender)
+{
+	uint8_t key[36];
+	uint64_t value;
+	if (db->views == NULL)
+		return NULL;
+	make_key(table, sender, key);
+	return map_get(&db->views->instances, key, sizeof(key), &value) ? (void *)(uintptr_t)value : NULL;
+}
+
+static void instance_free(struct views *views, struct view_instance *instance)
+{
+	map_remove(&views->instances, instance->key, sizeof(instance->key));
+	view_reads_forget(views, instance);
+	fresh_drop(instance);
+	mem_free(instance);
+}
+
+static struct view_instance *instance_make(struct database *db, struct store_table *table,
+	const struct identity *sender)
+{
+	if (db->views == NULL)
+		db->views = mem_zalloc(sizeof(*db->views));
+	if (db->views == NULL || db->views->instances.count >= INSTANCES_MAX)
+		return NULL;
+	struct view_instance *instance = mem_zalloc(sizeof(*instance));
+	if (instance == NULL)
+		return NULL;
+	instance->table = table;
+	instance->is_anonymous = sender == NULL;
+	if (sender != NULL)
+		instance->sender = *sender;
+	instance->used_nanos = clock_mono_nanos();
+	make_key(table, sender, instance->key);
+	if (map_put(&db->views->instances, instance->key, sizeof(instance->key), (uintptr_t)instance))
+		return instance;
+	mem_free(instance);
+	return NULL;
+}
+
+/* ---- making an instance's rows, in the open transaction ---- */
+
+struct filling {
+	struct database *db;
+	struct view_instance *instance;
+	struct buf row;
+	bool failed;
+};
+
+static void delete_rows(struct database *db, const struct view_instance *instance)
+{
+	static const uint16_t hash_column = 0;
+	uint32_t deleted;
+	struct store_index *index = store_table_index_on(instance->table, &hash_column, 1);
+	ASSERT(index != NULL);
+	(void)store_delete_point(db->store, index, instance->key + 4, 32, &deleted);
+}
+
+/* False: the row is not of the view's type, or another has its key. */
+static bool put_row(void *context, const uint8_t *row, size_t len)
+{
+	struct filling *f = context;
+	buf_clear(&f->row);
+	buf_put(&f->row, f->instance->key + 4, 32);
+	buf_put(&f->row, row, len);
+	size_t size = f->row.len;
+	f->failed = f->row.failed ||
+		store_insert(f->db->store, f->instance->table, f->row.data, &size, NULL) != STORE_OK;
+	return !f->failed;
+}
+
+static bool put_rows(struct filling *f, const struct module_view *view, struct bytes rows, struct buf *error)
+{
+	struct reader r = reader_of(rows.data, rows.len);
+	uint32_t count = reader_u32(&r);
+	const struct sats_row_layout *layout = store_table_layout(f->instance->table);
+	if (r.failed && rows.len == 0)
+		return true; /* nothing was written: no rows */
+	for (uint32_t i = 0; i < count && !r.failed; i++) {
+		const uint8_t *begin = r.at;
+		for (uint32_t c = 1; c < layout->column_count; c++) {
+			size_t size;
+			struct error why;
+			if (sats_validate(layout->columns[c], r.at, reader_left(&r), &size, &why) != WL_OK) {
+				buf_printf(error, "row %u is not of the view's type: %s", i, why.text);
+				return false;
+			}
+			r.at += size;
+		}
+		if (!put_row(f, begin, (size_t)(r.at - begin))) {
+			buf_put_str(error, store_error_text(f->db->store));
+			return false;
+		}
+	}
+	if (r.failed)
+		buf_put_cstr(error, "the rows end early");
+	(void)view;
+	return !r.failed;
+}
+
+/* The rows of a query that the view returned: run with the owner's rights; it reads its tables whole. */
+static bool put_query(struct filling *f, const struct module_view *view, struct str sql, struct buf *error)
+{
+	struct database *db = f->db;
+	struct query *query;
+	struct query_caller owner = { .identity = db->options.owner, .is_owner = true };
+	struct query_limits limits = { .deadline = db->options.reducer_ms_max == 0 ? 0
+		: clock_mono_nanos() + (uint64_t)db->options.reducer_ms_max * 1000000u };
+	while (sql.len > 0 && strchr(" \t\r\n", sql.data[0]) != NULL && sql.data[0] != '\0')
+		sql = (struct str){ sql.data + 1, sql.len - 1 };
+	if (sql.len == 0)
+		return true;
+	if (query_compile(db->store, QUERY_DIALECT_SUBSCRIBE, sql, &owner, &query, error) != WL_OK)
+		return false;
+	struct store_table *const *tables;
+	uint32_t count = query_tables(query, &tables);
+	bool ok = true;
+	for (uint32_t i = 0; ok && i < count; i++) {
+		if (store_table_def(tables[i])->is_ephemeral) {
+			buf_put_cstr(error, "view definition cannot read from other views");
+			ok = false;
+		}
+		view_reads_table(&f->instance->fresh, tables[i]);
+	}
+	if (ok && query_uses_sender(query)) {
+		buf_put_cstr(error, "parameterized SQL is not supported for view materialization yet");
+		ok = false;
+	}
+	if (ok && !sats_type_eq(query_row_type(query), view->row_type)) {
+		buf_put_cstr(error, "query returns `");
+		sats_type_pretty(error, query_row_type(query));
+		buf_put_cstr(error, "` but view expects `");
+		sats_type_pretty(error, view->row_type);
+		buf_put_cstr(error, "`");
+		ok = false;
+	}
+	for (uint32_t b = 0; ok && b < query_block_count(query); b++)
+		ok = query_select_block(query, b, db->store, &limits, put_row, f, error) == WL_OK && !f->failed;
+	if (f->failed)
+		buf_put_str(error, store_error_text(db->store));
+	query_destroy(query);
+	return ok;
+}
+
+enum { CODE_ROWS = 0, CODE_ERROR = 1, CODE_HEADER = 2 };
+static bool put_result(struct filling *f, const struct module_view *view, int32_t code, struct bytes value,
+	struct buf *error)
+{
+	if (code == CODE_ROWS)
+		return put_rows(f, view, value, error);
+	struct reader r = reader_of(value.data, value.len);
+	uint8_t header = reader_u8(&r);
+	if (r.failed || header > RESULT_HEADER_SQL) {
+		buf_put_cstr(error, "the result has no valid header");
+		return false;
+	}
+	if (header == RESULT_HEADER_ROWS)
+		return put_rows(f, view, (struct bytes){ r.at, reader_left(&r) }, error);
+	struct str sql = reader_bsatn_str(&r);
+	if (r.failed) {
+		buf_put_cstr(error, "the query ends early");
+		return false;
+	}
+	struct buf copy = BUF_INIT(1 << 20); /* the guest's memory may be gone by the end */
+	buf_put_str(&copy, sql);
+	bool ok = !copy.failed && put_query(f, view, buf_str(&copy), error);
+	buf_deinit(&copy);
+	return ok;
+}
+
+/* Runs the view's function and replaces the instance's rows. False: `error` says why; the transaction is spoiled. */
+static bool fill(struct database *db, struct view_instance *instance, struct buf *error)
+{
+	const struct module_view *view = view_of(db, instance->table);
+	struct runtime_reads reads = { &instance->fresh, view_reads_table, view_reads_key };
+	struct runtime_result result = { 0 };
+	int32_t code = 0;
+	fresh_drop(instance);
+	if (view == NULL || db->module.instance == NULL) {
+		buf_put_cstr(error, RUNTIME_FATAL_TEXT);
+		return false;
+	}
+	struct runtime_call call = { .id = view->index, .name = view->name, .sender = instance->sender };
+	enum runtime_outcome outcome = runtime_call_view(db->module.instance, &call, instance->is_anonymous, &reads,
+		&result, &code);
+	bool returned = outcome == RUNTIME_OK && (code == CODE_ROWS || code == CODE_HEADER);
+	if (!returned) {
+		if (outcome != RUNTIME_OK)
+			log_warn("view %.*s failed: %.*s", STR_FMT(view->name), STR_FMT(result.text));
+		buf_put_cstr(error, RUNTIME_FATAL_TEXT);
+		if (outcome == RUNTIME_TRAP || outcome == RUNTIME_TIMEOUT)
+			db_instance_drop(db);
+		return false;
+	}
+	struct filling f = { .db = db, .instance = instance, .row = BUF_INIT(STORE_ROW_BYTES_MAX) };
+	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	delete_rows(db, instance);
+	bool ok = put_result(&f, view, code, result.value, &why) && !instance->fresh.failed;
+	if (!ok)
+		buf_printf(error, "Error materializing view `%.*s`: %s", STR_FMT(view->name),
+			instance->fresh.failed ? "it reads too much" : buf_text(&why));
+	buf_deinit(&why);
+	buf_deinit(&f.row);
+	instance->is_refreshed = ok;
+	return ok;
+}
+
+/* The reads of what was refreshed count from now on, or never. */
+static bool settle_instance(struct views *views, struct view_instance *instance, bool committed)
+{
+	bool ok = true;
+	if (committed && instance->is_refreshed) {
+		view_reads_forget(views, instance);
+		struct read_list fresh = instance->fresh;
+		instance->fresh = (struct read_list){ 0 };
+		for (uint32_t i = 0; ok && i < fresh.count; i++) {
+			struct read read = fresh.reads[i];
+			ok = view_read_in(views, instance, &read, (struct store_table *)(void *)read.readers);
+			if (ok)
+				fresh.reads[i] = read;
+			else
+				fresh.count = i;
+		}
+		instance->reads = fresh;
+	}
+	fresh_drop(instance);
+	return ok;
+}
+
+void db_views_settle(struct database *db, bool committed)
+{
+	struct views *views = db->views;
+	if (LIKELY(views == NULL) || views->refreshed.count == 0)
+		return;
+	for (uint32_t i = 0; i < views->refreshed.count; i++) {
+		struct view_instance *instance = views->refreshed.items[i];
+		if (!settle_instance(views, instance, committed)) { /* whoever asks next makes it anew */
+			log_error("no memory to watch what a view reads");
+			instance->refs = 0;
+			instance_free(views, instance);
+		}
+	}
+	views->refreshed.count = 0;
+}
+
+/* ---- refreshing: before a transaction commits ---- */
+
+static bool affect(struct views *views, const struct instance_list *list)
+{
+	for (uint32_t i = 0; list != NULL && i < list->count; i++) {
+		if (list->items[i]->mark == views->mark)
+			continue;
+		list->items[i]->mark = views->mark;
+		if (!instance_list_add(&views->refreshed, list->items[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool affect_by_keys(struct views *views, struct table_readers *readers, const struct store_index *index,
+	const struct store_delta_rows *rows, struct buf *key)
+{
+	const struct store_index_def *def = store_index_def(index);
+	const struct sats_row_layout *layout = store_table_layout(readers->table);
+	for (uint32_t i = 0; i < rows->count; i++) {
+		struct bytes row = store_delta_row(rows, i);
+		buf_clear(key);
+		for (uint32_t c = 0; c < def->column_count; c++) {
+			const uint8_t *column = sats_column(layout, row.data, def->columns[c]);
+			buf_put(key, column, sats_size(layout->columns[def->columns[c]], column));
+		}
+		if (key->failed || !affect(views, view_key_list(readers, index, hash_bytes(key->data, key->len), false)))
+			return false;
+	}
+	return true;
+}
+
+static bool find_affected(struct database *db, const struct store_delta *delta)
+{
+	struct views *views = db->views;
+	struct buf key = BUF_INIT(STORE_ROW_BYTES_MAX);
+	bool ok = true;
+	views->mark++;
+	for (uint32_t t = 0; ok && t < delta->table_count; t++) {
+		struct table_readers *readers = view_readers_find(views, delta->tables[t].table);
+		if (readers == NULL)
+			continue;
+		ok = affect(views, &readers->whole);
+		for (const struct index_readers *at = readers->indexes; ok && at != NULL; at = at->next)
+			ok = affect_by_keys(views, readers, at->index, &delta->tables[t].inserts, &key) &&
+				affect_by_keys(views, readers, at->index, &delta->tables[t].deletes, &key);
+	}
+	buf_deinit(&key);
+	return ok;
+}
+
+enum wl_err db_views_refresh(struct database *db, struct buf *error)
+{
+	struct store_delta delta;
+	if (LIKELY(db->views == NULL) || !store_tx_touched_marked(db->store))
+		return WL_OK;
+	db->views->refreshed.count = 0;
+	if (store_tx_peek(db->store, &delta) != STORE_OK || !find_affected(db, &delta)) {
+		buf_put_cstr(error, "not enough memory to refresh the views");
+		return WL_ERR_MEMORY;
+	}
+	for (uint32_t i = 0; i < db->views->refreshed.count; i++)
+		if (!fill(db, db->views->refreshed.items[i], error))
+			return WL_ERR_DENIED;
+	return WL_OK;
+}
+
+/* ---- asking ---- */
+
+/* Fills a new instance in a transaction of its own, which nobody hears of. */
+static bool fill_first(struct database *db, struct view_instance *instance)
+{
+	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	db_begin(db);
+	bool ok = fill(db, instance, &why);
+	if (ok && instance_list_add(&db->views->refreshed, instance)) {
+		ok = db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) == WL_OK;
+	} else {
+		db_rollback(db);
+		ok = false;
+	}
+	if (!ok)
+		log_info("a view has no rows: %s", buf_text(&why));
+	buf_deinit(&why);
+	return ok;
+}
+
+void db_view_used(void *context, struct store_table *table, const struct identity *caller, int change)
+{
+	struct database *db = context;
+	const struct module_view *view = view_of(db, table);
+	if (view == NULL)
+		return;
+	const struct identity *sender = view->is_anonymous ? NULL : caller;
+	struct view_instance *instance = instance_find(db, table, sender);
+	if (change < 0) {
+		if (instance != NULL && instance->refs > 0)
+			instance->refs--;
+		return;
+	}
+	if (instance == NULL) {
+		instance = instance_make(db, table, sender);
+		if (instance != NULL && !fill_first(db, instance)) {
+			instance_free(db->views, instance);
+			instance = NULL;
+		}
+	}
+	if (instance == NULL)
+		return;
+	instance->used_nanos = clock_mono_nanos();
+	instance->refs += (uint32_t)change;
+}
+
+void db_views_read(struct database *db, const struct query *query, const struct identity *caller)
+{
+	struct store_table *const *tables;
+	uint32_t count = query_kind(query) == QUERY_SELECT ? query_tables(query, &tables) : 0;
+	for (uint32_t i = 0; i < count; i++)
+		if (store_table_def(tables[i])->is_ephemeral)
+			db_view_used(db, tables[i], caller, 0);
+}
+
+/* ---- after a while, and after an update ---- */
+
+static void expire(struct database *db, struct view_instance *instance)
+{
+	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	store_tx_begin(db->store);
+	delete_rows(db, instance);
+	if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) == WL_OK)
+		instance_free(db->views, instance);
+	buf_deinit(&why);
+}
+
+void db_views_sweep(struct database *db, uint64_t now)
+{
+	struct views *views = db->views;
+	if (LIKELY(views == NULL) || now - views->swept_nanos < SWEEP_NANOS || views->instances.count == 0)
+		return;
+	views->swept_nanos = now;
+	for (bool again = true; again;) { /* the map may not change while it is walked */
+		uint32_t cursor = 0;
+		again = false;
+		for (const struct map_entry *e; !again && (e = map_next(&views->instances, &cursor)) != NULL;) {
+			struct view_instance *instance = (struct view_instance *)(uintptr_t)e->value;
+			if (instance->refs > 0 || now - instance->used_nanos < UNUSED_NANOS)
+				continue;
+			uint32_t before = views->instances.count;
+			expire(db, instance);
+			again = views->instances.count < before;
+		}
+	}
+}
+
+void db_views_renew(struct database *db)
+{
+	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	uint32_t cursor = 0;
+	bool ok = true;
+	if (db->views == NULL || db->views->instances.count == 0)
+		return;
+	db_begin(db);
+	db->views->refreshed.count = 0;
+	for (const struct map_entry *e; ok && (e = map_next(&db->views->instances, &cursor)) != NULL;) {
+		struct view_instance *instance = (struct view_instance *)(uintptr_t)e->value;
+		ok = fill(db, instance, &why) && instance_list_add(&db->views->refreshed, instance);
+	}
+	if (!ok)
+		db_rollback(db);
+	else
+		ok = db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, &why) == WL_OK;
+	if (!ok)
+		db_log_host(db, 0, "the views could not be made again after the update: %s", buf_text(&why));
+	buf_deinit(&why);
+}
+
+void db_views_free(struct database *db)
+{
+	struct views *views = db->views;
+	if (views == NULL)
+		return;
+	for (;;) {
+		uint32_t cursor = 0;
+		const struct map_entry *e = map_next(&views->instances, &cursor);
+		if (e == NULL)
+			break;
+		instance_free(views, (struct view_instance *)(uintptr_t)e->value);
+	}
+	map_deinit(&views->instances);
+	map_deinit(&views->tables);
+	mem_free(views->refreshed.items);
+	mem_free(views);
+	db->views = NULL;
+}
