@@ -142,6 +142,7 @@ enum wl_err api_start(const struct api_options *options, struct api **out, struc
 	api->in_memory = options->in_memory;
 	monitor_init(&api->tails_monitor);
 	monitor_init(&api->lanes_monitor);
+	monitor_init(&api->sessions_monitor);
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	enum wl_err err = open_all(api, options, error);
 	if (err != WL_OK) {
@@ -181,6 +182,8 @@ void api_stop(struct api *api)
 	monitor_deinit(&api->tails_monitor);
 	map_deinit(&api->lanes);
 	monitor_deinit(&api->lanes_monitor);
+	map_deinit(&api->sessions);
+	monitor_deinit(&api->sessions_monitor);
 	curl_global_cleanup();
 	mem_free(api);
 }

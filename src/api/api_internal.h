@@ -31,6 +31,8 @@ struct api {
 	struct worker_pool *workers, *ping_workers;
 	struct monitor lanes_monitor;
 	struct map lanes; /* key -> struct lane, under its monitor */
+	struct monitor sessions_monitor;
+	struct map sessions;   /* sessions.c: key -> struct session */
 	struct api_loop *loops; /* one for each of net's */
 	uint32_t loop_count;
 	struct monitor tails_monitor;
@@ -99,6 +101,14 @@ struct api_call {
 bool lane_enter(struct api_call *call); /* false: it waits, and its handler runs later; touch it no more */
 struct lane *lane_take(struct api_call *call); /* the call may end, the wait goes on; NULL: it is in none */
 void lane_give(struct api *api, struct lane *lane); /* NULL is fine */
+
+/* ---- sessions.c ---- */
+struct session;
+/* NULL: no memory, or (is_busy) another connection holds it; that one is sent away. */
+struct session *session_enter(struct api *api, const struct identity *database, const struct identity *identity,
+	const struct connection_id *id, bool *is_busy);
+void session_connected(struct session *session, net_conn conn);
+void session_leave(void *session);
 
 /* Splits a target into path and query; false: not a path ("*", an authority). */
 bool target_split(struct str target, struct str *path, struct str *query);

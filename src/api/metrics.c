@@ -50,6 +50,8 @@ static const struct database_metric database_metrics[] = {
 	{ "spacetime_message_log_size_bytes", "gauge", "db", "Bytes of the commit log on disk.", OF(log_bytes) },
 	{ "spacetime_worker_wasm_memory_bytes", "gauge", "database_identity", "Memory of the module's main instance.",
 		OF(guest_bytes) },
+	{ "spacetime_worker_ws_clients_session_busy_total", "counter", "database_identity",
+		"Connections refused because their session was held by another.", OF(sessions_busy) },
 	{ "worldline_executor_nanoseconds_total", "counter", "db", "Time the executor has worked.", OF(executor_nanos) },
 };
 

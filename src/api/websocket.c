@@ -107,13 +107,16 @@ static const char *const protocol_names[] = { [PROTOCOL_V1_BSATN] = "v1.bsatn.sp
 	[PROTOCOL_V2] = "v2.bsatn.spacetimedb", [PROTOCOL_V3] = "v3.bsatn.spacetimedb",
 	[PROTOCOL_V1_JSON] = "v1.json.spacetimedb" };
 
+enum { SESSION_BUSY = 4000 }; /* a close code */
+
 struct handshake { /* in the call's arena */
 	struct net_task task;
 	struct api_call *call;
 	struct database *database;
 	struct connection_id connection;
 	uint8_t protocol, compression;
-	bool confirmed, light;
+	bool confirmed, light, has_session;
+	struct connection_id session; /* its id */
 };
 
 static void attach_refused(struct handshake *handshake, struct str why)
@@ -144,16 +147,35 @@ static void attach(struct net_loop *net_loop, struct net_task *task)
 		.compression = (enum net_compression)handshake->compression, .paused = true, .user = ws,
 		.text = handshake->protocol == PROTOCOL_V1_JSON,
 	};
+	bool is_busy = false;
+	struct session *session = handshake->has_session ? session_enter(api, &call->database, &call->claims.identity,
+		&handshake->session, &is_busy) : NULL;
 	ws->db = db;
 	ws->protocol = handshake->protocol;
 	ws->conn = net_upgrade(call->request, &upgrade);
+	if (handshake->has_session && session == NULL) { /* without a client; `closed` follows */
+		ws->closing = true;
+		if (is_busy)
+			database_count_busy_session(handshake->database);
+		net_ws_close(net_loop, ws->conn, is_busy ? SESSION_BUSY : 1011, is_busy
+			? STR("another connection of this session is still open; it is being closed, try again")
+			: STR("the server is short of memory"));
+		database_release(handshake->database);
+		call_free(call);
+		return;
+	}
+	if (session != NULL)
+		session_connected(session, ws->conn);
 	struct database_client_options options = {
 		.caller = { .identity = call->claims.identity, .connection = handshake->connection,
 			.jwt_payload = str_of(call->claims.payload) },
 		.token = str_of(call->claims.token), .conn = ws->conn, .loop = loop->index, .protocol = handshake->protocol,
 		.compression = handshake->compression, .confirmed = handshake->confirmed, .light = handshake->light,
+		.on_gone = session != NULL ? session_leave : NULL, .gone_context = session,
 	};
 	ws->client = database_client_create(db->database, &options);
+	if (ws->client == NULL && session != NULL)
+		session_leave(session);
 	struct database_inbox *inbox = ws->client != NULL ? loop_db_inbox(db) : NULL;
 	if (ws->client != NULL)
 		db->connections++;
@@ -222,6 +244,19 @@ static bool read_connection_id(struct api_call *call, struct connection_id *out)
 	return false;
 }
 
+static bool read_session(struct api_call *call, struct handshake *handshake)
+{
+	struct str text;
+	if (!call_query(call, "session_id", &text, &handshake->has_session))
+		return false;
+	if (!handshake->has_session || connection_id_from_hex(text, &handshake->session))
+		return true;
+	if (!utf8_valid((const uint8_t *)text.data, text.len))
+		text = STR("?");
+	reply_bad_query(call, "invalid value: string \"%.*s\", expected a byte array or hex string", STR_FMT(text));
+	return false;
+}
+
 static bool read_compression(struct api_call *call, uint8_t *out)
 {
 	static const struct { const char *name; enum net_compression value; } choices[] = {
@@ -274,7 +309,8 @@ void route_subscribe(struct api_call *call)
 		return;
 	}
 	if (!call_name_or_identity(call, call->params[0], &call->database, &name, &is_name) ||
-		!read_connection_id(call, &handshake->connection) || !read_compression(call, &handshake->compression) ||
+		!read_connection_id(call, &handshake->connection) || !read_session(call, handshake) ||
+		!read_compression(call, &handshake->compression) ||
 		!call_query_bool(call, "light", &handshake->light) || !call_query_bool(call, "confirmed", &confirmed) ||
 		!check_upgrade(call))
 		return;

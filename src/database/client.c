@@ -171,7 +171,7 @@ struct database_client *database_client_create(struct database *db, const struct
 	(void)db;
 	*client = (struct database_client){ .caller = options->caller, .conn = options->conn, .loop = options->loop,
 		.protocol = options->protocol, .compression = options->compression, .confirmed = options->confirmed,
-		.light = options->light };
+		.light = options->light, .on_gone = options->on_gone, .gone_context = options->gone_context };
 	client->jwt_payload = mem_strdup(options->caller.jwt_payload);
 	client->token = mem_strdup(options->token);
 	client->token_len = options->token.len;
@@ -188,6 +188,8 @@ struct database_client *database_client_create(struct database *db, const struct
 static void client_free(struct database *db, struct database_client *client)
 {
 	subs_client_destroy(db->subs, client->subs);
+	if (client->on_gone != NULL)
+		client->on_gone(client->gone_context);
 	mem_free(client->jwt_payload);
 	mem_free(client->token);
 	mem_free(client);

@@ -113,8 +113,9 @@ void **database_loop_slot(struct database *db, uint32_t loop); /* the sink's own
 void delivery_block_done(struct delivery_block *block);        /* gives a consumed block back */
 struct database_stats {
 	uint64_t transactions, rolled_back, reducer_calls, clients, rows, row_bytes, index_bytes, log_bytes, guest_bytes;
-	uint64_t executor_nanos;
+	uint64_t executor_nanos, sessions_busy;
 };
+void database_count_busy_session(struct database *db); /* [any] a connection was refused because its session is held */
 void database_stats(struct database *db, struct database_stats *out); /* [any], approximate */
 
 /* ---- callers ---- */
@@ -139,6 +140,8 @@ struct database_client_options {
 	uint8_t protocol;      /* enum protocol_version */
 	uint8_t compression;   /* enum net_compression */
 	bool confirmed, light;
+	void (*on_gone)(void *context); /* [any] when it has been disconnected, and is forgotten; may be NULL */
+	void *gone_context;
 };
 struct database_client *database_client_create(struct database *db, const struct database_client_options *options);
 

@@ -69,6 +69,8 @@ struct database_client {
 	uint8_t protocol, compression;
 	bool confirmed, light, connected;
 	_Atomic uint64_t gone_nanos; /* set by its loop when the DISCONNECT is on its way; 0: it is here */
+	void (*on_gone)(void *context);
+	void *gone_context;
 	struct subs_client *subs;
 	struct database_client *next, **link; /* in db->clients */
 };
@@ -147,8 +149,8 @@ struct database {
 	struct procedure *idle_procedures;
 	uint32_t idle_procedure_count;
 	struct monitor sleepers;         /* procedures that sleep; woken when the database closes */
-	_Atomic uint64_t transactions, rolled_back, reducer_calls, clients_now, executor_nanos, rows, row_bytes,
-		index_bytes, guest_bytes;
+	_Atomic uint64_t transactions, rolled_back, reducer_calls, clients_now, executor_nanos, sessions_busy, rows,
+		row_bytes, index_bytes, guest_bytes;
 	struct loop_state loops[];
 };
 

@@ -586,6 +586,11 @@ void **database_loop_slot(struct database *db, uint32_t loop)
 	return &db->loops[loop].sink_slot;
 }
 
+void database_count_busy_session(struct database *db)
+{
+	atomic_fetch_add_explicit(&db->sessions_busy, 1, memory_order_relaxed);
+}
+
 void database_stats(struct database *db, struct database_stats *out)
 {
 #define LOAD(field) atomic_load_explicit(&db->field, memory_order_relaxed)
@@ -593,6 +598,7 @@ void database_stats(struct database *db, struct database_stats *out)
 		.transactions = LOAD(transactions), .rolled_back = LOAD(rolled_back), .reducer_calls = LOAD(reducer_calls),
 		.clients = LOAD(clients_now), .rows = LOAD(rows), .row_bytes = LOAD(row_bytes),
 		.index_bytes = LOAD(index_bytes), .guest_bytes = LOAD(guest_bytes), .executor_nanos = LOAD(executor_nanos),
+		.sessions_busy = LOAD(sessions_busy),
 		.log_bytes = db->commitlog == NULL ? 0 : commitlog_size_bytes(db->commitlog),
 	};
 #undef LOAD

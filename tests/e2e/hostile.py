@@ -164,6 +164,62 @@ def messages(host):
             client.recv()
 
 
+def texts(host):
+    """JSON on v1: junk, depth, numbers that are too large and messages of other protocols end with 1011."""
+    deep = 100000
+    bad = [b"", b"null", b"{}", b"[", b"{\"Nope\":{}}", b"[" * deep, b"{\"a\":" * deep, b"1e999999999",
+           b'{"CallReducer":{"reducer":"add","args":"[]","request_id":1e300,"flags":0}}',
+           b'{"CallReducer":{"reducer":"add","args":"[]","request_id":-1,"flags":0}}',
+           b'{"Subscribe":{"query_strings":"x","request_id":1}}', b'{"3":{}}', b'{"9":[]}',
+           b'{"OneOffQuery":{"message_id":"0","query_string":""}}', b'"' + b"x" * (8 * MIB)]
+    for protocol in ("v1.json.spacetimedb", "v1.bsatn.spacetimedb"):
+        for message in bad:
+            with Client(host.port, "good", protocol=protocol) as client:
+                client.recv()
+                client.send(message, opcode=1)
+                expect(client.end().code == 1011, f"{message[:80]!r} on {protocol} must end with 1011")
+        for message in (b"\x09", b"\1" + u32(0xffffffff), b"\0" + u32(0xfffffff0)):
+            with Client(host.port, "good", protocol=protocol) as client:
+                client.recv()
+                client.send(message)
+                expect(client.end().code == 1011, f"{message[:80]!r} on {protocol} must end with 1011")
+    with Client(host.port, "good", protocol="v1.json.spacetimedb") as client:
+        client.recv()
+        args = json.dumps("[" * deep)
+        client.send(f'{{"CallReducer":{{"reducer":"add","args":{args},"request_id":1,"flags":0}}}}'.encode(), opcode=1)
+        expect(b"invalid arguments for reducer add" in client.recv(), "arguments of great depth")
+        query = json.dumps("SELECT * FROM person WHERE " + "(" * 5000)
+        client.send(f'{{"OneOffQuery":{{"message_id":"00","query_string":{query}}}}}'.encode(), opcode=1)
+        expect(b"recursion limit" in client.recv(), "a query of great depth")
+
+
+def sessions(host):
+    """Of one session one connection lives: newcomers are refused with 4000 until the old one is wholly gone."""
+    session = "compression=None&session_id=" + "ab" * 16
+    first = Client(host.port, "good", query=session, token=host.token)
+    first.recv()
+    codes = []
+    for _ in range(100):
+        second = Client(host.port, "good", query=session, token=host.token)
+        try:
+            second.recv()
+            break
+        except Gone as gone:
+            codes.append(gone.code)
+            time.sleep(0.01)
+    expect(codes and set(codes) == {4000}, f"newcomers were refused with {codes}")
+    expect(first.end().code is None, "the old connection is dropped")
+    second.send(call("add", text("again")))
+    second.recv()
+    others = [Client(host.port, "good", query=session) for _ in range(20)]  # other identities, other sessions
+    for other in others:
+        other.recv()
+        other.close()
+    status, _ = host.request("GET", "/v1/database/good/subscribe?session_id=xyz")
+    expect(status == 400, f"a session id that is none: {status}")
+    second.close()
+
+
 def heads(host):
     """HTTP that is none, or too large, or promises too much, gets its status; nothing is kept for it."""
     chunked = b"PUT /v1/database/zz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -715,8 +771,8 @@ def full_disk(host):
         os.rmdir(mount)
 
 
-ATTACKS = [frames, messages, heads, floods, statements, subscriptions, slow_readers, readers_that_leave, guests,
-           programs, arguments, updates, removals, tokens, full_disk, hogs, bombs, damage]
+ATTACKS = [frames, messages, texts, sessions, heads, floods, statements, subscriptions, slow_readers,
+           readers_that_leave, guests, programs, arguments, updates, removals, tokens, full_disk, hogs, bombs, damage]
 
 
 def attack(host, one):
