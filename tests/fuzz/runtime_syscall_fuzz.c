@@ -216,10 +216,14 @@ static int32_t advance(struct driver *d)
 		len = LEN;
 	}
 	int32_t result = syscall_iter_advance(in, handle, buffer, len);
-	if (result != SYSCALL_TRAP && result != ERRNO_NO_SUCH_ITER && buffer != len)
-		snapshot_check(handle, in->memory + buffer, load_u32(in->memory + len), result);
-	else if (handle < SNAPSHOTS && buffer == len)
-		snapshots[handle].open = false; /* it wrote over its own length */
+	if (result == SYSCALL_TRAP || result == ERRNO_NO_SUCH_ITER)
+		return result;
+	uint32_t written = load_u32(in->memory + len);
+	bool over = (uint64_t)len + 4 > buffer && len < (uint64_t)buffer + written;
+	if (!over)
+		snapshot_check(handle, in->memory + buffer, written, result);
+	else if (handle < SNAPSHOTS)
+		snapshots[handle].open = false; /* its length lies in what it wrote */
 	return result;
 }
 
