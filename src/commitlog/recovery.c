@@ -370,20 +370,30 @@ static enum wl_err segment_keep(struct recovery *r, struct segment *out)
 	return WL_OK;
 }
 
-/* The segments behind the one where the log ends hold nothing: the first is the spare, others are superfluous. */
-static enum wl_err rest_take(struct recovery *r, size_t index, uint64_t damage_at, const char *damage_path)
+/* Nothing behind the segment where the log ends may hold a batch. */
+static enum wl_err rest_check(struct recovery *r, size_t index, uint64_t damage_at, const char *damage_path)
 {
 	enum wl_err err = WL_OK;
 	for (size_t i = r->count; i-- > index && err == WL_OK; ) {
 		err = segment_open(r, r->numbers[i]);
 		if (err == WL_OK)
 			err = require_nothing_behind(r, SEGMENT_HEADER_BYTES, damage_at, damage_path);
-		if (err == WL_OK && i == index)
+	}
+	return err;
+}
+
+/* Of the segments behind the one where the log ends the first is the spare, others are superfluous. */
+static enum wl_err rest_take(struct recovery *r, size_t index)
+{
+	enum wl_err err = WL_OK;
+	if (index < r->count) {
+		err = segment_open(r, r->numbers[index]);
+		if (err == WL_OK)
 			err = segment_mend(r);
-		if (err == WL_OK && i == index)
+		if (err == WL_OK)
 			err = segment_keep(r, &r->log->spare);
 	}
-	/* Newest first: what a crash leaves has no hole. Only after all of them were looked at. */
+	/* Newest first: what a crash leaves has no hole. */
 	for (size_t i = r->count; i-- > index + 1 && err == WL_OK; ) {
 		const struct storage_ops *ops = r->log->storage->ops;
 		if (!segment_path(r->log, r->numbers[i], r->path) || !ops->remove(r->log->storage, r->path) ||
@@ -391,6 +401,28 @@ static enum wl_err rest_take(struct recovery *r, size_t index, uint64_t damage_a
 			err = fail_errno(r->error, WL_ERR_IO, "cannot remove %s", r->path);
 	}
 	return err;
+}
+
+/* The segment in hand is where the log ends. All that is behind is looked at before anything is written: what turns out
+ * to be damaged stays as it is. */
+static enum wl_err end_take(struct recovery *r, size_t index)
+{
+	char path[SEGMENT_PATH_MAX];
+	uint64_t end = r->end, last_at = r->last_at;
+	memcpy(path, r->path, sizeof(path));
+	enum wl_err err = require_nothing_behind(r, end + BATCH_ALIGN, end, path);
+	if (err == WL_OK && index + 1 < r->count) {
+		err = rest_check(r, index + 1, end, path);
+		if (err == WL_OK)
+			err = segment_open(r, r->numbers[index]);
+		r->end = end;
+		r->last_at = last_at;
+	}
+	if (err == WL_OK)
+		err = segment_mend(r);
+	if (err == WL_OK)
+		err = segment_keep(r, &r->log->active);
+	return err == WL_OK ? rest_take(r, index + 1) : err;
 }
 
 /* From segment `index` to the end of the log. */
@@ -422,15 +454,7 @@ static enum wl_err walk(struct recovery *r, size_t index)
 			return err;
 		r->log->storage->ops->close(passed.file);
 	}
-	char damage_path[SEGMENT_PATH_MAX];
-	memcpy(damage_path, r->path, sizeof(damage_path));
-	uint64_t damage_at = r->end;
-	err = require_nothing_behind(r, r->end + BATCH_ALIGN, damage_at, damage_path);
-	if (err == WL_OK)
-		err = segment_mend(r);
-	if (err == WL_OK)
-		err = segment_keep(r, &r->log->active);
-	return err == WL_OK ? rest_take(r, index + 1, damage_at, damage_path) : err;
+	return end_take(r, index);
 }
 
 /* The newest segment that begins at or below `from`, not inside a record; those before it are only noted. */

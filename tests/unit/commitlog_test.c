@@ -612,6 +612,19 @@ START_TEST(larger_damage)
 	memset(copy + SEGMENT_HEADER_BYTES, 0, first.len - SEGMENT_HEADER_BYTES);
 	ck_assert(storage_faulty_set(w.disk, FIRST_SEGMENT, copy, first.len));
 	ck_assert_int_eq(world_open_with(&w, SMALL_SEGMENT, 0), WL_ERR_CORRUPT);
+
+	/* The last batch of a segment, behind which that segment has nothing: it is left as it is. */
+	memcpy(copy, first.data, first.len);
+	size_t last = first.len;
+	while (copy[last - 1] == 0)
+		last--;
+	copy[last - 1] ^= 1;
+	ck_assert(storage_faulty_set(w.disk, FIRST_SEGMENT, copy, first.len));
+	ck_assert_int_eq(world_open_with(&w, SMALL_SEGMENT, 0), WL_ERR_CORRUPT);
+	struct buf after = BUF_INIT(1 << 20);
+	ck_assert(storage_faulty_get(w.disk, FIRST_SEGMENT, &after));
+	ck_assert(after.len == first.len && memcmp(after.data, copy, first.len) == 0);
+	buf_deinit(&after);
 	mem_free(copy);
 
 	ck_assert(storage_faulty_set(w.disk, FIRST_SEGMENT, second.data, second.len));
