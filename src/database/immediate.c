@@ -25,8 +25,10 @@ void db_schedule_immediate(struct database *db, struct str name, struct bytes ar
 		return;
 	}
 	struct immediate *call = mem_alloc(sizeof(*call) + size);
-	if (call == NULL)
+	if (call == NULL) {
+		db_log_host(db, 0, "a call of %.*s is dropped: out of memory", STR_FMT(str_cut(name, 256)));
 		return;
+	}
 	*call = (struct immediate){ .mail = { .kind = MAIL_IMMEDIATE }, .name_len = name.len, .args_len = args.len };
 	memcpy(call->data, name.data, name.len);
 	memcpy(call->data + name.len, args.data, args.len);

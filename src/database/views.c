@@ -120,7 +120,7 @@ static bool put_row(void *context, const uint8_t *row, size_t len)
 	return !f->failed;
 }
 
-static bool put_rows(struct filling *f, const struct module_view *view, struct bytes rows, struct buf *error)
+static bool put_rows(struct filling *f, struct bytes rows, struct buf *error)
 {
 	struct reader r = reader_of(rows.data, rows.len);
 	uint32_t count = reader_u32(&r);
@@ -145,7 +145,6 @@ static bool put_rows(struct filling *f, const struct module_view *view, struct b
 	}
 	if (r.failed)
 		buf_put_cstr(error, "the rows end early");
-	(void)view;
 	return !r.failed;
 }
 
@@ -198,7 +197,7 @@ static bool put_result(struct filling *f, const struct module_view *view, int32_
 	struct buf *error)
 {
 	if (code == CODE_ROWS)
-		return put_rows(f, view, value, error);
+		return put_rows(f, value, error);
 	struct reader r = reader_of(value.data, value.len);
 	uint8_t header = reader_u8(&r);
 	if (r.failed || header > RESULT_HEADER_SQL) {
@@ -206,7 +205,7 @@ static bool put_result(struct filling *f, const struct module_view *view, int32_
 		return false;
 	}
 	if (header == RESULT_HEADER_ROWS)
-		return put_rows(f, view, (struct bytes){ r.at, reader_left(&r) }, error);
+		return put_rows(f, (struct bytes){ r.at, reader_left(&r) }, error);
 	struct str sql = reader_bsatn_str(&r);
 	if (r.failed) {
 		buf_put_cstr(error, "the query ends early");
@@ -350,7 +349,8 @@ enum wl_err db_views_refresh(struct database *db, struct buf *error)
 	struct store_delta delta;
 	if (LIKELY(db->views == NULL) || !store_tx_touched_marked(db->store))
 		return WL_OK;
-	db->views->refreshed.count = 0;
+	if (db->views->refreshed.count > 0)
+		return WL_OK; /* the transaction is itself one that makes views' rows */
 	if (store_tx_peek(db->store, &delta) != STORE_OK || !find_affected(db, &delta)) {
 		buf_put_cstr(error, "not enough memory to refresh the views");
 		return WL_ERR_MEMORY;
@@ -396,10 +396,9 @@ void db_view_used(void *context, struct store_table *table, const struct identit
 	}
 	if (instance == NULL) {
 		instance = instance_make(db, table, sender);
-		if (instance != NULL && !fill_first(db, instance)) {
+		if (instance != NULL && !fill_first(db, instance))
 			instance_free(db->views, instance);
-			instance = NULL;
-		}
+		instance = instance_find(db, table, sender); /* not there if there was no memory to watch its reads */
 	}
 	if (instance == NULL)
 		return;

@@ -340,6 +340,11 @@ static void run_session(void)
 	if (a != NULL && !a->ended)
 		(void)world_query(&w, a, TAG_SUBSCRIBE, "SELECT * FROM numbers WHERE n > 3");
 	world_settle(&w);
+	if (b != NULL && !b->ended)
+		(void)world_query(&w, b, TAG_SUBSCRIBE, "SELECT * FROM doubled");
+	if (b != NULL && !b->ended)
+		(void)world_query(&w, b, TAG_SUBSCRIBE, "SELECT * FROM mine");
+	world_settle(&w);
 	for (uint64_t n = 1; n < 5; n++)
 		ask(n % 2 == 0 ? a : b, "unique_number", n, NULL);
 	world_settle(&w);

@@ -72,9 +72,12 @@ HELPER void guest_describe(struct buf *out, enum guest_tables tables)
 	TABLE(&d, .name = "ticks", .ref = 5, .primary_key = "0",
 		.indexes = "btree ticks_n_idx_btree n 0", .unique = "0");
 	add_schedule(&d, "timers", 1, "tick");
+	add_type(&d, "Seen", "(n:u64)");
+	add_view(&d, "doubled", 0, true, "()", "[&6]");
+	add_view(&d, "mine", 1, false, "()", "[&6]");
 	if (tables == TABLES_MORE) {
 		add_type(&d, "Extra", "(id:u64)");
-		TABLE(&d, .name = "extra", .ref = 6);
+		TABLE(&d, .name = "extra", .ref = 7);
 	}
 	for (size_t i = 0; i < ARRAY_COUNT(reducers); i++)
 		add_reducer(&d, reducers[i][0], reducers[i][1]);

@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "database_fixture.h"
+#include "unit/run_suite.h"
 
 enum { CALL_MS = 200, INTERVAL = 0, ONCE = 1 };
 enum { KIND_PLAIN, KIND_FAILS, KIND_TRAPS, KIND_DROPS_ITSELF, KIND_COMES_AGAIN };
@@ -285,9 +286,5 @@ int main(void)
 	tcase_add_test(tests, many_rows);
 	tcase_add_test(tests, no_interval);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failures = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failures != 0;
+	return run_suite(suite);
 }

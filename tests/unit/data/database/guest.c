@@ -8,6 +8,9 @@
  * arrived and gone (connection: u64, primary key): who connected and left;
  * timers (id: u64, primary key; at: schedule; kind: u64), which call `tick`;
  * ticks (n: u64, primary key; timer: u64; at: i64), which it writes.
+ *
+ * Views: doubled, for everybody: (n: u64) for each number, twice as much; it
+ * fails while there is a 13; mine, for each sender: the number of its identity.
  */
 #include "../runtime/abi.h"
 
@@ -17,6 +20,8 @@ enum { INIT, CONNECTED, DISCONNECTED, UNIQUE_NUMBER, FAIL, PANIC, LOOP_FOREVER, 
 	PUT_VERSION, NOTHING, PUT_TIMER, DROP_TIMER, TICK };
 enum { KIND_PLAIN, KIND_FAILS, KIND_TRAPS, KIND_DROPS_ITSELF, KIND_COMES_AGAIN }; /* of timers */
 enum { VERSION_INIT_FAILS = 100, VERSION_INIT_TRAPS = 101, VERSION_START_TRAPS = 102 };
+enum { DOUBLED, MINE }; /* views */
+enum { NUMBERS_MAX = 256, UNLUCKY = 13, VIEW_ROWS = 2 /* what a view with a header returns */ };
 enum { CONNECTION_REFUSED = 0xbad, CONNECTION_TRAPS = 0xdead, CONNECTION_STAYS = 0xfade };
 
 static volatile struct {
@@ -188,6 +193,56 @@ i32 call_reducer(u32 id, u64 s0, u64 s1, u64 s2, u64 s3, u64 c0, u64 c1, u64 tim
 	default:
 		return 0;
 	}
+}
+
+/* What an iterator has, and its end. */
+static u32 take_all(u32 iter, void *out, u32 room)
+{
+	u32 at = 0;
+	for (i32 code = 0; code == 0;) {
+		u32 len = room - at;
+		code = (i32)(short)row_iter_bsatn_advance(iter, (u32)out + at, (u32)&len);
+		at += len;
+	}
+	return at;
+}
+
+static i32 view_rows(u32 sink, const u64 *rows, u32 count)
+{
+	u8 header = 0; /* rows, not a query */
+	sink_put(sink, &header, 1);
+	sink_put(sink, &count, 4);
+	sink_put(sink, rows, count * 8);
+	return VIEW_ROWS;
+}
+
+static u64 numbers[NUMBERS_MAX];
+
+EXPORT(__call_view_anon__) i32 call_view_anon(u32 id, u32 source, u32 sink)
+{
+	u32 table, iter, count;
+	if (id != DOUBLED || table_id_from_name((u32)"numbers", 7, (u32)&table) != 0 ||
+		datastore_table_scan_bsatn(table, (u32)&iter) != 0)
+		__builtin_trap();
+	count = take_all(iter, numbers, sizeof(numbers)) / 8;
+	for (u32 i = 0; i < count; i++) {
+		if (numbers[i] == UNLUCKY)
+			return -1;
+		numbers[i] *= 2;
+	}
+	return view_rows(sink, numbers, count);
+}
+
+EXPORT(__call_view__) i32 call_view(u32 id, u64 s0, u64 s1, u64 s2, u64 s3, u32 source, u32 sink)
+{
+	static const char name[] = "numbers_n_idx_btree";
+	u64 key = s0;
+	u32 index, iter;
+	if (id != MINE || index_id_from_name((u32)name, sizeof(name) - 1, (u32)&index) != 0 ||
+		datastore_index_scan_point_bsatn(index, (u32)&key, sizeof(key), (u32)&iter) != 0)
+		__builtin_trap();
+	u32 count = take_all(iter, numbers, sizeof(numbers)) / 8;
+	return view_rows(sink, numbers, count);
 }
 
 EXPORT(__preinit__10_start) void start(void)
