@@ -116,19 +116,31 @@ struct instance_list *view_key_list(struct table_readers *readers, const struct 
 	return NULL;
 }
 
+/* Unless somebody is listed there. */
+static void key_list_end(struct table_readers *readers, struct instance_list *list)
+{
+	if (list->count > 0)
+		return;
+	map_remove(&readers->keys, list->key, sizeof(list->key));
+	mem_free(list->items);
+	mem_free(list);
+}
+
 bool view_read_in(struct views *views, struct view_instance *instance, struct read *read,
 	struct store_table *table)
 {
 	read->readers = readers_get(views, table);
 	if (read->readers == NULL)
 		return false;
-	struct instance_list *list = &read->readers->whole;
-	if (read->index != NULL) {
-		list = view_key_list(read->readers, read->index, read->hash, true);
-		if (list == NULL || !note_index(read->readers, read->index))
-			list = NULL;
-	}
+	struct instance_list *list = read->index == NULL ? &read->readers->whole
+		: view_key_list(read->readers, read->index, read->hash, true);
 	bool ok = list != NULL && instance_list_add(list, instance);
+	if (ok && read->index != NULL && !note_index(read->readers, read->index)) {
+		list_remove(list, instance);
+		ok = false;
+	}
+	if (!ok && read->index != NULL && list != NULL)
+		key_list_end(read->readers, list);
 	read->readers->count += ok;
 	if (!ok && read->readers->count == 0)
 		readers_end(views, read->readers);
@@ -143,11 +155,7 @@ static void read_list_out(struct views *views, struct view_instance *instance, c
 	} else {
 		struct instance_list *list = view_key_list(readers, read->index, read->hash, false);
 		list_remove(list, instance);
-		if (list->count == 0) {
-			map_remove(&readers->keys, list->key, sizeof(list->key));
-			mem_free(list->items);
-			mem_free(list);
-		}
+		key_list_end(readers, list);
 		forget_index(readers, read->index);
 	}
 	if (--readers->count == 0)
