@@ -17,20 +17,43 @@
 enum { COMPACT_SEGMENTS_MAX = 64, COMPACT_BYTES_MAX = 64 << 10, HOLES_MIN = 64 << 10 };
 #define NO_SEGMENT UINT32_MAX
 
-struct heap *heap_create(void)
+struct heap *heap_create(struct store *store)
 {
 	struct heap *heap = mem_zalloc(sizeof(*heap));
-	if (heap != NULL)
-		heap->free_id = heap->current = NO_SEGMENT;
+	if (heap == NULL)
+		return NULL;
+	heap->store = store;
+	heap->free_id = heap->current = NO_SEGMENT;
 	return heap;
+}
+
+static union segment_head *head_of(uint8_t *data)
+{
+	return (union segment_head *)(void *)(data - sizeof(union segment_head));
+}
+
+static bool is_shared(const struct heap *heap, uint8_t *data)
+{
+	return UNLIKELY(heap->frozen != 0) && head_of(data)->epoch < heap->frozen;
+}
+
+static void segment_free(struct heap *heap, uint8_t *data, uint32_t size)
+{
+	if (data == NULL)
+		return;
+	if (is_shared(heap, data))
+		retire(heap->store, &head_of(data)->retired, size);
+	else
+		mem_free(head_of(data));
 }
 
 static void free_all(struct heap *heap)
 {
 	for (uint32_t i = 0; i < heap->count; i++)
-		mem_free(heap->segments[i].data);
+		segment_free(heap, heap->segments[i].data, heap->segments[i].size);
 	mem_free(heap->segments);
-	mem_free(heap->spare);
+	if (heap->spare != NULL)
+		mem_free(head_of(heap->spare));
 }
 
 void heap_destroy(struct heap *heap)
@@ -44,7 +67,7 @@ void heap_destroy(struct heap *heap)
 void heap_reset(struct heap *heap)
 {
 	free_all(heap);
-	*heap = (struct heap){ .free_id = NO_SEGMENT, .current = NO_SEGMENT };
+	*heap = (struct heap){ .store = heap->store, .frozen = heap->frozen, .free_id = NO_SEGMENT, .current = NO_SEGMENT };
 }
 
 static uint32_t block_size(uint32_t len)
@@ -54,12 +77,17 @@ static uint32_t block_size(uint32_t len)
 
 static uint8_t *segment_memory(struct heap *heap, uint32_t size)
 {
-	if (size == SEGMENT_BYTES && heap->spare != NULL) {
-		uint8_t *data = heap->spare;
+	uint8_t *data = heap->spare;
+	if (size == SEGMENT_BYTES && data != NULL) {
 		heap->spare = NULL;
-		return data;
+	} else {
+		union segment_head *head = mem_alloc(sizeof(*head) + size);
+		if (head == NULL)
+			return NULL;
+		data = (uint8_t *)(head + 1);
 	}
-	return mem_alloc(size);
+	head_of(data)->epoch = heap->store->epoch;
+	return data;
 }
 
 static uint32_t segment_add(struct heap *heap, uint32_t size)
@@ -92,10 +120,10 @@ static void segment_give_back(struct heap *heap, uint32_t id)
 {
 	struct segment *s = &heap->segments[id];
 	heap->bytes -= s->size;
-	if (s->size == SEGMENT_BYTES && heap->spare == NULL)
+	if (s->size == SEGMENT_BYTES && heap->spare == NULL && !is_shared(heap, s->data))
 		heap->spare = s->data;
 	else
-		mem_free(s->data);
+		segment_free(heap, s->data, s->size);
 	*s = (struct segment){ .live = heap->free_id };
 	heap->free_id = id;
 }
@@ -144,7 +172,7 @@ void heap_drop(struct heap *heap, const uint8_t location[LOCATION_BYTES])
 	if (s->live > 0)
 		return;
 	if (id == heap->current)
-		s->top = 0;
+		s->top = is_shared(heap, s->data) ? s->top : 0;
 	else
 		segment_give_back(heap, id);
 }
@@ -176,6 +204,8 @@ void heap_compact(struct store_table *t)
 {
 	struct heap *heap = t->heap;
 	uint32_t moved = 0;
+	if (heap->frozen != 0) /* rows would move within pages that a snapshot has */
+		return;
 	for (uint32_t i = 0; i < COMPACT_SEGMENTS_MAX && moved < COMPACT_BYTES_MAX; i++) {
 		if (heap->bytes < heap->live_bytes / 2 * 3 + HOLES_MIN)
 			return;

@@ -47,10 +47,31 @@ static size_t page_size(const struct store_table *t)
 	return t->data_offset + (size_t)t->page_cap_rows * t->stride;
 }
 
+/* `size` when it was made. */
+static void page_free(struct store_table *t, struct page *page, size_t size)
+{
+	if (page != NULL && page->epoch < t->frozen)
+		retire(t->store, &page->retired, size);
+	else
+		mem_free(page);
+}
+
+enum store_status page_copy(struct store_table *t, uint32_t at)
+{
+	struct page *old = t->pages[at], *page = mem_alloc(page_size(t));
+	if (page == NULL)
+		return STORE_MEMORY;
+	memcpy(page, old, page_size(t));
+	page->epoch = t->store->epoch;
+	t->pages[at] = page;
+	retire(t->store, &old->retired, page_size(t));
+	return STORE_OK;
+}
+
 void table_pages_free(struct store_table *t)
 {
 	for (uint32_t i = 0; i < t->page_count; i++)
-		mem_free(t->pages[i]);
+		page_free(t, t->pages[i], page_size(t));
 	mem_free(t->pages);
 	t->pages = NULL;
 	t->page_count = t->page_cap = t->page_holes = t->empty_pages = 0;
@@ -99,9 +120,10 @@ static enum store_status grow_first(struct store_table *t)
 	set_page_rows(t, rows);
 	memcpy((uint8_t *)page + t->data_offset, old_data, (size_t)old_rows * t->stride);
 	page->hint = old_rows / 64;
+	page->epoch = t->store->epoch;
 	t->page_bytes += page_size(t) - old_size;
 	t->pages[0] = page;
-	mem_free(old);
+	page_free(t, old, old_size);
 	list_push(t, 0);
 	return STORE_OK;
 }
@@ -127,6 +149,7 @@ static enum store_status page_add(struct store_table *t)
 	if (page == NULL)
 		return STORE_MEMORY;
 	memset(page, 0, t->data_offset);
+	page->epoch = t->store->epoch;
 	t->pages[at] = page;
 	if (at == t->page_count)
 		t->page_count++;
@@ -200,7 +223,7 @@ void table_pages_trim(struct store_table *t)
 		/* Page 0 may be smaller than others would be; it stays. */
 		if (page->used == 0 && at != 0) {
 			list_unlink(t, at);
-			mem_free(page);
+			page_free(t, page, page_size(t));
 			t->pages[at] = NULL;
 			t->page_holes++;
 			t->empty_pages--;

@@ -120,11 +120,13 @@ static uint32_t block_room(uint32_t len)
 /* Puts other bytes in the place of a row whose keys they share. */
 static enum store_status row_overwrite(struct store_table *t, uint32_t row, const uint8_t *data, uint32_t len)
 {
+	enum store_status status = row_own(t, row);
+	if (status != STORE_OK)
+		return status;
 	struct slot_word *word = row_word(t, row);
 	uint64_t bit = row_bit(t, row);
 	uint8_t *slot = row_slot(t, row);
 	bool image = (word->committed & ~word->imaged & bit) != 0;
-	enum store_status status;
 	if (image && (status = tx_image_reserve(t)) != STORE_OK)
 		return status;
 	if (t->heap == NULL) {
@@ -194,7 +196,7 @@ static enum store_status row_place(struct store_table *t, const uint8_t *data, u
 	uint32_t row;
 	if ((status = tx_run_reserve(t)) != STORE_OK ||
 	    (status = tx_displaced_reserve(t, t->unique_count)) != STORE_OK ||
-	    (status = table_slot_find(t, &row)) != STORE_OK)
+	    (status = table_slot_find(t, &row)) != STORE_OK || (status = row_own(t, row)) != STORE_OK)
 		return status;
 	uint8_t *slot = row_slot(t, row);
 	if (t->heap == NULL)
@@ -244,7 +246,8 @@ static enum store_status row_place(struct store_table *t, const uint8_t *data, u
 	return STORE_OK;
 }
 
-/* A dead row of the last commit becomes visible again, perhaps with other bytes but the same keys. */
+/* A dead row of the last commit becomes visible again, perhaps with other bytes but the same keys. It died in this
+ * transaction, so its page is no snapshot's any more. */
 static enum store_status row_revive(struct store_table *t, uint32_t row, const uint8_t *data, uint32_t len)
 {
 	enum store_status status = tx_displaced_reserve(t, t->unique_count);
@@ -342,7 +345,9 @@ enum store_status row_update(struct store *store, struct store_table *t, const s
 		return row_overwrite(t, old, data, len);
 	struct probe probe;
 	index_probe_row(t->unique[0], data, &probe);
-	enum store_status status = row_place(t, data, len, index_find(t->unique[0], &probe), row);
+	enum store_status status = row_own(t, old);
+	if (status == STORE_OK)
+		status = row_place(t, data, len, index_find(t->unique[0], &probe), row);
 	if (status == STORE_OK)
 		become_dead(t, old);
 	return status;
@@ -350,11 +355,14 @@ enum store_status row_update(struct store *store, struct store_table *t, const s
 
 enum store_status row_delete(struct store_table *t, uint32_t row)
 {
+	enum store_status status = row_own(t, row);
+	if (status != STORE_OK)
+		return status;
 	const struct slot_word *word = row_word(t, row);
 	uint64_t bit = row_bit(t, row);
 	DEBUG_ASSERT((word->visible & bit) != 0);
 	if (((word->committed | word->imaged) & bit) != 0) {
-		enum store_status status = tx_run_reserve(t);
+		status = tx_run_reserve(t);
 		if (status == STORE_OK)
 			become_dead(t, row);
 		return status;

@@ -86,6 +86,7 @@ struct store *store_create(void)
 		return NULL;
 	arena_init(&store->tx_arena, TX_ARENA_BYTES_MAX);
 	buf_init(&store->scratch, STORE_ROW_BYTES_MAX);
+	store->retired_last = &store->retired;
 	if (!system_bootstrap(store)) {
 		store_destroy(store);
 		return NULL;
@@ -99,6 +100,7 @@ void store_destroy(struct store *store)
 		return;
 	if (store->tx_active)
 		store_tx_rollback(store);
+	ASSERT(store->snapshots == NULL);
 	for (uint32_t i = 0; i < store->table_count; i++)
 		table_destroy(store->tables[i]);
 	for (uint32_t id = 1; id <= ST_TABLE_COUNT; id++)

@@ -6,8 +6,8 @@
  * indexes of u32 row numbers, transactions that write in place with an undo
  * list, sequences, system tables.
  *
- * Threading: executor only (whoever holds the database's token). Nothing here
- * locks. No row pointer outlives the next write to its table; what leaves the
+ * Threading: executor only (whoever holds the database's token), but for the
+ * tables of a snapshot. Nothing here locks. No row pointer outlives the next write to its table; what leaves the
  * executor is the delta's bytes.
  *
  * Errors: enum store_status; the text of the last failure is made by
@@ -223,6 +223,19 @@ enum store_status store_delete_range(struct store *store, struct store_index *in
 	uint32_t *deleted);
 enum store_status store_delete_point(struct store *store, struct store_index *index, const uint8_t *key, size_t len,
 	uint32_t *deleted);
+
+/* ---- snapshots: some tables as they are between two transactions, read beside the executor ---- */
+/*
+ * Taking one costs a copy of the tables' page arrays; while it lives, each page that is written to is copied once. Its
+ * tables answer store_scan, store_cursor_next, store_table_row_count, _def and _layout, on any thread, until it is
+ * released; nothing else, and no indexes.
+ */
+struct store_snapshot;
+/* Outside transactions. NULL: no memory. */
+struct store_snapshot *store_snapshot_take(struct store *store, struct store_table *const *tables, uint32_t count);
+void store_snapshot_release(struct store *store, struct store_snapshot *snapshot); /* NULL: nothing */
+struct store_table *store_snapshot_table(struct store_snapshot *snapshot, const struct store_table *table);
+uint64_t store_snapshot_bytes(const struct store *store); /* that are kept for snapshots alone, roughly */
 
 /* Called once, before the first write to `table` after it was added; then it is unlinked. An open iterator
  * copies the rest of its rows there. */

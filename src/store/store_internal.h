@@ -28,6 +28,12 @@ enum {
 	TX_KEEP_BYTES = 4 << 10,    /* of a table's lists, kept for the next transaction */
 };
 
+/* ---- memory that only snapshots still need (snapshot.c) ---- */
+struct retired {
+	struct retired *next;
+	uint64_t until; /* the store's epoch then: no later snapshot has it */
+};
+
 /* ---- pages (page.c) ---- */
 /*
  * Four bits a slot, of 64 slots together so that they share a cache line:
@@ -41,9 +47,15 @@ struct slot_word {
 	uint64_t visible, committed, listed, imaged;
 };
 struct page {
-	uint32_t used; /* slots that are not free */
-	uint32_t hint; /* no free slot in the words before it */
-	uint32_t next, prev; /* pages with free slots; PAGE_NONE ends */
+	union {
+		struct {
+			uint32_t used; /* slots that are not free */
+			uint32_t hint; /* no free slot in the words before it */
+			uint32_t next, prev; /* pages with free slots; PAGE_NONE ends */
+		};
+		struct retired retired; /* instead, once it is only a snapshot's */
+	};
+	uint64_t epoch; /* the store's when it was made: snapshots taken later share it */
 	struct slot_word words[];
 };
 
@@ -54,7 +66,14 @@ struct segment {
 	uint8_t *data; /* NULL: id is free, `live` is the next free id */
 	uint32_t size, top, live;
 };
+/* In front of a segment's data. */
+union segment_head {
+	uint64_t epoch; /* as a page's */
+	struct retired retired;
+};
 struct heap {
+	struct store *store;
+	uint64_t frozen; /* as the table's */
 	struct segment *segments;
 	uint32_t count, cap;
 	uint32_t free_id, current; /* UINT32_MAX: none */
@@ -181,6 +200,7 @@ struct store_table {
 	uint64_t page_bytes;
 	uint64_t row_count;      /* visible */
 	struct heap *heap;       /* rows of variable size */
+	uint64_t frozen;         /* epoch of the newest snapshot that has the table; 0: none has */
 
 	struct store_index **indexes; /* by id */
 	struct store_index **unique;  /* those that are unique, by id */
@@ -229,6 +249,10 @@ struct store {
 	struct arena tx_arena;
 	struct store_table *changed; /* unordered */
 	struct store_table *created;
+	uint64_t epoch;         /* of the newest snapshot ever taken */
+	struct store_snapshot *snapshots; /* oldest first */
+	struct retired *retired, **retired_last; /* oldest first */
+	uint64_t retired_bytes; /* copied or kept for snapshots since there was none */
 	struct buf scratch; /* a row whose sequences are filled in */
 	struct last_error *error; /* made at the first error with a text of its own */
 	enum store_status status; /* of the last failure */
@@ -242,6 +266,8 @@ enum store_status table_slot_find(struct store_table *t, uint32_t *row);
 void table_slot_take(struct store_table *t, uint32_t row); /* counts it as used; the caller sets its bits */
 void table_slot_release(struct store_table *t, uint32_t row); /* bits but `listed` are cleared */
 void table_pages_trim(struct store_table *t);
+/* Makes a copy of a page that snapshots have, to be written in its place. */
+enum store_status page_copy(struct store_table *t, uint32_t at);
 
 static inline struct page *row_page(const struct store_table *t, uint32_t row)
 {
@@ -269,6 +295,13 @@ static inline const uint8_t *location_row(const struct heap *heap, const uint8_t
 	*len = load_u32(block + 4);
 	return block + BLOCK_HEADER;
 }
+/* Before the first change of a row or its bits in a transaction: no snapshot sees it. Slots move. */
+static inline enum store_status row_own(struct store_table *t, uint32_t row)
+{
+	if (LIKELY(t->frozen == 0 || row_page(t, row)->epoch >= t->frozen))
+		return STORE_OK;
+	return page_copy(t, row >> t->shift);
+}
 /* The row in slot bytes: of the slot itself or of its image. */
 static inline const uint8_t *slot_row(const struct store_table *t, const uint8_t *slot, uint32_t *len)
 {
@@ -293,8 +326,12 @@ static inline const uint8_t *row_bytes(const struct store_table *t, uint32_t row
 	return t->heap == NULL ? slot : location_row(t->heap, slot, &len);
 }
 
+/* ---- snapshot.c ---- */
+/* Frees it when the last snapshot that may have it goes. */
+void retire(struct store *store, struct retired *memory, uint64_t bytes);
+
 /* ---- heap.c ---- */
-struct heap *heap_create(void);
+struct heap *heap_create(struct store *store);
 void heap_destroy(struct heap *heap);
 enum store_status heap_put(struct heap *heap, uint32_t row, const uint8_t *data, uint32_t len,
 	uint8_t location[LOCATION_BYTES]);

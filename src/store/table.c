@@ -88,7 +88,7 @@ static bool choose_storage(struct store_table *t)
 	if (t->stride == 0)
 		t->stride = 1;
 	if (!in_slot) {
-		t->heap = heap_create();
+		t->heap = heap_create(t->store);
 		if (t->heap == NULL)
 			return false;
 	}

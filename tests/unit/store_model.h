@@ -36,6 +36,11 @@ struct model_rows {
 	struct model_row *rows;
 	uint32_t count, cap;
 };
+enum { MODEL_SNAPSHOTS = 3 };
+struct model_snapshot {
+	struct store_snapshot *snapshot; /* NULL: free */
+	struct model_rows rows;          /* what it must show for ever */
+};
 struct model {
 	struct fixture f;
 	const struct store_table_def *def;
@@ -44,6 +49,8 @@ struct model {
 	struct model_rows copy; /* kept up to date by deltas only */
 	uint32_t domain;        /* of numbers */
 	bool tolerate;          /* STORE_MEMORY may happen */
+	struct model_snapshot snapshots[MODEL_SNAPSHOTS];
+	struct source between;  /* what happens to them between transactions */
 	uint64_t statuses[16];
 };
 
@@ -485,11 +492,46 @@ static inline void check_delta(struct model *m, const struct store_delta *delta)
 			}
 	ASSERT(pairs == t->updated);
 }
+/* What a snapshot shows is what was committed when it was taken. */
+static inline void check_snapshot(const struct model *m, const struct model_snapshot *s)
+{
+	struct store_table *t = store_snapshot_table(s->snapshot, m->f.t);
+	struct store_cursor c;
+	struct store_row row;
+	uint32_t found = 0;
+	ASSERT(store_table_row_count(t) == s->rows.count);
+	store_scan(t, &c);
+	for (; store_cursor_next(&c, &row); found++)
+		ASSERT(rows_find(&s->rows, row.data, row.len) != UINT32_MAX);
+	ASSERT(found == s->rows.count);
+}
+static inline void snapshot_end(struct model *m, struct model_snapshot *s)
+{
+	check_snapshot(m, s);
+	store_snapshot_release(m->f.s, s->snapshot);
+	s->snapshot = NULL;
+}
+/* Between two transactions snapshots are taken, looked at and released, in any order. */
+static inline void model_between(struct model *m)
+{
+	struct model_snapshot *s = &m->snapshots[draw_below(&m->between, MODEL_SNAPSHOTS)];
+	uint32_t pick = draw_below(&m->between, 4);
+	if (s->snapshot == NULL && pick < 3) {
+		s->snapshot = store_snapshot_take(m->f.s, &m->f.t, 1);
+		ASSERT(s->snapshot != NULL);
+		rows_copy(&s->rows, &m->committed);
+	}
+	if (s->snapshot != NULL && pick >= 2)
+		snapshot_end(m, s);
+	else if (s->snapshot != NULL)
+		check_snapshot(m, s);
+}
 static inline void model_rollback(struct model *m)
 {
 	store_tx_rollback(m->f.s);
 	rows_copy(&m->visible, &m->committed);
 	check_contents(m);
+	model_between(m);
 	store_tx_begin(m->f.s);
 }
 static inline void model_commit(struct model *m)
@@ -514,6 +556,7 @@ static inline void model_commit(struct model *m)
 	for (uint32_t i = 0; i < m->committed.count; i++)
 		ASSERT(rows_find(&m->copy, m->committed.rows[i].data, m->committed.rows[i].len) != UINT32_MAX);
 	ASSERT(m->copy.count == m->committed.count);
+	model_between(m);
 	store_tx_begin(m->f.s);
 }
 
@@ -557,7 +600,7 @@ static inline void model_step(struct model *m, struct source *src)
 
 static inline struct model model_new(struct fixture f, uint32_t domain)
 {
-	struct model m = { .f = f, .domain = domain };
+	struct model m = { .f = f, .domain = domain, .between.state = domain };
 	m.def = store_table_def(f.t);
 	m.layout = store_table_layout(f.t);
 	store_tx_begin(m.f.s);
@@ -566,6 +609,12 @@ static inline struct model model_new(struct fixture f, uint32_t domain)
 static inline void model_free(struct model *m)
 {
 	store_tx_rollback(m->f.s);
+	for (uint32_t i = 0; i < MODEL_SNAPSHOTS; i++) {
+		if (m->snapshots[i].snapshot != NULL)
+			snapshot_end(m, &m->snapshots[i]);
+		rows_free(&m->snapshots[i].rows);
+	}
+	ASSERT(store_snapshot_bytes(m->f.s) == 0);
 	rows_free(&m->committed);
 	rows_free(&m->visible);
 	rows_free(&m->copy);
