@@ -55,6 +55,7 @@ struct database_options {
 	/* [blocking] The bytes of a program by its Keccak-256 hash. */
 	enum wl_err (*program)(void *context, const uint8_t hash[32], struct buf *out, struct error *error);
 	void *program_context;
+	struct worker_pool *readers;    /* for long reads beside the executor; NULL: the executor does them itself */
 	uint32_t reducer_ms_max;
 };
 

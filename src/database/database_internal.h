@@ -22,7 +22,7 @@ enum {
 #define DATABASE_ALL_DURABLE (UINT64_MAX - 1)
 
 /* ---- mail ---- */
-enum mail_kind { MAIL_INBOX, MAIL_TASK, MAIL_LOAN, MAIL_DUE, MAIL_IMMEDIATE };
+enum mail_kind { MAIL_INBOX, MAIL_TASK, MAIL_LOAN, MAIL_DUE, MAIL_IMMEDIATE, MAIL_READ };
 struct mail {
 	struct mpsc_node node;
 	enum mail_kind kind;
@@ -129,6 +129,10 @@ struct database {
 	struct schedule *schedule;       /* NULL: no row was ever scheduled */
 	int64_t timer_due;               /* what the timer was last set to */
 
+	struct db_read *reads;           /* that run, beside the executor … */
+	uint32_t read_count;
+	struct db_read *waiting_reads, **waiting_reads_last; /* … and those that wait for their turn */
+
 	/* schedules, for others */
 	struct timer timer;              /* the timers' */
 	struct mail due_mail;
@@ -207,6 +211,25 @@ bool db_call_procedure(struct database *db, const struct module_function *functi
 void db_schedule_immediate(struct database *db, struct str name, struct bytes args); /* [any] */
 void db_immediate_run(struct database *db, struct mail *mail);
 void db_immediate_free(struct database *db, struct mail *mail);
+
+/* reads.c */
+/* A long read: begin its turn, run it on a snapshot, end it. Embedded in whatever it belongs to. */
+struct db_read {
+	struct mail mail; /* its end */
+	struct db_read *next;
+	struct database *db;
+	/* [executor] Its turn has come: says which tables the snapshot must have. False: end follows. */
+	bool (*begin)(struct db_read *read, struct store_table *const **tables, uint32_t *count);
+	void (*run)(struct db_read *read);  /* [a reader] */
+	void (*end)(struct db_read *read);  /* [executor] It may free the read. is_running: run has returned. */
+	struct store_snapshot *snapshot;
+	uint64_t deadline;                  /* of run */
+	_Atomic bool cancelled;             /* run is to return soon */
+	bool is_running;
+};
+void db_read_start(struct database *db, struct db_read *read); /* outside transactions */
+void db_read_ended(struct database *db, struct mail *mail);
+void db_reads_watch(struct database *db); /* cancels them if the database closes, or they cost too much */
 
 /* transaction.c */
 /* Commits the open transaction: log, then live queries. `reducer` REDUCER_NAME_UNKNOWN when none. On failure it has

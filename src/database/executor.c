@@ -84,6 +84,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	db->options = *options;
 	db->log = options->log;
 	db->work_last = &db->work;
+	db->waiting_reads_last = &db->waiting_reads;
 	db->offset = COMMITLOG_NONE;
 	pthread_mutex_init(&db->lock, NULL);
 	monitor_init(&db->sleepers);
@@ -400,6 +401,12 @@ static bool process_one(struct database *db)
 		db_immediate_run(db, mail);
 		return true;
 	}
+	if (mail->kind == MAIL_READ) {
+		drop_first(db);
+		db_read_ended(db, mail);
+		db->now_nanos = clock_mono_nanos();
+		return true;
+	}
 	if (mail->kind == MAIL_TASK) {
 		drop_first(db);
 		process_task(db, (struct task *)mail);
@@ -442,6 +449,8 @@ void db_step_end(struct database *db)
 	if (db->commitlog != NULL)
 		commitlog_submit(db->commitlog);
 	outbox_flush(db->outbox, db->offset);
+	if (UNLIKELY(db->reads != NULL))
+		db_reads_watch(db);
 	db->now_nanos = 0;
 	db_count(&db->executor_nanos, clock_mono_nanos() - begin);
 	publish_stats(db);

@@ -182,8 +182,14 @@ struct sql_job {
 	const struct database_caller *caller;
 	struct str sql;
 	struct buf *json, *error;
-	uint64_t micros, offset;
+	uint64_t micros, offset, begin;
 	enum wl_err err;
+	/* what is too long for the executor; the thread that asked waits for it */
+	struct db_read read;
+	struct query *query;
+	bool is_seen;            /* connected */
+	struct monitor monitor;
+	bool is_reading;
 };
 
 struct sql_rows {
@@ -227,22 +233,20 @@ static void put_schema(struct buf *json, const struct sql_rows *rows)
 	buf_put_cstr(json, "]},\"rows\":[");
 }
 
-/* In a transaction of its own, which the caller of this function commits or rolls back. */
-static void run_query(struct database *db, struct sql_job *job, struct query *query, uint64_t begin)
+static void run_query(struct database *db, struct sql_job *job, const struct query *query,
+	const struct query_limits *limits)
 {
 	struct query_effects effects = { 0 };
 	struct sql_rows rows = { .json = job->json };
-	struct query_limits limits = { .deadline = db->options.reducer_ms_max == 0 ? 0
-		: begin + (uint64_t)db->options.reducer_ms_max * 1000000u };
 	bool reads = query_kind(query) == QUERY_SELECT;
 	if (reads)
 		rows.column_count = query_columns(query, &rows.columns);
 	put_schema(job->json, &rows);
 	if (reads)
-		job->err = query_select(query, db->store, &limits, put_row, &rows, job->error);
+		job->err = query_select(query, db->store, limits, put_row, &rows, job->error);
 	else
-		job->err = query_execute(query, db->store, &limits, &effects, job->error);
-	job->micros = (clock_mono_nanos() - begin) / 1000;
+		job->err = query_execute(query, db->store, limits, &effects, job->error);
+	job->micros = (clock_mono_nanos() - job->begin) / 1000;
 	buf_printf(job->json, "],\"total_duration_micros\":%llu,\"stats\":{\"rows_inserted\":%llu,\"rows_deleted\":%llu,"
 		"\"rows_updated\":%llu}}]", (unsigned long long)job->micros, (unsigned long long)effects.inserted,
 		(unsigned long long)effects.deleted, (unsigned long long)effects.updated);
@@ -252,27 +256,85 @@ static void run_query(struct database *db, struct sql_job *job, struct query *qu
 	}
 }
 
-static void run_statement(struct database *db, struct sql_job *job)
+/* ---- beside the executor ---- */
+
+static struct sql_job *job_of(struct db_read *read)
 {
-	uint64_t begin = clock_mono_nanos();
-	struct query_caller caller = { .identity = job->caller->identity,
-		.is_owner = db_is_owner(db, &job->caller->identity) };
-	struct query *query = NULL;
-	job->err = query_compile(db->store, QUERY_DIALECT_SQL, job->sql, &caller, &query, job->error);
-	if (job->err == WL_OK)
-		job->err = query_check_row_limit(query, db->store, &caller, job->error);
-	if (job->err != WL_OK) {
-		query_destroy(query);
-		return;
+	return (struct sql_job *)(void *)((uint8_t *)read - offsetof(struct sql_job, read));
+}
+
+static bool begin_reading(struct db_read *read, struct store_table *const **tables, uint32_t *count)
+{
+	struct sql_job *job = job_of(read);
+	db_views_read(read->db, job->query, &job->caller->identity);
+	*count = query_tables(job->query, tables);
+	return true;
+}
+
+static void run_reading(struct db_read *read)
+{
+	struct sql_job *job = job_of(read);
+	struct query_limits limits = { .deadline = read->deadline, .snapshot = read->snapshot,
+		.cancelled = &read->cancelled };
+	run_query(read->db, job, job->query, &limits);
+}
+
+static void end_reading(struct db_read *read)
+{
+	struct sql_job *job = job_of(read);
+	struct database *db = read->db;
+	if (!read->is_running) {
+		job->err = db_is_closing(db) ? WL_ERR_UNAVAILABLE : WL_ERR_MEMORY;
+		buf_put_cstr(job->error, db_is_closing(db) ? "the database is closed" : "not enough memory for the query");
 	}
-	db_views_read(db, query, &caller.identity);
+	query_destroy(job->query);
+	if (job->is_seen)
+		db_disconnect(db, job->caller);
+	job->offset = db->offset;
+	monitor_lock(&job->monitor);
+	job->is_reading = false;
+	monitor_wake_all(&job->monitor);
+	monitor_unlock(&job->monitor); /* the job may be gone now */
+}
+
+/* ---- on the executor ---- */
+
+/* In a transaction of its own. False: it is a long read. */
+static bool run_here(struct database *db, struct sql_job *job)
+{
+	bool reads = query_kind(job->query) == QUERY_SELECT;
+	struct query_limits limits = { .visits_max = reads ? QUERY_VISITS_MAX : 0,
+		.deadline = db->options.reducer_ms_max == 0 ? 0
+		: job->begin + (uint64_t)db->options.reducer_ms_max * 1000000u };
+	if (reads && query_is_long(job->query))
+		return false;
+	db_views_read(db, job->query, &job->caller->identity);
 	store_tx_begin(db->store);
-	run_query(db, job, query, begin);
+	run_query(db, job, job->query, &limits);
 	if (job->err != WL_OK)
 		db_rollback(db);
 	else
 		job->err = db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, job->error);
-	query_destroy(query);
+	if (job->err != WL_ERR_UNAVAILABLE || !reads || job->error->len > 0)
+		return true;
+	buf_clear(job->json);
+	job->err = WL_OK;
+	return false;
+}
+
+static void run_statement(struct database *db, struct sql_job *job)
+{
+	job->begin = clock_mono_nanos();
+	struct query_caller caller = { .identity = job->caller->identity,
+		.is_owner = db_is_owner(db, &job->caller->identity) };
+	job->err = query_compile(db->store, QUERY_DIALECT_SQL, job->sql, &caller, &job->query, job->error);
+	if (job->err == WL_OK)
+		job->err = query_check_row_limit(job->query, db->store, &caller, job->error);
+	if (job->err == WL_OK && !run_here(db, job)) {
+		job->is_reading = true;
+		return;
+	}
+	query_destroy(job->query);
 }
 
 /* A full disk lets nobody into st_client. Where no reducer asks who comes and goes, reading needs no entry. */
@@ -290,13 +352,17 @@ static void sql_on_executor(struct database *db, void *arg)
 		job->err = WL_ERR_UNAVAILABLE;
 		return;
 	}
-	bool unseen = may_read_unseen(db);
-	if (!unseen && db_connect(db, job->caller, job->error) != WL_OK) {
+	job->is_seen = !may_read_unseen(db);
+	if (job->is_seen && db_connect(db, job->caller, job->error) != WL_OK) {
 		job->err = WL_ERR_DENIED;
 		return;
 	}
 	run_statement(db, job);
-	if (!unseen)
+	if (job->is_reading) {
+		db_read_start(db, &job->read);
+		return;
+	}
+	if (job->is_seen)
 		db_disconnect(db, job->caller);
 	job->offset = db->offset;
 }
@@ -304,8 +370,15 @@ static void sql_on_executor(struct database *db, void *arg)
 enum wl_err database_sql(struct database *db, const struct database_caller *caller, struct str sql, bool confirmed,
 	struct buf *json, uint64_t *micros, struct buf *error)
 {
-	struct sql_job job = { .caller = caller, .sql = sql, .json = json, .error = error, .offset = COMMITLOG_NONE };
+	struct sql_job job = { .caller = caller, .sql = sql, .json = json, .error = error, .offset = COMMITLOG_NONE,
+		.read = { .begin = begin_reading, .run = run_reading, .end = end_reading } };
+	monitor_init(&job.monitor);
 	(void)database_run(db, sql_on_executor, &job);
+	monitor_lock(&job.monitor);
+	while (job.is_reading)
+		monitor_wait(&job.monitor);
+	monitor_unlock(&job.monitor);
+	monitor_deinit(&job.monitor);
 	if (job.err == WL_ERR_UNAVAILABLE && error->len == 0)
 		buf_put_cstr(error, "the database is closed");
 	if (job.err == WL_OK && confirmed && !database_wait_durable(db, job.offset, DURABLE_WAIT_MS)) {

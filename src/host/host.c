@@ -27,6 +27,9 @@ struct entry { /* made at the first use of an identity, stays */
 	enum wl_err err;     /* of the last attempt to open */
 	char *error;         /* its text, owned */
 };
+/* Of long reads: as many as a small machine bears; and stacks for conditions as deep as they may be. */
+enum { READERS_MAX = 4, READER_STACK_BYTES = 1 << 20 };
+
 struct host {
 	struct host_options options;
 	const char *dir; /* of data */
@@ -38,6 +41,7 @@ struct host {
 	struct runtime *runtime;
 	struct commitlog_writers *writers;
 	struct database_timers *timers;
+	struct worker_pool *readers;
 	struct module_logs *logs;
 };
 
@@ -117,7 +121,8 @@ static enum wl_err open_parts(struct host *host, struct error *error)
 	host->writers = commitlog_writers_create(thread_cpu_count() > 4 ? 4 : 2);
 	host->logs = module_logs_create();
 	host->timers = database_timers_create();
-	bool ok = host->writers != NULL && host->logs != NULL && host->timers != NULL;
+	host->readers = worker_pool_create("reader", READERS_MAX, READER_STACK_BYTES);
+	bool ok = host->writers != NULL && host->logs != NULL && host->timers != NULL && host->readers != NULL;
 	return ok ? WL_OK : fail(error, WL_ERR_MEMORY, "out of memory");
 }
 
@@ -183,9 +188,11 @@ void host_close(struct host *host)
 		mem_free(entry);
 	}
 	map_deinit(&host->entries);
+	if (host->readers != NULL)
+		worker_pool_destroy(host->readers);
+	database_timers_destroy(host->timers); /* behind the readers, whose last mail they run */
 	if (host->logs != NULL)
 		module_logs_destroy(host->logs);
-	database_timers_destroy(host->timers);
 	if (host->writers != NULL)
 		commitlog_writers_destroy(host->writers);
 	if (host->runtime != NULL)
@@ -331,7 +338,7 @@ static enum wl_err prepare(struct host *host, const struct identity *id, const s
 	files_replica_path(host->dir, replica, path);
 	*out = (struct database_options){
 		.identity = *id, .owner = *owner, .dir = path, .in_memory = host->options.in_memory, .runtime = host->runtime,
-		.writers = host->writers, .timers = host->timers,
+		.writers = host->writers, .timers = host->timers, .readers = host->readers,
 		.sink = host->options.sink, .program = program_of, .program_context = host,
 		.reducer_ms_max = host->options.reducer_ms_max,
 	};

@@ -87,6 +87,11 @@ static struct key_part part_of(const struct fact *f)
 		.layout = f->other_layout, .own = f->column };
 }
 
+static double row_count(const struct planner *p, uint16_t relation)
+{
+	return (double)store_table_row_count(relation_table(p->block, relation, p->options->snapshot));
+}
+
 /* ---- how one relation may be read ---- */
 
 static bool may_use(const struct store_table *table, const struct store_index_def *def)
@@ -125,7 +130,7 @@ static void consider_index(struct planner *p, uint16_t relation, const struct st
 	struct candidate *best)
 {
 	struct store_table *table = p->block->relations[relation].table;
-	double n = (double)store_table_row_count(table);
+	double n = row_count(p, relation);
 	struct step step = { .relation = relation, .access = ACCESS_POINT };
 	struct key_part keys[STORE_INDEX_COLUMNS_MAX];
 	while (step.key_count < def->column_count) {
@@ -170,7 +175,7 @@ static void consider_hash(struct planner *p, uint16_t relation, struct candidate
 			keys[count++] = part_of(f);
 	if (count == 0)
 		return;
-	double n = (double)store_table_row_count(p->block->relations[relation].table);
+	double n = row_count(p, relation);
 	const struct key_part *copy = arena_copy(p->scratch, keys, count * sizeof(keys[0]));
 	p->failed = p->failed || copy == NULL;
 	*best = (struct candidate){
@@ -183,7 +188,7 @@ static void choose(struct planner *p, uint16_t relation)
 	struct candidate *best = &p->best[relation];
 	struct store_table *table = p->block->relations[relation].table;
 	const struct store_table_def *def = store_table_def(table);
-	double n = (double)store_table_row_count(table);
+	double n = row_count(p, relation);
 	bool is_delta = relation < 64 && (p->options->delta >> relation & 1) != 0;
 	*best = (struct candidate){ .step = { .relation = relation, .access = is_delta ? ACCESS_DELTA : ACCESS_SCAN },
 		.rows = is_delta ? 0.5 : n, .cost = is_delta ? 1 : n };

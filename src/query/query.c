@@ -228,13 +228,42 @@ uint32_t query_block_tables(const struct query *query, uint32_t block, struct st
 	return query->blocks[block].table_count;
 }
 
-bool query_block_reads_empty(const struct query *query, uint32_t block)
+bool query_block_reads_empty(const struct query *query, uint32_t block, struct store_snapshot *snapshot)
 {
 	const struct block *b = &query->blocks[block];
 	for (uint32_t i = 0; i < b->table_count; i++)
-		if (store_table_row_count(b->tables[i]) == 0)
+		if (store_table_row_count(snapshot == NULL ? b->tables[i] : store_snapshot_table(snapshot, b->tables[i])) == 0)
 			return true;
 	return false;
+}
+
+/* Rows that a block's run visits, and those that its tables have. */
+static uint64_t block_cost(const struct query *query, const struct block *b, struct arena *scratch, uint64_t *whole)
+{
+	static const struct plan_options options = { 0 };
+	uint64_t rows = 0;
+	for (uint16_t r = 0; r < b->relation_count; r++)
+		rows += store_table_row_count(b->relations[r].table);
+	*whole += rows;
+	if (b->relation_count == 1 && b->where_count == 0)
+		return query->is_count ? 0 : rows < query->limit ? rows : query->limit;
+	if (b->relation_count == 1 && rows <= QUERY_SHORT_COST_MAX)
+		return rows;
+	const struct plan *plan = plan_make(scratch, scratch, b, &options);
+	return plan == NULL ? rows : plan->cost;
+}
+
+/* Beside the executor every table is read whole: that must be worth it. */
+bool query_is_long(const struct query *query)
+{
+	enum { WORTH_IT = 16 };
+	uint64_t cost = 0, whole = 0;
+	struct arena scratch;
+	arena_init(&scratch, QUERY_ARENA_BYTES_MAX);
+	for (uint16_t i = 0; i < query->block_count; i++)
+		cost += block_cost(query, &query->blocks[i], &scratch, &whole);
+	arena_deinit(&scratch);
+	return cost > QUERY_SHORT_COST_MAX && (cost > QUERY_VISITS_MAX || cost > whole / WORTH_IT);
 }
 
 bool query_block_is_single(const struct query *query, uint32_t block)

@@ -5,8 +5,9 @@
  * query: SQL. Lexes, parses, binds and plans the two dialects, runs them over
  * the store, and says what a commit means for a live query.
  *
- * Threading: executor only (it reads the store). A compiled query is immutable
- * and borrows the store's tables: it ends before they do.
+ * Threading: executor only (it reads the store); query_select and
+ * query_select_block on a snapshot from any thread. A compiled query is immutable
+ * for who runs it, and borrows the store's tables: it ends before they do.
  *
  * Errors are texts for the client, the reference's cause (without
  * "executing" wrappers): WL_ERR_INVALID; WL_ERR_UNSUPPORTED for what a later
@@ -67,7 +68,13 @@ struct query_limits {
 	uint64_t deadline;   /* clock_mono_nanos; runs that are not over by then end with WL_ERR_LIMIT. 0: none */
 	uint64_t memory_max; /* bytes; 0: QUERY_MEMORY_MAX */
 	bool plain;          /* whole tables in the order written, without any index: for tests */
+	struct store_snapshot *snapshot; /* whose tables are read, without indexes, on any thread; NULL: the live ones */
+	const _Atomic bool *cancelled;   /* set: the run ends with WL_ERR_LIMIT. NULL: never */
+	uint64_t visits_max; /* rows; a run that would visit more ends with WL_ERR_UNAVAILABLE. 0: no limit */
 };
+/* Is it expected to take so long that it belongs on a snapshot, beside the executor? By the sizes that tables have now. */
+bool query_is_long(const struct query *query);
+enum { QUERY_VISITS_MAX = 16384 }; /* of a run on the executor: what turns out longer is begun anew on a snapshot */
 /* fn for each result row (BSATN of the columns in order; borrowed for the call); it returns false to stop. */
 typedef bool (*query_row_fn)(void *context, const uint8_t *row, size_t len);
 enum wl_err query_select(const struct query *query, struct store *store, const struct query_limits *limits,
@@ -86,7 +93,8 @@ enum wl_err query_check_live(const struct query *query, struct buf *error); /* m
 uint32_t query_block_count(const struct query *query);
 /* The distinct tables it reads. */
 uint32_t query_block_tables(const struct query *query, uint32_t block, struct store_table *const **tables);
-bool query_block_reads_empty(const struct query *query, uint32_t block); /* some table has no row */
+/* Some table has no row: in the snapshot, or (NULL) now. */
+bool query_block_reads_empty(const struct query *query, uint32_t block, struct store_snapshot *snapshot);
 enum wl_err query_select_block(const struct query *query, uint32_t block, struct store *store,
 	const struct query_limits *limits, query_row_fn fn, void *context, struct buf *error);
 /* Blocks over one table: does the condition hold for this valid row? */

@@ -9,6 +9,7 @@
 enum {
 	QUERY_ARENA_BYTES_MAX = 64 << 20,
 	QUERY_BYTES_MIN = 1024, /* an arena's first block */
+	QUERY_SHORT_COST_MAX = 1000, /* rows that are always read on the executor */
 };
 
 /* ---- lexer ---- */
@@ -229,7 +230,11 @@ struct plan {
 	uint64_t cost;               /* rows that will be visited */
 };
 /* `delta`: bit per relation (the first 64) whose rows come from a commit. NULL: no memory. The plan is the arena's. */
-struct plan_options { bool without_indexes, plain; uint64_t delta; };
+struct plan_options {
+	bool without_indexes, plain;
+	uint64_t delta;
+	struct store_snapshot *snapshot; /* whose sizes count; NULL: those of the live tables */
+};
 const struct plan *plan_make(struct arena *arena, struct arena *scratch, const struct block *block,
 	const struct plan_options *options);
 
@@ -244,9 +249,17 @@ struct tuple { /* one row of each relation of the block */
 };
 typedef bool (*tuple_fn)(void *context, const struct tuple *tuple);
 struct run_limits {
-	uint64_t deadline, memory_max;
+	uint64_t deadline, memory_max, visits_max;
 	const _Atomic bool *cancelled;
+	struct store_snapshot *snapshot;
 };
+/* The live table of a relation, or the snapshot's. */
+static inline struct store_table *relation_table(const struct block *block, uint16_t relation,
+	struct store_snapshot *snapshot)
+{
+	struct store_table *table = block->relations[relation].table;
+	return snapshot == NULL ? table : store_snapshot_table(snapshot, table);
+}
 enum wl_err plan_run(const struct block *block, const struct plan *plan, const struct run_source *sources,
 	const struct run_limits *limits, tuple_fn fn, void *context, struct buf *error);
 #endif

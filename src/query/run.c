@@ -54,9 +54,16 @@ static bool go_on(struct run *r)
 		return true;
 	if (l->cancelled != NULL && atomic_load_explicit(l->cancelled, memory_order_relaxed))
 		return stop(r, WL_ERR_LIMIT, "the query was cancelled");
+	if (l->visits_max != 0 && r->visited > l->visits_max)
+		return stop(r, WL_ERR_UNAVAILABLE, "");
 	if (l->deadline != 0 && clock_mono_nanos() >= l->deadline)
 		return stop(r, WL_ERR_LIMIT, "the query ran longer than the limit and was stopped");
 	return true;
+}
+
+static void scan(const struct run *r, uint16_t relation, struct store_cursor *cursor)
+{
+	store_scan(relation_table(r->block, relation, r->limits->snapshot), cursor);
 }
 
 static bool run_step(struct run *r, uint16_t at);
@@ -258,7 +265,7 @@ static bool hash_build(struct run *r, uint16_t at)
 	r->tables[at] = t;
 	if (!hash_grow(r, t))
 		return false;
-	store_scan(r->block->relations[step->relation].table, &cursor);
+	scan(r, step->relation, &cursor);
 	while (store_cursor_next(&cursor, &row)) {
 		bool holds = true;
 		r->tuple.rows[step->relation] = row.data;
@@ -302,7 +309,7 @@ static bool run_step(struct run *r, uint16_t at)
 	case ACCESS_SCAN:
 		break;
 	}
-	store_scan(r->block->relations[r->plan->steps[at].relation].table, &cursor);
+	scan(r, r->plan->steps[at].relation, &cursor);
 	return take_all(r, at, &cursor);
 }
 

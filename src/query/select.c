@@ -41,16 +41,18 @@ static bool take_tuple(void *context, const struct tuple *tuple)
 static struct run_limits run_limits(const struct query_limits *limits)
 {
 	return (struct run_limits){ .deadline = limits->deadline,
-		.memory_max = limits->memory_max != 0 ? limits->memory_max : QUERY_MEMORY_MAX };
+		.memory_max = limits->memory_max != 0 ? limits->memory_max : QUERY_MEMORY_MAX,
+		.visits_max = limits->visits_max, .cancelled = limits->cancelled, .snapshot = limits->snapshot };
 }
 
 static enum wl_err run_block(struct selection *s, const struct query_limits *limits, struct buf *error)
 {
 	struct run_limits run = run_limits(limits);
-	if (!limits->plain)
+	if (!limits->plain && limits->snapshot == NULL)
 		return plan_run(s->block, s->block->plan, NULL, &run, take_tuple, s, error);
 	struct arena arena;
-	static const struct plan_options options = { .plain = true, .without_indexes = true };
+	const struct plan_options options = { .plain = limits->plain, .without_indexes = true,
+		.snapshot = limits->snapshot };
 	arena_init(&arena, QUERY_ARENA_BYTES_MAX);
 	const struct plan *plan = plan_make(&arena, &arena, s->block, &options);
 	enum wl_err err = plan == NULL ? no_memory(error) : plan_run(s->block, plan, NULL, &run, take_tuple, s, error);
@@ -69,7 +71,7 @@ enum wl_err query_select(const struct query *query, struct store *store, const s
 	for (uint16_t i = 0; err == WL_OK && !s.stopped && i < query->block_count; i++) {
 		s.block = &query->blocks[i];
 		if (query->is_count && s.block->relation_count == 1 && s.block->where_count == 0)
-			s.count += store_table_row_count(s.block->relations[0].table);
+			s.count += store_table_row_count(relation_table(s.block, 0, limits->snapshot));
 		else
 			err = run_block(&s, limits, error);
 	}

@@ -181,7 +181,7 @@ static uint32_t count_nonempty(struct live_query *const *queries, uint32_t count
 	uint32_t nonempty = 0;
 	for (uint32_t i = 0; i < count; i++)
 		for (uint32_t b = 0; b < queries[i]->block_count; b++)
-			nonempty += !query_block_reads_empty(queries[i]->query, b);
+			nonempty += !query_block_reads_empty(queries[i]->query, b, NULL);
 	return nonempty;
 }
 
@@ -191,7 +191,7 @@ static enum wl_err put_set_rows(struct subs *subs, struct buf *out, struct live_
 	size_t begin = out->len;
 	for (uint32_t i = 0; i < count; i++)
 		for (uint32_t b = 0; b < queries[i]->block_count; b++) {
-			if (query_block_reads_empty(queries[i]->query, b))
+			if (query_block_reads_empty(queries[i]->query, b, NULL))
 				continue;
 			enum wl_err err = put_rows(subs, out, begin, queries[i]->query, b, error);
 			if (err != WL_OK)

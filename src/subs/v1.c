@@ -278,7 +278,7 @@ static enum wl_err put_query(struct subs *subs, struct buf *out, const struct qu
 	size_t counts = out->len - 12;
 	for (uint32_t b = 0; b < query_block_count(query); b++) {
 		uint32_t count;
-		if (sparse && query_block_reads_empty(query, b))
+		if (sparse && query_block_reads_empty(query, b, NULL))
 			continue;
 		enum wl_err err = put_block(subs, out, query, b, json, as_deletes, &count);
 		if (err != WL_OK)
