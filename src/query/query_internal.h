@@ -200,6 +200,16 @@ bool query_literal(struct binder *binder, const struct expr *expr, const struct 
 bool node_matches(const struct node *node, const uint8_t *const *rows);
 bool order_holds(int order, enum compare_op op);
 
+/* quick.c */
+struct quick { /* a column of an integer type: key - low <= span, or (outside) not */
+	uint32_t offset;
+	uint8_t width;
+	bool outside, never;
+	uint64_t flip, low, span;
+};
+bool quick_make(const struct node *node, struct quick *out); /* false: the condition is not of that kind */
+uint64_t quick_matches(const struct quick *quick, const struct store_slots *slots); /* those of slots->bits */
+
 /* plan.c: a left-deep pipeline over a tuple of rows. */
 enum access { ACCESS_SCAN, ACCESS_POINT, ACCESS_RANGE, ACCESS_DELTA, ACCESS_HASH };
 struct key_part { /* of a look-up: a constant, or a column of a row that is there already */
@@ -252,6 +262,7 @@ struct run_limits {
 	uint64_t deadline, memory_max, visits_max;
 	const _Atomic bool *cancelled;
 	struct store_snapshot *snapshot;
+	bool plain; /* row by row */
 };
 /* The live table of a relation, or the snapshot's. */
 static inline struct store_table *relation_table(const struct block *block, uint16_t relation,

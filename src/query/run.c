@@ -46,11 +46,13 @@ static bool stop(struct run *r, enum wl_err err, const char *text)
 	return false;
 }
 
-/* Asked for each row; looks at the clock now and then. */
-static bool go_on(struct run *r)
+/* Asked for each row, or for many at once; looks at the clock now and then. */
+static bool go_on(struct run *r, uint32_t rows)
 {
 	const struct run_limits *l = r->limits;
-	if (LIKELY(++r->visited % ROWS_BETWEEN != 0))
+	uint64_t before = r->visited;
+	r->visited += rows;
+	if (LIKELY(before / ROWS_BETWEEN == r->visited / ROWS_BETWEEN))
 		return true;
 	if (l->cancelled != NULL && atomic_load_explicit(l->cancelled, memory_order_relaxed))
 		return stop(r, WL_ERR_LIMIT, "the query was cancelled");
@@ -73,7 +75,7 @@ static bool take_row(struct run *r, uint16_t at, uint32_t from, const uint8_t *d
 {
 	const struct step *step = &r->plan->steps[at];
 	r->tuple.rows[step->relation] = data;
-	if (!go_on(r))
+	if (!go_on(r, 1))
 		return false;
 	for (uint32_t i = from; i < step->filter_count; i++)
 		if (!node_matches(step->filters[i], r->tuple.rows))
@@ -90,6 +92,43 @@ static bool take_all(struct run *r, uint16_t at, struct store_cursor *cursor)
 		if (!take_row(r, at, 0, row.data, row.len, row.number))
 			return false;
 	return true;
+}
+
+/* ---- whole tables ---- */
+
+enum { QUICK_MAX = 4 };
+
+/* Rows in slots are looked at 64 at a time, as far as the first conditions are simple. */
+static bool take_slots(struct run *r, uint16_t at, struct store_cursor *cursor, const struct quick *quick, uint32_t count)
+{
+	struct store_slots slots;
+	while (store_cursor_next_slots(cursor, &slots)) {
+		uint64_t bits = slots.bits;
+		if (!go_on(r, (uint32_t)__builtin_popcountll(bits)))
+			return false;
+		for (uint32_t i = 0; i < count; i++)
+			bits &= quick_matches(&quick[i], &slots);
+		for (; bits != 0; bits &= bits - 1) {
+			uint32_t slot = (uint32_t)__builtin_ctzll(bits);
+			if (!take_row(r, at, count, slots.data + (size_t)slot * slots.stride, slots.size, slots.first + slot))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool run_scan(struct run *r, uint16_t at)
+{
+	const struct step *step = &r->plan->steps[at];
+	struct store_cursor cursor;
+	struct quick quick[QUICK_MAX];
+	uint32_t count = 0;
+	scan(r, step->relation, &cursor);
+	while (count < QUICK_MAX && count < step->own_count && quick_make(step->filters[count], &quick[count]))
+		count++;
+	if (count > 0 && !r->limits->plain && store_table_in_slots(cursor.table))
+		return take_slots(r, at, &cursor, quick, count);
+	return take_all(r, at, &cursor);
 }
 
 /* ---- look-ups ---- */
@@ -271,7 +310,7 @@ static bool hash_build(struct run *r, uint16_t at)
 		r->tuple.rows[step->relation] = row.data;
 		for (uint32_t i = 0; holds && i < step->own_count; i++)
 			holds = node_matches(step->filters[i], r->tuple.rows);
-		if (!go_on(r) || (holds && !hash_add(r, step, t, &row)))
+		if (!go_on(r, 1) || (holds && !hash_add(r, step, t, &row)))
 			return false;
 	}
 	return true;
@@ -296,7 +335,6 @@ static bool run_hash(struct run *r, uint16_t at)
 
 static bool run_step(struct run *r, uint16_t at)
 {
-	struct store_cursor cursor;
 	switch ((enum access)r->plan->steps[at].access) {
 	case ACCESS_POINT:
 		return run_point(r, at);
@@ -309,8 +347,7 @@ static bool run_step(struct run *r, uint16_t at)
 	case ACCESS_SCAN:
 		break;
 	}
-	scan(r, r->plan->steps[at].relation, &cursor);
-	return take_all(r, at, &cursor);
+	return run_scan(r, at);
 }
 
 enum { FEW = 8 };

@@ -42,7 +42,8 @@ static struct run_limits run_limits(const struct query_limits *limits)
 {
 	return (struct run_limits){ .deadline = limits->deadline,
 		.memory_max = limits->memory_max != 0 ? limits->memory_max : QUERY_MEMORY_MAX,
-		.visits_max = limits->visits_max, .cancelled = limits->cancelled, .snapshot = limits->snapshot };
+		.visits_max = limits->visits_max, .cancelled = limits->cancelled, .snapshot = limits->snapshot,
+		.plain = limits->plain };
 }
 
 static enum wl_err run_block(struct selection *s, const struct query_limits *limits, struct buf *error)

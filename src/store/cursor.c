@@ -41,7 +41,8 @@ void store_scan(struct store_table *t, struct store_cursor *c)
 	c->state[3] = t->page_count > 0 && t->pages[0] != NULL ? t->pages[0]->words[0].visible : 0;
 }
 
-static bool table_next(struct store_cursor *c, struct store_row *row)
+/* The next word of the table that has rows: its bits are state[3]. */
+static bool table_word(struct store_cursor *c)
 {
 	const struct store_table *t = c->table;
 	while (c->state[3] == 0) {
@@ -60,9 +61,34 @@ static bool table_next(struct store_cursor *c, struct store_row *row)
 		const struct page *page = t->pages[c->state[1]];
 		c->state[3] = page == NULL ? 0 : page->words[c->state[2]].visible;
 	}
+	return true;
+}
+
+static bool table_next(struct store_cursor *c, struct store_row *row)
+{
+	if (!table_word(c))
+		return false;
 	uint32_t bit = (uint32_t)__builtin_ctzll(c->state[3]);
 	c->state[3] &= c->state[3] - 1;
-	give(t, (uint32_t)((c->state[1] << t->shift) + c->state[2] * 64 + bit), row);
+	give(c->table, (uint32_t)((c->state[1] << c->table->shift) + c->state[2] * 64 + bit), row);
+	return true;
+}
+
+bool store_table_in_slots(const struct store_table *t)
+{
+	return t->fixed_size >= 0 && t->heap == NULL;
+}
+
+bool store_cursor_next_slots(struct store_cursor *c, struct store_slots *slots)
+{
+	const struct store_table *t = c->table;
+	DEBUG_ASSERT(store_table_in_slots(t) && (c->state[0] == CURSOR_TABLE || c->state[0] == CURSOR_END));
+	if (c->state[0] == CURSOR_END || !table_word(c))
+		return false;
+	uint32_t first = (uint32_t)((c->state[1] << t->shift) + c->state[2] * 64);
+	*slots = (struct store_slots){ .data = row_slot(t, first), .bits = c->state[3], .stride = t->stride,
+		.size = (uint32_t)t->fixed_size, .first = first };
+	c->state[3] = 0;
 	return true;
 }
 

@@ -218,6 +218,16 @@ enum store_status store_scan_point(struct store_index *index, const uint8_t *key
 enum store_status store_scan_range(struct store_index *index, const struct store_range *range,
 	struct store_cursor *cursor);
 bool store_cursor_next(struct store_cursor *cursor, struct store_row *row); /* false at the end */
+/* Rows of one size lie in slots: a cursor over the whole table then gives up to 64 at once. Slots whose bit is 0 are not
+ * to be read. */
+struct store_slots {
+	const uint8_t *data; /* of the first slot */
+	uint64_t bits;       /* which slots are rows; not 0 */
+	uint32_t stride, size; /* of a slot; of a row */
+	uint32_t first;      /* row number of the first slot */
+};
+bool store_table_in_slots(const struct store_table *table);
+bool store_cursor_next_slots(struct store_cursor *cursor, struct store_slots *slots); /* false at the end */
 /* Deletes what a scan yields; counts. */
 enum store_status store_delete_range(struct store *store, struct store_index *index, const struct store_range *range,
 	uint32_t *deleted);
