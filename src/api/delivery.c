@@ -151,6 +151,16 @@ static void answered(struct net_loop *loop, net_conn conn)
 		ws->pending--;
 }
 
+/* The entry keeps its own share. */
+static void send_shared(struct net_loop *loop, const struct delivery_entry *entry)
+{
+	struct delivery_shared *body = (struct delivery_shared *)(uintptr_t)entry->other;
+	struct net_shared shared = { .data = body->data.data, .len = body->data.len, .release = delivery_shared_release,
+		.arg = body };
+	atomic_fetch_add_explicit(&body->refs, 1, memory_order_relaxed);
+	net_ws_send_shared(loop, entry->to, entry->body, entry->body_len, &shared);
+}
+
 static void entry_apply(struct loop_db *db, const struct delivery_entry *entry)
 {
 	struct net_loop *loop = db->loop->loop;
@@ -158,6 +168,9 @@ static void entry_apply(struct loop_db *db, const struct delivery_entry *entry)
 	switch ((enum delivery_kind)entry->kind) {
 	case DELIVERY_MESSAGE:
 		net_ws_send(loop, entry->to, entry->body, entry->body_len);
+		break;
+	case DELIVERY_SHARED:
+		send_shared(loop, entry);
 		break;
 	case DELIVERY_CLASS:
 		ring = ring_find(db, entry->to);

@@ -9,6 +9,10 @@
 
 #include <stdio.h>
 
+enum { KEPT_BYTES_MAX = 64 << 20 }; /* of messages behind a request that takes long */
+
+static void let_go(struct database *db, struct database_client *client);
+
 /* ---- system rows ---- */
 
 static enum store_status insert_row(struct database *db, uint32_t table_id, struct buf *row)
@@ -263,6 +267,7 @@ void db_client_connect(struct database *db, struct database_client *client)
 void db_client_disconnect(struct database *db, struct database_client *client)
 {
 	if (client->connected) {
+		let_go(db, client);
 		*client->link = client->next;
 		if (client->next != NULL)
 			client->next->link = client->link;
@@ -306,14 +311,11 @@ bool db_client_left(const struct database_client *client, bool changes)
 	return !changes || clock_mono_nanos() - gone > (uint64_t)GONE_SECONDS * 1000000000u;
 }
 
-void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len,
-	bool is_text)
+static void process(struct database *db, struct database_client *client, uint8_t *data, size_t len, bool is_text)
 {
 	struct reader r = reader_of(data, len);
 	struct protocol_client_message message;
 	struct error error;
-	if (!client->connected)
-		return; /* refused, and about to hear of it */
 	if (protocol_is_v1(client->protocol)) {
 		if (LIKELY(!db_is_closing(db)))
 			db_v1_message(db, client, data, len, is_text);
@@ -352,4 +354,92 @@ void db_client_message(struct database *db, struct database_client *client, uint
 	}
 	if (message.kind != PROTOCOL_CALL_REDUCER)
 		db->now_nanos = clock_mono_nanos(); /* reads may have taken long */
+}
+
+/* ---- while a reply is made beside the executor, what comes behind its request waits ---- */
+
+struct kept_message {
+	uint32_t len, is_text;
+};
+
+static void keep(struct database *db, struct database_client *client, const uint8_t *data, size_t len, bool is_text)
+{
+	struct kept_message head = { (uint32_t)len, is_text };
+	if (!client->keeps)
+		buf_init(&client->kept, KEPT_BYTES_MAX);
+	buf_put(&client->kept, &head, sizeof(head));
+	buf_put(&client->kept, data, len);
+	(void)buf_extend(&client->kept, align_up(client->kept.len, 8) - client->kept.len);
+	if (client->kept.failed) { /* what is lost must not be followed by anything */
+		db_client_close(db, client, "too many requests behind one that takes long");
+		return;
+	}
+	if (client->keeps)
+		return;
+	client->keeps = true;
+	client->next_keeping = db->keeping;
+	db->keeping = client;
+}
+
+void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len,
+	bool is_text)
+{
+	if (!client->connected)
+		return; /* refused, and about to hear of it */
+	if (UNLIKELY(subs_client_waits(client->subs) || client->keeps))
+		keep(db, client, data, len, is_text);
+	else
+		process(db, client, data, len, is_text);
+}
+
+/* Works off what is kept, until one of them takes long. True: nothing is left. */
+static bool go_on(struct database *db, struct database_client *client)
+{
+	while (client->kept_at < client->kept.len && !client->kept.failed && !subs_client_waits(client->subs)) {
+		struct kept_message head;
+		memcpy(&head, client->kept.data + client->kept_at, sizeof(head));
+		uint8_t *data = client->kept.data + client->kept_at + sizeof(head);
+		client->kept_at += align_up(sizeof(head) + head.len, 8);
+		process(db, client, data, head.len, head.is_text != 0);
+	}
+	if (client->kept_at < client->kept.len && !client->kept.failed)
+		return false;
+	buf_deinit(&client->kept);
+	client->kept_at = 0;
+	return true;
+}
+
+void db_clients_go_on(struct database *db)
+{
+	struct database_client **at = &db->keeping, *client;
+	if (db->going_on) /* a read that was done at once: whoever goes on with its client sees that it waits no more */
+		return;
+	db->going_on = true;
+	while ((client = *at) != NULL) {
+		if (subs_client_waits(client->subs) || !go_on(db, client)) {
+			at = &client->next_keeping;
+			continue;
+		}
+		/* It may not be the same place any more: others may have begun to keep. */
+		for (at = &db->keeping; *at != client;)
+			at = &(*at)->next_keeping;
+		*at = client->next_keeping;
+		client->keeps = false;
+	}
+	db->going_on = false;
+}
+
+/* It goes: what it wanted to change is done (db_client_left). */
+static void let_go(struct database *db, struct database_client *client)
+{
+	subs_client_forget_read(db->subs, client->subs);
+	if (!client->keeps)
+		return;
+	(void)go_on(db, client);
+	struct database_client **at = &db->keeping;
+	while (*at != client)
+		at = &(*at)->next_keeping;
+	*at = client->next_keeping;
+	client->keeps = false;
+	buf_deinit(&client->kept);
 }

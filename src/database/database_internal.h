@@ -72,6 +72,10 @@ struct database_client {
 	void (*on_gone)(void *context);
 	void *gone_context;
 	struct subs_client *subs;
+	struct buf kept;         /* messages that came while a reply of ours is made: struct kept_message, back to back */
+	size_t kept_at;          /* the next of them */
+	bool keeps;              /* in db->keeping */
+	struct database_client *next_keeping;
 	struct database_client *next, **link; /* in db->clients */
 };
 
@@ -112,6 +116,8 @@ struct database {
 	struct running_module module;
 	struct runtime_env env;
 	struct database_client *clients;
+	struct database_client *keeping; /* clients with kept messages */
+	bool going_on;                   /* with them */
 	uint64_t client_count;
 	int64_t last_micros;             /* timestamps never step back */
 	int64_t step_micros;             /* wall and monotonic time at the beginning of the step … */
@@ -228,6 +234,7 @@ struct db_read {
 	bool is_running;
 };
 void db_read_start(struct database *db, struct db_read *read); /* outside transactions */
+bool db_reply_read(void *context, struct subs_read *of); /* a subs_read_fn */
 void db_read_ended(struct database *db, struct mail *mail);
 void db_reads_watch(struct database *db); /* cancels them if the database closes, or they cost too much */
 
@@ -290,6 +297,7 @@ void db_disconnect(struct database *db, const struct database_caller *caller);
 void db_client_connect(struct database *db, struct database_client *client);
 void db_client_disconnect(struct database *db, struct database_client *client);
 void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len, bool is_text);
+void db_clients_go_on(struct database *db); /* some of them may wait no more */
 bool db_client_left(const struct database_client *client, bool changes);
 void db_clients_close(struct database *db, uint16_t code, struct str reason);
 void db_clients_sweep(struct database *db); /* at open: disconnects what a crash left behind */

@@ -42,7 +42,7 @@ static struct delivery_block *block_take(void *context, uint32_t loop)
 	}
 	block->database = database_share(db);
 	block->loop = loop;
-	block->any_confirmed = false;
+	block->any_confirmed = block->any_shared = false;
 	block->next = NULL;
 	return block;
 }
@@ -50,6 +50,10 @@ static struct delivery_block *block_take(void *context, uint32_t loop)
 void delivery_block_done(struct delivery_block *block)
 {
 	struct database *db = block->database;
+	const struct delivery_entry *entry = delivery_first(block);
+	for (; block->any_shared && !delivery_at_end(block, entry); entry = delivery_next(entry))
+		if (entry->kind == DELIVERY_SHARED)
+			delivery_shared_release((void *)(uintptr_t)entry->other);
 	if (block->data.cap > POOLED_BYTES_MAX)
 		buf_deinit(&block->data);
 	buf_clear(&block->data);
@@ -103,6 +107,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 		goto no_memory;
 	subs_limit_time(db->subs, options->reducer_ms_max);
 	subs_on_views(db->subs, db_view_used, db);
+	subs_on_reads(db->subs, db_reply_read, db);
 	return db;
 no_memory:
 	buf_put_cstr(error, "not enough memory to open the database");

@@ -252,17 +252,29 @@ static void send_v1(struct database *db, struct procedure_job *job, struct buf *
 	buf_deinit(&written);
 }
 
+static void put_result(struct database *db, struct procedure_job *job, struct buf *out)
+{
+	if (protocol_is_v1(job->protocol))
+		send_v1(db, job, out);
+	else if (job->result.ok)
+		protocol_procedure_returned(out, job->request_id, job->call.timestamp,
+			(int64_t)((clock_mono_nanos() - job->begin_nanos) / 1000), buf_bytes(&job->result.value));
+	else
+		protocol_procedure_internal(out, job->request_id, 0, 0, buf_str(&job->text));
+}
+
 static void send_result(struct database *db, void *arg)
 {
 	struct procedure_job *job = arg;
+	struct buf *behind = subs_held_begin(db->subs, job->conn);
+	if (UNLIKELY(behind != NULL)) {
+		put_result(db, job, behind);
+		subs_held_end(db->subs, job->conn, job->flags);
+		return;
+	}
 	struct buf *out = outbox_begin(db->outbox, job->loop, DELIVERY_MESSAGE, job->flags, job->conn, 0, 0);
-	if (out != NULL && protocol_is_v1(job->protocol))
-		send_v1(db, job, out);
-	else if (out != NULL && job->result.ok)
-		protocol_procedure_returned(out, job->request_id, job->call.timestamp,
-			(int64_t)((clock_mono_nanos() - job->begin_nanos) / 1000), buf_bytes(&job->result.value));
-	else if (out != NULL)
-		protocol_procedure_internal(out, job->request_id, 0, 0, buf_str(&job->text));
+	if (out != NULL)
+		put_result(db, job, out);
 	if (out == NULL || !outbox_end(db->outbox, job->loop))
 		(void)outbox_put(db->outbox, job->loop, DELIVERY_DROP, 0, job->conn, 0, 0);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Long reads: on a snapshot, on a thread of low priority beside the executor.
+ * SQL statements have theirs in request.c, replies of live queries at the end here.
  *
  * Invariants
  *  1. At most READS_MAX reads of a database have a snapshot. The others wait in
@@ -114,4 +115,45 @@ void db_reads_watch(struct database *db)
 	bool stop = db_is_closing(db) || database_closed(db) || store_snapshot_bytes(db->store) > SNAPSHOT_BYTES_MAX;
 	for (struct db_read *read = db->reads; stop && read != NULL; read = read->next)
 		atomic_store_explicit(&read->cancelled, true, memory_order_relaxed);
+}
+
+/* ---- replies of live queries ---- */
+
+struct reply_read {
+	struct db_read read;
+	struct subs_read *of;
+};
+
+static struct reply_read *reply_of(struct db_read *read)
+{
+	return (struct reply_read *)(void *)read;
+}
+
+static bool begin_reply(struct db_read *read, struct store_table *const **tables, uint32_t *count)
+{
+	return subs_read_begin(reply_of(read)->of, tables, count, &read->cancelled);
+}
+
+static void run_reply(struct db_read *read)
+{
+	subs_read_run(reply_of(read)->of, read->snapshot, read->deadline);
+}
+
+static void end_reply(struct db_read *read)
+{
+	struct database *db = read->db;
+	subs_read_end(reply_of(read)->of, read->is_running);
+	mem_free(read);
+	db_clients_go_on(db);
+}
+
+bool db_reply_read(void *context, struct subs_read *of)
+{
+	struct reply_read *read = mem_zalloc(sizeof(*read));
+	if (read == NULL)
+		return false;
+	read->read = (struct db_read){ .begin = begin_reply, .run = run_reply, .end = end_reply };
+	read->of = of;
+	db_read_start(context, &read->read);
+	return true;
 }

@@ -137,6 +137,15 @@ net_conn net_upgrade(struct net_request *request, const struct net_upgrade_optio
 void net_ws_resume(struct net_loop *loop, net_conn conn); /* [loop] */
 /* [loop] One data message: the compression tag (binary) and frame are added here. Bounded: overflow cuts it off. */
 void net_ws_send(struct net_loop *loop, net_conn conn, const void *body, size_t len);
+/* [loop] One data message of two parts, of which the second is not copied: others may send it, too. Never compressed. */
+struct net_shared {
+	const uint8_t *data;
+	size_t len;
+	void (*release)(void *arg); /* called once, on the loop, when it has been sent or never will be */
+	void *arg;
+};
+void net_ws_send_shared(struct net_loop *loop, net_conn conn, const void *head, size_t head_len,
+	const struct net_shared *shared);
 /* [loop] Close frame (reason cut to 123 bytes of whole UTF-8), drain, close. Queued output is sent first. */
 void net_ws_close(struct net_loop *loop, net_conn conn, uint16_t code, struct str reason);
 void net_ws_drop(struct net_loop *loop, net_conn conn); /* [loop] TCP close, no Close frame */

@@ -54,11 +54,16 @@ _Static_assert((int)NET_HEAD_BYTES_MAX <= (int)NET_HELD_BYTES_MAX, "the read buf
 enum { OUT_SMALL = 2048, OUT_LARGE = 16384 };
 struct out_node {
 	struct out_node *next;
-	struct net_ring *ring; /* NULL: own bytes in data[]; else a range of the ring's positions */
+	struct net_ring *ring; /* NULL: own bytes in data[], or others' at `outside`; else a range of the ring's positions */
+	const uint8_t *outside; /* data[] then has what lets go of them */
 	uint64_t begin, end;
 	uint32_t held;         /* bytes of memory it stands for */
 	uint32_t cap;          /* of data[] */
 	uint8_t data[];
+};
+struct out_outside {
+	void (*release)(void *arg);
+	void *arg;
 };
 struct out_pool {
 	struct out_node *small, *large, *range;
@@ -260,6 +265,9 @@ void conn_timer_set(struct net_loop *loop, struct conn *conn);
 struct out_node *out_node_alloc(size_t data_bytes); /* any thread */
 void out_node_free(struct net_loop *loop, struct out_node *node); /* loop may be NULL */
 uint8_t *out_reserve(struct net_loop *loop, struct conn *conn, size_t len); /* NULL: the connection was cut off */
+/* Bytes that stay where they are until `release`, which is called in any case. */
+void out_outside_push(struct net_loop *loop, struct conn *conn, const uint8_t *data, size_t len,
+	void (*release)(void *arg), void *arg);
 void out_node_push(struct net_loop *loop, struct conn *conn, struct out_node *node); /* takes the node */
 bool out_range_push(struct net_loop *loop, struct conn *conn); /* the ring's bytes up to now keep their place */
 void out_dirty(struct net_loop *loop, struct conn *conn);
@@ -297,20 +305,29 @@ struct ws_payload {
 	uint8_t tag;
 };
 struct ws_payload ws_payload_make(struct net_loop *loop, bool text, uint8_t compression, const void *body, size_t len);
-static inline size_t ws_payload_size(const struct ws_payload *payload) /* with the frame's head; SIZE_MAX: too long */
+/* The frame's head and the payload, before `more` bytes of the same message. SIZE_MAX: too long. */
+static inline size_t ws_payload_size_before(const struct ws_payload *payload, size_t more)
 {
-	if (UNLIKELY(payload->len > UINT32_MAX))
+	if (UNLIKELY(payload->len > UINT32_MAX || more > UINT32_MAX))
 		return SIZE_MAX;
-	size_t inner = payload->len + (payload->text ? 0 : 1);
-	return inner + (inner < 126 ? 2 : inner <= UINT16_MAX ? 4 : 10);
+	size_t own = payload->len + (payload->text ? 0 : 1), inner = own + more;
+	return own + (inner < 126 ? 2 : inner <= UINT16_MAX ? 4 : 10);
 }
-static inline void ws_payload_write(const struct ws_payload *payload, uint8_t *at)
+static inline void ws_payload_write_before(const struct ws_payload *payload, size_t more, uint8_t *at)
 {
-	at += ws_head_write(at, payload->text ? WS_TEXT : WS_BINARY, payload->len + (payload->text ? 0 : 1));
+	at += ws_head_write(at, payload->text ? WS_TEXT : WS_BINARY, payload->len + more + (payload->text ? 0 : 1));
 	if (!payload->text)
 		*at++ = payload->tag;
 	if (payload->len > 0)
 		memcpy(at, payload->body, payload->len);
+}
+static inline size_t ws_payload_size(const struct ws_payload *payload)
+{
+	return ws_payload_size_before(payload, 0);
+}
+static inline void ws_payload_write(const struct ws_payload *payload, uint8_t *at)
+{
+	ws_payload_write_before(payload, 0, at);
 }
 
 /* compress.c */

@@ -2,8 +2,8 @@
 /*
  * The output queue of a connection and its flush.
  *
- * A queue is a FIFO of nodes, own bytes or ranges of the ring that is
- * followed, and behind the last node comes, unwritten, the rest of the ring:
+ * A queue is a FIFO of nodes, own bytes, bytes of others or ranges of the ring
+ * that is followed, and behind the last node comes, unwritten, the rest of the ring:
  * [ring_at, ring->tail). So a ring's message costs nothing per follower, and
  * own bytes put the range before them first (out_range_push) to keep order.
  *
@@ -48,6 +48,12 @@ static void pool_put(struct out_node **list, uint32_t *count, uint32_t max, stru
 void out_node_free(struct net_loop *loop, struct out_node *node)
 {
 	struct out_pool *pool = loop != NULL ? &loop->pool : NULL;
+	if (node->outside != NULL) {
+		struct out_outside *outside = (void *)node->data;
+		outside->release(outside->arg);
+		mem_free(node);
+		return;
+	}
 	if (pool != NULL && node->held == OUT_SMALL)
 		pool_put(&pool->small, &pool->small_count, POOL_SMALL_MAX, node);
 	else if (pool != NULL && node->held == OUT_LARGE)
@@ -160,7 +166,7 @@ uint8_t *out_reserve(struct net_loop *loop, struct conn *conn, size_t len)
 	if (conn->fd < 0 || !out_range_push(loop, conn))
 		return NULL;
 	struct out_node *last = conn->out_last;
-	if (last != NULL && last->ring == NULL && last->cap - last->end >= len) {
+	if (last != NULL && last->ring == NULL && last->outside == NULL && last->cap - last->end >= len) {
 		uint8_t *at = last->data + last->end;
 		last->end += len;
 		out_dirty(loop, conn);
@@ -178,6 +184,26 @@ uint8_t *out_reserve(struct net_loop *loop, struct conn *conn, size_t len)
 	return node->data;
 }
 
+void out_outside_push(struct net_loop *loop, struct conn *conn, const uint8_t *data, size_t len,
+	void (*release)(void *arg), void *arg)
+{
+	struct out_node *node = NULL;
+	if (len > 0 && conn->fd >= 0 && out_range_push(loop, conn)) {
+		node = out_node_alloc(sizeof(struct out_outside));
+		if (node == NULL)
+			cut_off(loop, conn);
+	}
+	if (node == NULL) {
+		release(arg);
+		return;
+	}
+	struct out_outside *outside = (void *)node->data;
+	*outside = (struct out_outside){ release, arg };
+	node->outside = data;
+	node->end = len;
+	link_node(loop, conn, node);
+}
+
 void out_node_push(struct net_loop *loop, struct conn *conn, struct out_node *node)
 {
 	if (conn->fd < 0 || !out_range_push(loop, conn))
@@ -189,6 +215,8 @@ void out_node_push(struct net_loop *loop, struct conn *conn, struct out_node *no
 /* ---- flush ---- */
 static const uint8_t *node_bytes(const struct out_node *node)
 {
+	if (node->outside != NULL)
+		return node->outside + node->begin;
 	return node->ring != NULL ? node->ring->data + (node->begin - node->ring->base) : node->data + node->begin;
 }
 

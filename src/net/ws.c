@@ -167,6 +167,25 @@ void net_ws_send(struct net_loop *loop, net_conn handle, const void *body, size_
 	counter_add(&loop->messages_out, 1);
 }
 
+void net_ws_send_shared(struct net_loop *loop, net_conn handle, const void *head, size_t head_len,
+	const struct net_shared *shared)
+{
+	struct conn *conn = conn_of(loop, handle);
+	struct ws_payload payload = { .body = head, .len = head_len, .tag = NET_COMPRESS_NONE };
+	uint8_t *at = NULL;
+	if (conn != NULL && conn->phase == CONN_WS_OPEN) {
+		payload.text = conn->text;
+		at = out_reserve(loop, conn, ws_payload_size_before(&payload, shared->len));
+	}
+	if (at == NULL) {
+		shared->release(shared->arg);
+		return;
+	}
+	ws_payload_write_before(&payload, shared->len, at);
+	out_outside_push(loop, conn, shared->data, shared->len, shared->release, shared->arg);
+	counter_add(&loop->messages_out, 1);
+}
+
 void net_ws_close(struct net_loop *loop, net_conn handle, uint16_t code, struct str reason)
 {
 	struct conn *conn = conn_of(loop, handle);

@@ -89,6 +89,8 @@ struct protocol_row_list {
 };
 void protocol_rows_begin(struct protocol_row_list *list, struct buf *out, struct buf *offsets);
 void protocol_rows_add(struct protocol_row_list *list, const void *row, size_t len);
+/* `count` rows of `len` bytes each, back to back. */
+void protocol_rows_add_many(struct protocol_row_list *list, const void *rows, uint32_t count, uint32_t len);
 void protocol_rows_end(struct protocol_row_list *list);
 void protocol_rows_empty(struct buf *out); /* RowOffsets([]), no data */
 /* A whole list of `count` rows of `row_len` bytes each (1..65535), already back to back. */

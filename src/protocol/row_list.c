@@ -38,6 +38,24 @@ void protocol_rows_add(struct protocol_row_list *list, const void *row, size_t l
 	list->count++;
 }
 
+void protocol_rows_add_many(struct protocol_row_list *list, const void *rows, uint32_t count, uint32_t len)
+{
+	if (count == 0)
+		return;
+	if (list->count == 0 || list->mixed || len != list->row_len) {
+		protocol_rows_add(list, rows, len);
+		rows = (const uint8_t *)rows + len;
+		count--;
+	}
+	if (list->mixed || len != list->row_len) {
+		for (uint32_t i = 0; i < count; i++)
+			protocol_rows_add(list, (const uint8_t *)rows + (size_t)i * len, len);
+		return;
+	}
+	buf_put(list->out, rows, (size_t)count * len);
+	list->count += count;
+}
+
 void protocol_rows_end(struct protocol_row_list *list)
 {
 	struct buf *out = list->out;

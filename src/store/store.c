@@ -256,6 +256,11 @@ const struct sats_row_layout *store_table_layout(const struct store_table *t)
 	return t->layout;
 }
 
+uint64_t store_table_version(const struct store_table *t)
+{
+	return t->version;
+}
+
 uint64_t store_table_row_count(const struct store_table *t)
 {
 	return t->row_count;

@@ -109,6 +109,7 @@ struct store_index *store_index_by_name(struct store *store, struct str name); /
 
 const struct store_table_def *store_table_def(const struct store_table *table);
 const struct sats_row_layout *store_table_layout(const struct store_table *table);
+uint64_t store_table_version(const struct store_table *table); /* another whenever a commit may have changed its rows */
 uint64_t store_table_row_count(const struct store_table *table); /* visible in the open transaction */
 const struct store_index_def *store_index_def(const struct store_index *index);
 struct store_table *store_index_table(const struct store_index *index);

@@ -199,6 +199,7 @@ struct store_table {
 	uint32_t empty_pages;
 	uint64_t page_bytes;
 	uint64_t row_count;      /* visible */
+	uint64_t version;        /* commits that changed it */
 	struct heap *heap;       /* rows of variable size */
 	uint64_t frozen;         /* epoch of the newest snapshot that has the table; 0: none has */
 

@@ -190,6 +190,7 @@ static void commit_runs(struct store_table *t)
 
 static void commit_table(struct store_table *t)
 {
+	t->version++;
 	bool empties = t->row_count == 0 || t->def->is_event;
 	if (empties && t->page_count > 1) {
 		table_clear_storage(t);

@@ -8,6 +8,8 @@
  */
 #include "subs/subs_internal.h"
 
+enum { HELD_BYTES_MAX = 64 << 20 }; /* of messages that wait for one reply */
+
 static uint8_t class_protocol(const struct subs_client_options *o)
 {
 	return o->protocol == PROTOCOL_V3 ? PROTOCOL_V2 : o->protocol;
@@ -17,7 +19,7 @@ static uint64_t class_hash(const struct subs_client *client, const struct class_
 {
 	const struct subs_client_options *o = &client->options;
 	uint64_t hash = hash_u64((uint64_t)o->loop << 32 | (uint64_t)class_protocol(o) << 16 | (uint64_t)o->format << 8 |
-		(uint64_t)o->is_full << 1 | o->confirmed);
+		(uint64_t)o->is_full << 1 | o->confirmed) ^ hash_u64((uintptr_t)client->read);
 	for (uint32_t i = 0; i < count; i++)
 		hash = hash_u64(hash ^ hash_u64((uintptr_t)entries[i].query) ^ entries[i].set_id);
 	return hash;
@@ -42,7 +44,7 @@ static bool same_class(const struct subs_class *class, const struct subs_client 
 	const struct class_entry *entries, uint32_t count)
 {
 	const struct subs_client_options *o = &client->options;
-	if (class->hash != hash || class->loop != o->loop || class->format != o->format ||
+	if (class->hash != hash || class->read != client->read || class->is_released || class->loop != o->loop || class->format != o->format ||
 		class->protocol != class_protocol(o) || class->is_full != o->is_full ||
 		class->flags != subs_client_flags(client) || class->entry_count != count)
 		return false;
@@ -92,7 +94,7 @@ static struct subs_class *class_make(struct subs *subs, const struct subs_client
 	*class = (struct subs_class){ .id = ++subs->next_class, .hash = hash, .loop = client->options.loop,
 		.format = client->options.format, .protocol = class_protocol(&client->options),
 		.is_full = client->options.is_full, .flags = subs_client_flags(client), .entry_count = count,
-		.entries = entries };
+		.entries = entries, .read = client->read, .held = BUF_INIT(HELD_BYTES_MAX) };
 	for (uint32_t i = 0; i < count; i++) {
 		if (list_entry(class, i))
 			continue;
@@ -118,6 +120,7 @@ static void class_free(struct subs *subs, struct subs_class *class)
 	if (class->has_ring)
 		(void)outbox_put(subs->outbox, class->loop, DELIVERY_CLASS_END, class->flags, class->id, 0, 0);
 	mem_free(class->entries);
+	buf_deinit(&class->held);
 	mem_free(class);
 	subs->stats.classes--;
 }
@@ -167,7 +170,26 @@ static bool class_join(struct subs *subs, struct subs_class *class, struct subs_
 	class->member_count++;
 	if (class->has_ring)
 		return follow(subs, client, class->id);
-	return class->member_count == 1 || begin_ring(subs, class);
+	return class->member_count == 1 || class->read != NULL || begin_ring(subs, class);
+}
+
+/* Sends what was held, and nothing is held from now on. The class gets no new members: they are of the class without
+ * the read. */
+bool subs_class_release(struct subs *subs, struct subs_class *class)
+{
+	struct reader r = reader_of(class->held.data, class->held.len);
+	bool ok = class->member_count == 1 || class->held.len == 0 || begin_ring(subs, class);
+	while (ok && reader_left(&r) > 0) {
+		struct bytes message = reader_bsatn_bytes(&r);
+		struct buf *out = outbox_begin(subs->outbox, class->loop, class->has_ring ? DELIVERY_CLASS : DELIVERY_MESSAGE,
+			class->flags, class->has_ring ? class->id : class->members->options.conn, 0, 0);
+		if (out != NULL)
+			buf_put(out, message.data, message.len);
+		ok = out != NULL && outbox_end(subs->outbox, class->loop);
+	}
+	buf_deinit(&class->held);
+	class->is_released = true;
+	return ok;
 }
 
 bool subs_class_assign(struct subs *subs, struct subs_client *client)

@@ -17,7 +17,7 @@ static void put_list(struct subs *subs, const struct row_changes *changes)
 		return;
 	}
 	struct protocol_row_list list;
-	protocol_rows_begin(&list, &subs->bodies, &subs->offsets);
+	protocol_rows_begin(&list, &subs->bodies, &subs->making.offsets);
 	for (const struct row_change *c = changes->first; c != NULL; c = c->next)
 		for (uint32_t i = 0; i < c->copies; i++)
 			protocol_rows_add(&list, c->row.data, c->row.len);
@@ -35,7 +35,7 @@ static void put_delta(struct subs *subs, const struct store_delta_rows *rows)
 		return;
 	}
 	struct protocol_row_list list;
-	protocol_rows_begin(&list, &subs->bodies, &subs->offsets);
+	protocol_rows_begin(&list, &subs->bodies, &subs->making.offsets);
 	for (uint32_t i = 0; i < rows->count; i++) {
 		struct bytes row = store_delta_row(rows, i);
 		protocol_rows_add(&list, row.data, row.len);
@@ -139,13 +139,45 @@ static void lose_members(struct subs *subs, struct subs_class *class)
 		subs_client_lost(subs, member);
 }
 
-/* One message for the class; `update` is its body when it was already made for the caller. */
+/* `update`: its body when it was already made for the caller. */
+static void put_message(struct subs *subs, struct buf *out, const struct subs_class *class, struct bytes update,
+	const struct subs_event *event)
+{
+	if (protocol_is_v1(class->protocol)) {
+		subs_v1_put_message(subs, out, class, update, event);
+		return;
+	}
+	buf_put_u8(out, 4); /* TransactionUpdate; its count of sets leads the update */
+	if (update.data != NULL)
+		buf_put(out, update.data, update.len);
+	else
+		put_update(subs, out, class);
+}
+
+/* Its message waits for the reply that its members wait for. */
+static void hold_class(struct subs *subs, struct subs_class *class, struct bytes update, const struct subs_event *event)
+{
+	struct buf *out = &class->held;
+	size_t at = out->len;
+	buf_put_u32(out, 0);
+	put_message(subs, out, class, update, event);
+	if (out->failed)
+		lose_members(subs, class);
+	else
+		store_u32(out->data + at, (uint32_t)(out->len - at - 4));
+}
+
+/* One message for the class. */
 static void send_class(struct subs *subs, struct subs_class *class, const struct subs_client *caller,
 	struct bytes update, const struct subs_event *event)
 {
 	bool caller_inside = caller != NULL && caller->class == class;
 	if (caller_inside && class->member_count == 1)
 		return;
+	if (UNLIKELY(class->read != NULL)) {
+		hold_class(subs, class, update, event);
+		return;
+	}
 	enum delivery_kind kind = class->has_ring ? DELIVERY_CLASS : DELIVERY_MESSAGE;
 	uint64_t to = class->has_ring ? class->id : class->members->options.conn;
 	struct buf *out = outbox_begin(subs->outbox, class->loop, kind, class->flags, to,
@@ -154,17 +186,7 @@ static void send_class(struct subs *subs, struct subs_class *class, const struct
 		lose_members(subs, class);
 		return;
 	}
-	if (protocol_is_v1(class->protocol)) {
-		subs_v1_put_message(subs, out, class, update, event);
-		if (!outbox_end(subs->outbox, class->loop))
-			lose_members(subs, class);
-		return;
-	}
-	buf_put_u8(out, 4); /* TransactionUpdate; its count of sets leads the update */
-	if (update.data != NULL)
-		buf_put(out, update.data, update.len);
-	else
-		put_update(subs, out, class);
+	put_message(subs, out, class, update, event);
 	if (!outbox_end(subs->outbox, class->loop))
 		lose_members(subs, class);
 }

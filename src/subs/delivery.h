@@ -18,6 +18,7 @@
 
 enum delivery_kind {
 	DELIVERY_MESSAGE,   /* to: connection; body: one message, uncompressed, unframed */
+	DELIVERY_SHARED,    /* to: connection; one message: body, and then what `other` (struct delivery_shared) has */
 	DELIVERY_CLASS,     /* to: class; body: one message; except: a connection that does not get it, or 0 */
 	DELIVERY_CLASS_NEW, /* to: class; format: enum protocol_format flags of its ring */
 	DELIVERY_CLASS_END, /* to: class */
@@ -38,10 +39,18 @@ struct delivery_entry {
 	uint16_t code; /* close code, or format */
 	uint32_t unused;
 	uint64_t to;
-	uint64_t other; /* except, or class */
+	uint64_t other; /* except, or class, or a pointer */
 	uint8_t body[];
 };
 _Static_assert(sizeof(struct delivery_entry) == 32, "entries stay aligned");
+
+/* Bytes that several messages end with. Immutable once they are shared; the last share frees them. [any] */
+struct delivery_shared {
+	_Atomic uint32_t refs;
+	struct buf data;
+};
+struct delivery_shared *delivery_shared_create(void); /* empty; NULL: no memory */
+void delivery_shared_release(void *shared); /* NULL: nothing */
 
 struct database;
 enum {
@@ -52,7 +61,7 @@ struct delivery_block {
 	struct mpsc_node node;
 	struct database *database; /* shared: the consumer gives it back with delivery_block_done */
 	uint32_t loop;
-	bool any_confirmed;
+	bool any_confirmed, any_shared; /* each entry of the latter kind has a share, which delivery_block_done gives back */
 	uint64_t offset; /* highest transaction offset any entry depends on; COMMITLOG_NONE when none */
 	struct delivery_block *next; /* the consumer's list of waiting blocks */
 	struct buf data; /* the entries */

@@ -69,6 +69,37 @@ bool outbox_end(struct outbox *outbox, uint32_t loop)
 	return true;
 }
 
+bool outbox_end_shared(struct outbox *outbox, uint32_t loop, struct delivery_shared *shared)
+{
+	struct open_block *open = &outbox->loops[loop];
+	if (!outbox_end(outbox, loop))
+		return false;
+	struct delivery_entry *entry = (void *)(open->block->data.data + open->entry_at);
+	entry->other = (uintptr_t)shared;
+	atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
+	open->block->any_shared = true;
+	return true;
+}
+
+struct delivery_shared *delivery_shared_create(void)
+{
+	struct delivery_shared *shared = mem_zalloc(sizeof(*shared));
+	if (shared == NULL)
+		return NULL;
+	atomic_store_explicit(&shared->refs, 1, memory_order_relaxed);
+	buf_init(&shared->data, DELIVERY_BODY_BYTES_MAX);
+	return shared;
+}
+
+void delivery_shared_release(void *arg)
+{
+	struct delivery_shared *shared = arg;
+	if (shared == NULL || atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) > 1)
+		return;
+	buf_deinit(&shared->data);
+	mem_free(shared);
+}
+
 bool outbox_put(struct outbox *outbox, uint32_t loop, enum delivery_kind kind, uint8_t flags, uint64_t to,
 	uint64_t other, uint16_t code)
 {

@@ -23,6 +23,8 @@ void outbox_destroy(struct outbox *outbox);
 struct buf *outbox_begin(struct outbox *outbox, uint32_t loop, enum delivery_kind kind, uint8_t flags, uint64_t to,
 	uint64_t other, uint16_t code);
 bool outbox_end(struct outbox *outbox, uint32_t loop);
+/* The same for DELIVERY_SHARED; the entry gets a share of its own. */
+bool outbox_end_shared(struct outbox *outbox, uint32_t loop, struct delivery_shared *shared);
 /* An entry without a body. */
 bool outbox_put(struct outbox *outbox, uint32_t loop, enum delivery_kind kind, uint8_t flags, uint64_t to,
 	uint64_t other, uint16_t code);

@@ -16,11 +16,10 @@ struct subs *subs_create(struct store *store, struct outbox *outbox)
 	subs->outbox = outbox;
 	arena_init(&subs->scratch, SCRATCH_BYTES_MAX);
 	buf_init(&subs->bodies, BODIES_BYTES_MAX);
-	buf_init(&subs->offsets, BODIES_BYTES_MAX);
 	buf_init(&subs->caller, BODIES_BYTES_MAX);
-	buf_init(&subs->whole, BODIES_BYTES_MAX);
 	buf_init(&subs->update, BODIES_BYTES_MAX);
-	buf_init(&subs->json, BODIES_BYTES_MAX);
+	subs_making_init(&subs->making);
+	subs->making.error = &subs->text;
 	buf_init(&subs->text, ERROR_BYTES_MAX);
 	return subs;
 }
@@ -47,19 +46,23 @@ void subs_on_views(struct subs *subs, subs_view_fn fn, void *context)
 	subs->view_context = context;
 }
 
+void subs_on_reads(struct subs *subs, subs_read_fn fn, void *context)
+{
+	subs->read_fn = fn;
+	subs->read_context = context;
+}
+
 void subs_destroy(struct subs *subs)
 {
 	if (subs == NULL)
 		return;
-	ASSERT(subs->stats.clients == 0 && subs->stats.queries == 0 && subs->stats.classes == 0);
+	ASSERT(subs->reads == NULL && subs->stats.clients == 0 && subs->stats.queries == 0 && subs->stats.classes == 0);
 	map_deinit(&subs->queries);
 	map_deinit(&subs->tables);
 	buf_deinit(&subs->bodies);
-	buf_deinit(&subs->offsets);
 	buf_deinit(&subs->caller);
-	buf_deinit(&subs->whole);
 	buf_deinit(&subs->update);
-	buf_deinit(&subs->json);
+	subs_making_deinit(&subs->making);
 	buf_deinit(&subs->text);
 	free_lists(subs);
 	mem_free(subs->classes);
@@ -69,11 +72,9 @@ void subs_destroy(struct subs *subs)
 void subs_rest(struct subs *subs)
 {
 	buf_deinit(&subs->bodies);
-	buf_deinit(&subs->offsets);
 	buf_deinit(&subs->caller);
-	buf_deinit(&subs->whole);
 	buf_deinit(&subs->update);
-	buf_deinit(&subs->json);
+	subs_making_deinit(&subs->making);
 	buf_deinit(&subs->text);
 	free_lists(subs);
 	if (subs->stats.classes == 0) {
@@ -108,6 +109,7 @@ void subs_client_destroy(struct subs *subs, struct subs_client *client)
 {
 	if (client == NULL)
 		return;
+	subs_client_forget_read(subs, client);
 	subs_class_leave(subs, client, true);
 	for (uint32_t i = 0; i < client->set_count; i++)
 		subs_set_free(subs, &client->sets[i]);
@@ -144,75 +146,11 @@ static void send_error(struct subs *subs, struct subs_client *client, uint32_t r
 		subs_client_lost(subs, client);
 }
 
-struct row_sink {
-	struct protocol_row_list list;
-	size_t end_max; /* of the message */
-};
-
-static bool add_row(void *context, const uint8_t *row, size_t len)
-{
-	struct row_sink *sink = context;
-	protocol_rows_add(&sink->list, row, len);
-	return !sink->list.out->failed && sink->list.out->len <= sink->end_max;
-}
-
-/* SingleTableRows of all rows that a block holds now. `begin`: where the message began. */
-static enum wl_err put_rows(struct subs *subs, struct buf *out, size_t begin, const struct query *query, uint32_t block,
-	struct buf *error)
-{
-	struct row_sink sink = { .end_max = begin + SUBS_INITIAL_BYTES_MAX };
-	struct query_limits limits = { .deadline = subs->deadline };
-	buf_put_bsatn_str(out, store_table_def(query_table(query))->name);
-	protocol_rows_begin(&sink.list, out, &subs->offsets);
-	enum wl_err err = query_select_block(query, block, subs->store, &limits, add_row, &sink, error);
-	if (err == WL_OK && out->len > sink.end_max) {
-		buf_printf(error, "the rows exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
-		err = WL_ERR_LIMIT;
-	}
-	protocol_rows_end(&sink.list);
-	if (err == WL_OK && out->failed)
-		err = WL_ERR_MEMORY;
-	return err;
-}
-
-/* A block that reads an empty table is left out altogether. */
-static uint32_t count_nonempty(struct live_query *const *queries, uint32_t count)
-{
-	uint32_t nonempty = 0;
-	for (uint32_t i = 0; i < count; i++)
-		for (uint32_t b = 0; b < queries[i]->block_count; b++)
-			nonempty += !query_block_reads_empty(queries[i]->query, b, NULL);
-	return nonempty;
-}
-
-static enum wl_err put_set_rows(struct subs *subs, struct buf *out, struct live_query *const *queries, uint32_t count,
-	struct buf *error)
-{
-	size_t begin = out->len;
-	for (uint32_t i = 0; i < count; i++)
-		for (uint32_t b = 0; b < queries[i]->block_count; b++) {
-			if (query_block_reads_empty(queries[i]->query, b, NULL))
-				continue;
-			enum wl_err err = put_rows(subs, out, begin, queries[i]->query, b, error);
-			if (err != WL_OK)
-				return err;
-		}
-	return WL_OK;
-}
-
 /* Takes an open entry back, so that another can be sent in its place. */
 void subs_reply_abandon(struct subs *subs, struct subs_client *client, struct buf *out)
 {
 	out->failed = true;
 	(void)outbox_end(subs->outbox, client->options.loop);
-}
-
-void subs_text_of_failure(struct subs *subs, enum wl_err err)
-{
-	if (subs->text.len > 0 && !subs->text.failed)
-		return;
-	buf_clear(&subs->text);
-	buf_printf(&subs->text, "Internal error: %s", wl_err_name(err));
 }
 
 /* What must hold before a set is made. */
@@ -243,91 +181,209 @@ static bool keep_set(struct subs *subs, struct subs_client *client, struct query
 	return false;
 }
 
+/* ---- answering ---- */
+
+/* The legacy set makes way for the new one. */
+static void replace_legacy(struct subs *subs, struct subs_client *client)
+{
+	uint32_t at;
+	struct query_set *old = subs_set_find(client, SUBS_LEGACY_SET, &at);
+	if (old == NULL)
+		return;
+	struct query_set set = *old;
+	subs_set_remove(client, at);
+	if (!subs_class_assign(subs, client))
+		subs_client_lost(subs, client);
+	subs_set_free(subs, &set);
+}
+
+/* The sets are the client's from now on. */
+static bool keep_sets(struct subs *subs, struct subs_client *client, struct reply *reply)
+{
+	bool kept = true;
+	for (uint32_t i = 0; i < reply->set_count; i++) {
+		struct reply_set *set = &reply->sets[i];
+		if (set->failed.data != NULL)
+			continue;
+		if (set->set.id == SUBS_LEGACY_SET)
+			replace_legacy(subs, client);
+		kept = keep_set(subs, client, &set->set) && kept;
+		set->set = (struct query_set){ .id = set->set.id };
+	}
+	return kept;
+}
+
+static void send_failure(struct subs *subs, struct subs_client *client, const struct reply *reply)
+{
+	struct buf *out;
+	switch ((enum reply_kind)reply->kind) {
+	case REPLY_SUBSCRIBED:
+		send_error(subs, client, reply->request_id, (uint32_t)reply->sets[0].set.id, buf_str(&subs->text));
+		return;
+	case REPLY_BATCH:
+		out = subs_reply_begin(subs, client);
+		if (out != NULL)
+			protocol_batch_applied(out, reply->request_id, reply->set_count);
+		for (uint32_t i = 0; out != NULL && i < reply->set_count; i++)
+			protocol_batch_error(out, (uint32_t)reply->sets[i].set.id,
+				reply->sets[i].failed.data != NULL ? reply->sets[i].failed : buf_str(&subs->text));
+		break;
+	case REPLY_ONE_OFF:
+		out = subs_reply_begin(subs, client);
+		if (out != NULL)
+			protocol_one_off_error(out, reply->request_id, buf_str(&subs->text));
+		break;
+	case REPLY_UNSUBSCRIBED:
+		subs_client_lost(subs, client);
+		return;
+	case REPLY_V1_UNSUBSCRIBED:
+		buf_clear(&subs->text);
+		buf_put_cstr(&subs->text, "Internal error");
+		/* fall through */
+	default:
+		subs_v1_send_error(subs, client, reply);
+		return;
+	}
+	if (out == NULL || !outbox_end(subs->outbox, client->options.loop))
+		subs_client_lost(subs, client);
+}
+
+void subs_reply_settle(struct subs *subs, struct subs_client *client, struct reply *reply, enum wl_err err)
+{
+	bool subscribes = reply->kind == REPLY_SUBSCRIBED || reply->kind == REPLY_BATCH ||
+		reply->kind == REPLY_V1_SUBSCRIBED;
+	bool reads_only = reply->kind == REPLY_ONE_OFF || reply->kind == REPLY_V1_ONE_OFF;
+	bool ok = true;
+	if (err != WL_OK) {
+		subs_text_of_failure(&subs->text, err);
+		send_failure(subs, client, reply);
+	} else if (subscribes) { /* the client has been told: from here on a failure costs the connection */
+		ok = keep_sets(subs, client, reply);
+	}
+	if ((err == WL_OK && subscribes) || (!subscribes && !reads_only))
+		ok = subs_class_assign(subs, client) && ok;
+	subs_reply_deinit(subs, reply);
+	if (!ok)
+		subs_client_lost(subs, client);
+}
+
+static enum wl_err answer_here(struct subs *subs, struct subs_client *client, const struct reply *reply)
+{
+	struct making *m = &subs->making;
+	struct buf *out = subs_reply_begin(subs, client);
+	if (out == NULL)
+		return WL_ERR_MEMORY;
+	m->limits = (struct query_limits){ .deadline = subs->deadline,
+		.visits_max = subs->read_fn == NULL ? 0 : QUERY_VISITS_MAX };
+	subs_reply_head(reply, subs_reply_nonempty(reply, m), out);
+	enum wl_err err = subs_reply_body(reply, m, out);
+	if (err != WL_OK)
+		subs_reply_abandon(subs, client, out);
+	else if (!outbox_end(subs->outbox, client->options.loop))
+		err = WL_ERR_MEMORY;
+	return err;
+}
+
+void subs_answer(struct subs *subs, struct subs_client *client, struct reply *reply)
+{
+	bool is_long = subs->read_fn != NULL && subs_reply_is_long(reply);
+	enum wl_err err = is_long ? WL_ERR_UNAVAILABLE : answer_here(subs, client, reply);
+	if (err == WL_ERR_UNAVAILABLE) {
+		if (subs_read_start(subs, client, reply))
+			return;
+		err = WL_ERR_MEMORY;
+	}
+	subs_reply_settle(subs, client, reply, err);
+}
+
+/* ---- requests ---- */
+
+static void single_set(struct reply *reply, struct query_set set)
+{
+	reply->one.set = set;
+	reply->sets = &reply->one;
+	reply->set_count = 1;
+}
+
 void subs_subscribe(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t query_set_id,
 	uint32_t query_count, struct bytes queries)
 {
 	uint32_t at;
 	struct set_builder b = { .set = { .id = query_set_id } };
-	struct buf *out = NULL;
+	struct reply reply = { .kind = REPLY_SUBSCRIBED, .request_id = request_id };
 	buf_clear(&subs->text);
 	subs_clock_start(subs);
 	enum wl_err err = may_subscribe(subs, client, query_set_id, &at);
 	if (err == WL_OK)
 		err = subs_set_build(subs, client, &b, query_count, queries);
 	map_deinit(&b.seen);
-	if (err == WL_OK) {
-		out = subs_reply_begin(subs, client);
-		err = out == NULL ? WL_ERR_MEMORY : WL_OK;
-	}
-	if (err == WL_OK) {
-		protocol_subscribe_applied(out, request_id, query_set_id, count_nonempty(b.set.queries, b.set.count));
-		err = put_set_rows(subs, out, b.set.queries, b.set.count, &subs->text);
-		if (err != WL_OK)
-			subs_reply_abandon(subs, client, out);
-		else if (!outbox_end(subs->outbox, client->options.loop))
-			err = WL_ERR_MEMORY;
-	}
-	if (err != WL_OK) {
-		subs_set_free(subs, &b.set);
-		subs_text_of_failure(subs, err);
-		send_error(subs, client, request_id, query_set_id, buf_str(&subs->text));
-	} else if (!keep_set(subs, client, &b.set) || !subs_class_assign(subs, client)) {
-		subs_client_lost(subs, client);
-	}
+	single_set(&reply, b.set);
+	if (err == WL_OK)
+		subs_answer(subs, client, &reply);
+	else
+		subs_reply_settle(subs, client, &reply, err);
 }
 
-/* One set of a batch: its result is appended to the reply. WL_ERR_MEMORY: the reply cannot be made. */
-static enum wl_err batch_set(struct subs *subs, struct subs_client *client, struct buf *out,
+/* One set of a batch; those before it count as held. */
+static enum wl_err batch_set(struct subs *subs, struct subs_client *client, struct reply *reply, uint32_t index,
 	const struct protocol_set *wanted)
 {
 	uint32_t at;
 	struct set_builder b = { .set = { .id = wanted->id } };
-	size_t begin = out->len;
 	buf_clear(&subs->text);
 	enum wl_err err = may_subscribe(subs, client, wanted->id, &at);
+	for (uint32_t i = 0; err == WL_OK && i < index; i++)
+		if (reply->sets[i].set.id == wanted->id && reply->sets[i].failed.data == NULL) {
+			buf_printf(&subs->text, "Subscription with id QuerySetId { id: %u } already exists for client: %s",
+				wanted->id, client->name);
+			err = WL_ERR_EXISTS;
+		}
+	if (err == WL_OK && client->set_count + index >= SUBS_SETS_PER_CLIENT_MAX) {
+		buf_printf(&subs->text, "a connection may hold at most %d subscriptions", SUBS_SETS_PER_CLIENT_MAX);
+		err = WL_ERR_LIMIT;
+	}
 	if (err == WL_OK)
 		err = subs_set_build(subs, client, &b, wanted->query_count, wanted->queries);
 	map_deinit(&b.seen);
-	if (err == WL_OK) {
-		protocol_batch_rows(out, wanted->id, count_nonempty(b.set.queries, b.set.count));
-		err = put_set_rows(subs, out, b.set.queries, b.set.count, &subs->text);
-	}
-	if (out->failed) {
-		subs_set_free(subs, &b.set);
-		return WL_ERR_MEMORY;
-	}
-	if (err == WL_OK)
-		return keep_set(subs, client, &b.set) ? WL_OK : WL_ERR_MEMORY;
-	subs_set_free(subs, &b.set);
-	subs_text_of_failure(subs, err);
-	out->len = begin;
-	protocol_batch_error(out, wanted->id, buf_str(&subs->text));
-	return WL_OK;
+	reply->sets[index].set = b.set;
+	reply->set_count = index + 1;
+	if (err == WL_OK || subs_reply_set_fails(&reply->sets[index], err, &subs->text))
+		return WL_OK;
+	return WL_ERR_MEMORY;
 }
 
 void subs_subscribe_batch(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t set_count,
 	struct bytes sets)
 {
-	enum wl_err err = WL_OK;
+	struct reply reply = { .kind = REPLY_BATCH, .request_id = request_id };
+	uint32_t queries = client->query_count;
+	size_t bytes = client->query_bytes;
 	subs_clock_start(subs);
-	struct buf *out = subs_reply_begin(subs, client);
-	if (out != NULL)
-		protocol_batch_applied(out, request_id, set_count);
-	for (uint32_t i = 0; out != NULL && err == WL_OK && i < set_count; i++) {
+	reply.sets = mem_zalloc_array(size_max(set_count, 1), sizeof(*reply.sets));
+	enum wl_err err = reply.sets == NULL ? WL_ERR_MEMORY : WL_OK;
+	for (uint32_t i = 0; err == WL_OK && i < set_count; i++) {
 		struct protocol_set wanted = protocol_next_set(&sets);
-		err = batch_set(subs, client, out, &wanted);
+		err = batch_set(subs, client, &reply, i, &wanted);
+		if (err == WL_OK && reply.sets[i].failed.data == NULL) { /* they count for the next one's limits */
+			client->query_count += reply.sets[i].set.count;
+			client->query_bytes += reply.sets[i].set.bytes;
+		}
 	}
-	/* Sets that were kept have been told, or the connection goes. */
-	if (err != WL_OK && out != NULL)
-		out->failed = true;
-	if (out == NULL || !outbox_end(subs->outbox, client->options.loop) || !subs_class_assign(subs, client))
-		subs_client_lost(subs, client);
+	client->query_count = queries;
+	client->query_bytes = bytes;
+	if (err == WL_OK) {
+		subs_answer(subs, client, &reply);
+		return;
+	}
+	subs_reply_deinit(subs, &reply);
+	subs_client_lost(subs, client);
 }
 
 void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t request_id, uint32_t query_set_id,
 	bool send_rows)
 {
 	uint32_t at;
+	struct reply reply = { .kind = REPLY_UNSUBSCRIBED, .request_id = request_id, .sends_rows = send_rows };
 	buf_clear(&subs->text);
 	subs_clock_start(subs);
 	struct query_set *found = subs_set_find(client, query_set_id, &at);
@@ -339,75 +395,29 @@ void subs_unsubscribe(struct subs *subs, struct subs_client *client, uint32_t re
 		send_error(subs, client, request_id, query_set_id, buf_str(&subs->text));
 		return;
 	}
-	struct query_set set = *found;
-	struct buf *out = subs_reply_begin(subs, client);
-	enum wl_err err = out == NULL ? WL_ERR_MEMORY : WL_OK;
-	if (err == WL_OK) {
-		protocol_unsubscribe_applied(out, request_id, query_set_id, send_rows,
-			send_rows ? count_nonempty(set.queries, set.count) : 0);
-		if (send_rows)
-			err = put_set_rows(subs, out, set.queries, set.count, &subs->text);
-		if (err != WL_OK)
-			subs_reply_abandon(subs, client, out);
-		else if (!outbox_end(subs->outbox, client->options.loop))
-			err = WL_ERR_MEMORY;
-	}
+	single_set(&reply, *found);
 	subs_set_remove(client, at);
-	if (!subs_class_assign(subs, client))
-		err = WL_ERR_MEMORY;
-	subs_set_free(subs, &set);
-	if (err != WL_OK)
-		subs_client_lost(subs, client);
+	subs_answer(subs, client, &reply);
 }
 
-/* One-off queries return one entry, whatever is empty, and whatever rules apply. */
-static enum wl_err put_one_off(struct subs *subs, struct subs_client *client, struct buf *out,
-	const struct query *query)
+void subs_one_off_answer(struct subs *subs, struct subs_client *client, struct reply *reply, struct str sql)
 {
-	struct row_sink sink = { .end_max = out->len + SUBS_INITIAL_BYTES_MAX };
-	struct query_limits limits = { .deadline = subs->deadline };
-	enum wl_err err = query_check_row_limit(query, subs->store, &client->options.caller, &subs->text);
-	if (err != WL_OK)
-		return err;
-	buf_put_bsatn_str(out, store_table_def(query_table(query))->name);
-	protocol_rows_begin(&sink.list, out, &subs->offsets);
-	for (uint32_t b = 0; err == WL_OK && b < query_block_count(query); b++)
-		err = query_select_block(query, b, subs->store, &limits, add_row, &sink, &subs->text);
-	if (err == WL_OK && out->len > sink.end_max) {
-		buf_printf(&subs->text, "the rows exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
-		err = WL_ERR_LIMIT;
-	}
-	protocol_rows_end(&sink.list);
-	return err == WL_OK && out->failed ? WL_ERR_MEMORY : err;
+	enum wl_err err = query_compile(subs->store, QUERY_DIALECT_SUBSCRIBE, sql, &client->options.caller, &reply->query,
+		&subs->text);
+	if (err == WL_OK)
+		err = query_check_row_limit(reply->query, subs->store, &client->options.caller, &subs->text);
+	if (err == WL_OK)
+		subs_answer(subs, client, reply);
+	else
+		subs_reply_settle(subs, client, reply, err);
 }
 
 void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t request_id, struct str sql)
 {
-	struct query *query = NULL;
+	struct reply reply = { .kind = REPLY_ONE_OFF, .request_id = request_id };
 	buf_clear(&subs->text);
 	subs_clock_start(subs);
-	enum wl_err err = query_compile(subs->store, QUERY_DIALECT_SUBSCRIBE, sql, &client->options.caller, &query,
-		&subs->text);
-	struct buf *out = NULL;
-	if (err == WL_OK) {
-		out = subs_reply_begin(subs, client);
-		err = out == NULL ? WL_ERR_MEMORY : WL_OK;
-	}
-	if (err == WL_OK) {
-		protocol_one_off_rows(out, request_id, 1);
-		err = put_one_off(subs, client, out, query);
-		if (err != WL_OK)
-			subs_reply_abandon(subs, client, out);
-	}
-	query_destroy(query);
-	if (err != WL_OK) {
-		subs_text_of_failure(subs, err);
-		out = subs_reply_begin(subs, client);
-		if (out != NULL)
-			protocol_one_off_error(out, request_id, buf_str(&subs->text));
-	}
-	if (out == NULL || !outbox_end(subs->outbox, client->options.loop))
-		subs_client_lost(subs, client);
+	subs_one_off_answer(subs, client, &reply, sql);
 }
 
 /* ---- queries that cannot be kept true ---- */
@@ -425,12 +435,13 @@ static void tell_failure(struct subs *subs, struct subs_client *client, uint64_t
 	struct buf *out = outbox_begin(subs->outbox, client->options.loop, DELIVERY_MESSAGE, subs_client_flags(client),
 		client->options.conn, 0, 0);
 	if (out != NULL && protocol_is_v1(client->options.protocol)) {
-		buf_clear(&subs->whole);
-		protocol_v1_subscription_error(&subs->whole, 0, NULL, NULL, text);
+		struct buf *whole = &subs->making.whole;
+		buf_clear(whole);
+		protocol_v1_subscription_error(whole, 0, NULL, NULL, text);
 		if (client->options.protocol == PROTOCOL_V1_JSON)
-			protocol_v1_to_json(out, buf_bytes(&subs->whole));
+			protocol_v1_to_json(out, buf_bytes(whole));
 		else
-			buf_put(out, subs->whole.data, subs->whole.len);
+			buf_put(out, whole->data, whole->len);
 	} else if (out != NULL) {
 		protocol_subscription_error(out, NULL, (uint32_t)set_id, text);
 	}
@@ -458,8 +469,13 @@ static void take_from(struct subs *subs, struct subs_client *client, const struc
 void subs_query_fail(struct subs *subs, struct live_query *query, struct str text)
 {
 	query->refs++; /* it lives until the last holder is told */
-	while (query->place_count > 0)
-		take_from(subs, query->places[0].class->members, query, text);
+	while (query->place_count > 0) {
+		struct subs_client *member = query->places[0].class->members;
+		if (member->pending != NULL)
+			subs_read_fail(subs, member);
+		else
+			take_from(subs, member, query, text);
+	}
 	subs_query_release(subs, query);
 }
 

@@ -37,13 +37,36 @@ struct subs;
 typedef void (*subs_view_fn)(void *context, struct store_table *table, const struct identity *caller, int change);
 struct subs *subs_create(struct store *store, struct outbox *outbox);
 void subs_on_views(struct subs *subs, subs_view_fn fn, void *context);
+/*
+ * Replies that are too long for the executor. fn has the read made beside it: begin when its turn has come, run once on
+ * any thread, with a snapshot of those tables taken when begin returned; end, once, whatever happened. All but run: the
+ * executor, outside transactions. Without fn everything is read on the executor.
+ *
+ * From the request to the end the client waits: its next messages are to be kept back, so that its order stays. What
+ * commits tell it from begin to end is held here, and sent behind the reply.
+ */
+struct subs_read;
+typedef bool (*subs_read_fn)(void *context, struct subs_read *read); /* false: no memory */
+void subs_on_reads(struct subs *subs, subs_read_fn fn, void *context);
+/* False: nobody wants it any more. `cancelled` is set when that becomes so later. */
+bool subs_read_begin(struct subs_read *read, struct store_table *const **tables, uint32_t *count,
+	_Atomic bool *cancelled);
+void subs_read_run(struct subs_read *read, struct store_snapshot *snapshot, uint64_t deadline);
+void subs_read_end(struct subs_read *read, bool was_run);
+struct subs_client;
+void subs_client_forget_read(struct subs *subs, struct subs_client *client); /* it goes: it waits no more */
+/* A message of the owner's to a connection: where it is written so that it goes behind what is held for it now. NULL:
+ * nothing is held. `flags`: of the entry that it will be. */
+struct buf *subs_held_begin(struct subs *subs, uint64_t conn);
+void subs_held_end(struct subs *subs, uint64_t conn, uint8_t flags);
+bool subs_client_waits(const struct subs_client *client);
+
 void subs_destroy(struct subs *subs);
 /* Of one subscribe, unsubscribe or one-off query, which then fails; and of evaluating one commit, after which clients
  * whose queries were not reached are cut off. 0, as at first: no limit. */
 void subs_limit_time(struct subs *subs, uint32_t ms);
 void subs_rest(struct subs *subs); /* gives back what is kept for the next commit */
 
-struct subs_client;
 struct subs_client_options {
 	struct query_caller caller;
 	uint64_t conn;   /* where messages go */

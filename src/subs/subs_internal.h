@@ -100,6 +100,9 @@ struct subs_class {
 	uint32_t loop;
 	uint8_t format, flags, protocol; /* PROTOCOL_V2 for v3, too */
 	bool is_full, has_ring;
+	const struct subs_read *read; /* behind which its messages wait; NULL: they are sent */
+	bool is_released;        /* they have been sent: nothing waits any more */
+	struct buf held;         /* u32 length and message, back to back */
 	uint32_t member_count, entry_count;
 	struct subs_client *members;
 	struct class_entry *entries;
@@ -118,10 +121,41 @@ struct subs_client {
 	char name[160];
 	struct subs_class *class;
 	bool known; /* has had a subscription: decides a wording */
+	const struct subs_read *read; /* behind which it is held; part of what its class is */
+	struct pending *pending; /* its reply that is being made; its messages are not to be given to us meanwhile */
 	struct subs_client *next, **link; /* in class->members */
 	uint32_t set_count, set_cap, query_count;
 	size_t query_bytes;
 	struct query_set *sets; /* ascending by id */
+};
+
+/* ---- replies ---- */
+
+/* What a reply is made with: on the executor, or beside it on a snapshot. */
+struct making {
+	struct query_limits limits;
+	struct buf *error;
+	struct buf offsets, json, whole, body; /* scratch: of row lists, of a row, of v1's messages */
+};
+enum reply_kind { REPLY_SUBSCRIBED, REPLY_BATCH, REPLY_UNSUBSCRIBED, REPLY_ONE_OFF, REPLY_V1_SUBSCRIBED,
+	REPLY_V1_UNSUBSCRIBED, REPLY_V1_ONE_OFF };
+struct reply_set {
+	struct query_set set;
+	struct str failed;       /* of a batch: why there is no set; owned. data NULL: there is one */
+};
+/* Answers one request. Owns its sets until they are settled, and its query. */
+struct reply {
+	uint8_t kind, v1_kind;   /* enum reply_kind; the request's */
+	bool is_json, sends_rows;
+	uint32_t request_id, set_id;
+	uint64_t begin;          /* v1: nanoseconds */
+	struct bytes message_id; /* v1's one-off queries; of the request, or copied behind the reply */
+	uint32_t set_count;
+	struct reply_set *sets;
+	struct reply_set one;    /* for the rule: there is one */
+	uint32_t told_count;
+	struct live_query **told; /* v1: the set's queries that the client does not hold elsewhere */
+	struct query *query;     /* one-off */
 };
 
 enum { CLASS_BUCKETS = 1024 };
@@ -141,10 +175,13 @@ struct subs {
 	size_t query_bytes;   /* of all live queries */
 	struct arena scratch; /* of one commit's evaluation */
 	struct buf bodies;    /* TableUpdateRows of this commit's changed queries */
-	struct buf offsets;   /* scratch of row lists */
 	struct buf caller;    /* the caller's update */
-	struct buf whole, update, json; /* v1: a message before it is translated; a class's update; a row */
+	struct making making; /* what replies on the executor are made with, and updates use */
+	struct buf update;    /* v1: a class's update */
 	struct buf text;      /* error texts */
+	subs_read_fn read_fn;
+	void *read_context;
+	struct subs_read *reads; /* that have not ended */
 	struct subs_class **dirty;
 	uint32_t dirty_count, dirty_cap;
 	struct live_query **changed; /* by this commit */
@@ -186,16 +223,44 @@ struct bytes subs_value_key(const struct sats_type *type, const uint8_t *value, 
 /* classes.c */
 /* Moves the client to the class of its present sets. False: no memory; the client is then in no class. */
 bool subs_class_assign(struct subs *subs, struct subs_client *client);
+bool subs_class_release(struct subs *subs, struct subs_class *class); /* of a read that ends. False: no memory */
 void subs_class_leave(struct subs *subs, struct subs_client *client, bool gone);
 
 /* What begins now has until then. */
 void subs_clock_start(struct subs *subs);
 
-/* subs.c, commit.c: for v1.c */
+/* reply.c */
+void subs_making_init(struct making *m);
+void subs_making_deinit(struct making *m);
+/* The message in two parts, of which the second is the same for all that ask the same. [any thread, on a snapshot]
+ * WL_ERR_UNAVAILABLE: it takes too many rows for the executor. */
+uint32_t subs_reply_nonempty(const struct reply *reply, const struct making *m);
+void subs_reply_head(const struct reply *reply, uint32_t nonempty, struct buf *out);
+enum wl_err subs_reply_body(const struct reply *reply, struct making *m, struct buf *out);
+bool subs_reply_is_long(const struct reply *reply);
+void subs_reply_deinit(struct subs *subs, struct reply *reply);
+/* Why the set of a batch is not made: `text`, or what `err` is called. False: no memory. */
+bool subs_reply_set_fails(struct reply_set *set, enum wl_err err, struct buf *text);
+void subs_text_of_failure(struct buf *text, enum wl_err err);
+
+/* reads.c */
+/* Has the reply made beside the executor; takes it. False: no memory, and it is as it was. */
+bool subs_read_start(struct subs *subs, struct subs_client *client, struct reply *reply);
+/* A query that a held class has cannot be kept true: its members are cut off. */
+void subs_read_fail(struct subs *subs, struct subs_client *member);
+
+/* subs.c, commit.c: for v1.c and reads.c */
 struct buf *subs_reply_begin(struct subs *subs, const struct subs_client *client);
 void subs_reply_abandon(struct subs *subs, struct subs_client *client, struct buf *out);
-void subs_text_of_failure(struct subs *subs, enum wl_err err);
+/* Makes the reply, here or beside the executor, sends it and settles what it says; takes it. */
+void subs_answer(struct subs *subs, struct subs_client *client, struct reply *reply);
+void subs_one_off_answer(struct subs *subs, struct subs_client *client, struct reply *reply, struct str sql);
+/* The reply is on its way (WL_OK), or nothing is and subs->text says why: then the error is sent. The sets become the
+ * client's, or go. */
+void subs_reply_settle(struct subs *subs, struct subs_client *client, struct reply *reply, enum wl_err err);
 bool subs_block_changed(const struct subs *subs, const struct live_block *block);
+enum wl_err subs_v1_reply_body(const struct reply *reply, struct making *m, struct buf *out);
+void subs_v1_send_error(struct subs *subs, struct subs_client *client, const struct reply *reply);
 /* v1.c: the update of a class, as a DatabaseUpdate. */
 void subs_v1_put_update(struct subs *subs, struct buf *out, const struct subs_class *class);
 /* A class's whole message about a commit. */

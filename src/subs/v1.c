@@ -34,14 +34,14 @@ struct list {
 	uint32_t count;
 };
 
-static void list_begin(struct subs *subs, struct list *list, struct buf *out, const struct sats_type *type, bool json)
+static void list_begin(struct making *m, struct list *list, struct buf *out, const struct sats_type *type, bool json)
 {
-	*list = (struct list){ .json = json, .type = type, .out = out, .text = &subs->json, .count_at = out->len,
+	*list = (struct list){ .json = json, .type = type, .out = out, .text = &m->json, .count_at = out->len,
 		.end_max = SIZE_MAX };
 	if (json)
 		buf_put_u32(out, 0);
 	else
-		protocol_rows_begin(&list->rows, out, &subs->offsets);
+		protocol_rows_begin(&list->rows, out, &m->offsets);
 }
 
 static void list_add(struct list *list, const uint8_t *row, size_t len, enum sats_json_shape shape)
@@ -79,7 +79,7 @@ static uint32_t put_changes(struct subs *subs, struct buf *out, const struct liv
 	const struct row_changes *changes, const struct store_delta_rows *whole, bool json)
 {
 	struct list list;
-	list_begin(subs, &list, out, query_row_type(block->query->query), json);
+	list_begin(&subs->making, &list, out, query_row_type(block->query->query), json);
 	for (uint32_t i = 0; whole != NULL && i < whole->count; i++) {
 		struct bytes row = store_delta_row(whole, i);
 		list_add(&list, row.data, row.len, SATS_JSON_UNTYPED);
@@ -175,9 +175,9 @@ struct bytes subs_event_args(struct subs *subs, const struct subs_event *event, 
 	if (event->args_json.len > 0 || event->params == NULL)
 		return event->args_json.len > 0 ? (struct bytes){ (const uint8_t *)event->args_json.data, event->args_json.len }
 			: (struct bytes){ (const uint8_t *)"[]", 2 };
-	buf_clear(&subs->json);
-	(void)sats_json_write(&subs->json, event->params, event->space, event->call.args.data, SATS_JSON_UNTYPED);
-	return buf_bytes(&subs->json);
+	buf_clear(&subs->making.json);
+	(void)sats_json_write(&subs->making.json, event->params, event->space, event->call.args.data, SATS_JSON_UNTYPED);
+	return buf_bytes(&subs->making.json);
 }
 
 void subs_v1_put_message(struct subs *subs, struct buf *out, const struct subs_class *class, struct bytes update,
@@ -185,7 +185,7 @@ void subs_v1_put_message(struct subs *subs, struct buf *out, const struct subs_c
 {
 	static const struct subs_event none = { .call.reducer_id = UINT32_MAX };
 	bool json = class->protocol == PROTOCOL_V1_JSON;
-	struct buf *whole = json ? &subs->whole : out;
+	struct buf *whole = json ? &subs->making.whole : out;
 	if (update.data == NULL) {
 		buf_clear(&subs->update);
 		subs_v1_put_update(subs, &subs->update, class);
@@ -193,7 +193,7 @@ void subs_v1_put_message(struct subs *subs, struct buf *out, const struct subs_c
 		out->failed = out->failed || subs->update.failed;
 	}
 	event = event != NULL ? event : &none;
-	buf_clear(&subs->whole);
+	buf_clear(&subs->making.whole);
 	if (class->is_full) {
 		struct protocol_v1_event call = event->call;
 		call.args = subs_event_args(subs, event, json);
@@ -213,27 +213,14 @@ static int64_t micros_since(uint64_t nanos)
 	return (int64_t)((clock_mono_nanos() - nanos) / 1000);
 }
 
-/* Sends what subs->whole holds. */
-static void send_whole(struct subs *subs, struct subs_client *client)
+/* What m->whole holds, in the client's form. */
+static void put_whole(struct making *m, struct buf *out, bool json)
 {
-	struct buf *out = subs_reply_begin(subs, client);
-	if (out != NULL && subs->whole.failed)
-		out->failed = true;
-	else if (out != NULL && is_json(client))
-		protocol_v1_to_json(out, buf_bytes(&subs->whole));
-	else if (out != NULL)
-		buf_put(out, subs->whole.data, subs->whole.len);
-	if (out == NULL || !outbox_end(subs->outbox, client->options.loop))
-		subs_client_lost(subs, client);
-}
-
-static void send_error(struct subs *subs, struct subs_client *client, const struct protocol_v1_message *message,
-	uint64_t begin)
-{
-	buf_clear(&subs->whole);
-	protocol_v1_subscription_error(&subs->whole, micros_since(begin), &message->request_id,
-		message->kind == V1_SUBSCRIBE ? NULL : &message->query_id, buf_str(&subs->text));
-	send_whole(subs, client);
+	if (json && !m->whole.failed)
+		protocol_v1_to_json(out, buf_bytes(&m->whole));
+	else if (!m->whole.failed)
+		buf_put(out, m->whole.data, m->whole.len);
+	out->failed = out->failed || m->whole.failed;
 }
 
 static bool add_row(void *context, const uint8_t *row, size_t len)
@@ -243,32 +230,36 @@ static bool add_row(void *context, const uint8_t *row, size_t len)
 	return !list->out->failed && list->out->len <= list->end_max;
 }
 
-/* One block's rows as an update's inserts or deletes. */
-static enum wl_err put_block(struct subs *subs, struct buf *out, const struct query *query, uint32_t block, bool json,
-	bool as_deletes, uint32_t *count)
+static enum wl_err check_size(struct making *m, const struct buf *out, enum wl_err err)
 {
-	struct list list;
-	struct query_limits limits = { .deadline = subs->deadline };
-	if (!json)
-		buf_put_u8(out, QU_UNCOMPRESSED);
-	if (!as_deletes)
-		list_nothing(out, json);
-	list_begin(subs, &list, out, query_row_type(query), json);
-	list.end_max = SUBS_INITIAL_BYTES_MAX;
-	enum wl_err err = query_select_block(query, block, subs->store, &limits, add_row, &list, &subs->text);
-	list_end(&list);
-	if (as_deletes)
-		list_nothing(out, json);
-	*count = list.count;
 	if (err == WL_OK && out->len > SUBS_INITIAL_BYTES_MAX) {
-		buf_printf(&subs->text, "the rows exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
+		buf_printf(m->error, "the rows exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
 		return WL_ERR_LIMIT;
 	}
 	return err == WL_OK && out->failed ? WL_ERR_MEMORY : err;
 }
 
+/* One block's rows as an update's inserts or deletes. */
+static enum wl_err put_block(struct making *m, struct buf *out, const struct query *query, uint32_t block, bool json,
+	bool as_deletes, uint32_t *count)
+{
+	struct list list;
+	if (!json)
+		buf_put_u8(out, QU_UNCOMPRESSED);
+	if (!as_deletes)
+		list_nothing(out, json);
+	list_begin(m, &list, out, query_row_type(query), json);
+	list.end_max = SUBS_INITIAL_BYTES_MAX;
+	enum wl_err err = query_select_block(query, block, NULL, &m->limits, add_row, &list, m->error);
+	list_end(&list);
+	if (as_deletes)
+		list_nothing(out, json);
+	*count = list.count;
+	return check_size(m, out, err);
+}
+
 /* A query's TableUpdate: an update for each of its blocks. `sparse`: without those that read an empty table. */
-static enum wl_err put_query(struct subs *subs, struct buf *out, const struct query *query, bool json, bool as_deletes,
+static enum wl_err put_query(struct making *m, struct buf *out, const struct query *query, bool json, bool as_deletes,
 	bool sparse, uint32_t *tables)
 {
 	uint64_t rows = 0;
@@ -278,9 +269,9 @@ static enum wl_err put_query(struct subs *subs, struct buf *out, const struct qu
 	size_t counts = out->len - 12;
 	for (uint32_t b = 0; b < query_block_count(query); b++) {
 		uint32_t count;
-		if (sparse && query_block_reads_empty(query, b, NULL))
+		if (sparse && query_block_reads_empty(query, b, m->limits.snapshot))
 			continue;
-		enum wl_err err = put_block(subs, out, query, b, json, as_deletes, &count);
+		enum wl_err err = put_block(m, out, query, b, json, as_deletes, &count);
 		if (err != WL_OK)
 			return err;
 		rows += count;
@@ -296,6 +287,93 @@ static enum wl_err put_query(struct subs *subs, struct buf *out, const struct qu
 	return WL_OK;
 }
 
+/* The rows of a set into m->body: a DatabaseUpdate, or one table with id and name in front. */
+static enum wl_err put_set(const struct reply *reply, struct making *m, bool single, bool as_deletes)
+{
+	struct buf *out = &m->body;
+	uint32_t tables = 0;
+	if (single) {
+		const struct query *query = reply->sets[0].set.queries[0]->query;
+		const struct store_table_def *def = store_table_def(query_table(query));
+		buf_put_u32(out, def->id);
+		buf_put_bsatn_str(out, def->name);
+		return put_query(m, out, query, reply->is_json, as_deletes, false, &tables);
+	}
+	buf_put_u32(out, 0);
+	for (uint32_t i = 0; i < reply->told_count; i++) {
+		enum wl_err err = put_query(m, out, reply->told[i]->query, reply->is_json, as_deletes, true, &tables);
+		if (err != WL_OK)
+			return err;
+	}
+	if (out->failed)
+		return WL_ERR_MEMORY;
+	store_u32(out->data, tables);
+	return WL_OK;
+}
+
+static enum wl_err put_one_off(const struct reply *reply, struct making *m)
+{
+	struct buf *out = &m->body;
+	struct list list;
+	enum wl_err err = WL_OK;
+	buf_put_bsatn_str(out, store_table_def(query_table(reply->query))->name);
+	list_begin(m, &list, out, query_row_type(reply->query), reply->is_json);
+	list.end_max = SUBS_INITIAL_BYTES_MAX;
+	for (uint32_t b = 0; err == WL_OK && b < query_block_count(reply->query); b++)
+		err = query_select_block(reply->query, b, NULL, &m->limits, add_row, &list, m->error);
+	list_end(&list);
+	return check_size(m, out, err);
+}
+
+enum wl_err subs_v1_reply_body(const struct reply *reply, struct making *m, struct buf *out)
+{
+	enum protocol_v1_kind kind = (enum protocol_v1_kind)reply->v1_kind;
+	bool single = kind == V1_SUBSCRIBE_SINGLE || kind == V1_UNSUBSCRIBE;
+	buf_clear(&m->body);
+	buf_clear(&m->whole);
+	enum wl_err err = kind == V1_ONE_OFF_QUERY ? put_one_off(reply, m)
+		: put_set(reply, m, single, reply->kind == REPLY_V1_UNSUBSCRIBED);
+	if (err != WL_OK)
+		return err;
+	if (kind == V1_ONE_OFF_QUERY)
+		protocol_v1_one_off(&m->whole, reply->message_id, NULL, 1, buf_bytes(&m->body), micros_since(reply->begin));
+	else if (kind == V1_SUBSCRIBE)
+		protocol_v1_initial_subscription(&m->whole, reply->request_id, buf_bytes(&m->body), micros_since(reply->begin));
+	else
+		protocol_v1_applied(&m->whole, kind, reply->request_id, micros_since(reply->begin), reply->set_id,
+			buf_bytes(&m->body));
+	put_whole(m, out, reply->is_json);
+	return out->failed ? WL_ERR_MEMORY : WL_OK;
+}
+
+void subs_v1_send_error(struct subs *subs, struct subs_client *client, const struct reply *reply)
+{
+	struct buf *out = subs_reply_begin(subs, client), *whole = &subs->making.whole;
+	struct str text = buf_str(&subs->text);
+	buf_clear(whole);
+	if (reply->v1_kind == V1_ONE_OFF_QUERY)
+		protocol_v1_one_off(whole, reply->message_id, &text, 0, (struct bytes){ NULL, 0 }, micros_since(reply->begin));
+	else
+		protocol_v1_subscription_error(whole, micros_since(reply->begin), &reply->request_id,
+			reply->v1_kind == V1_SUBSCRIBE ? NULL : &reply->set_id, text);
+	if (out != NULL)
+		put_whole(&subs->making, out, is_json(client));
+	if (out == NULL || !outbox_end(subs->outbox, client->options.loop))
+		subs_client_lost(subs, client);
+}
+
+/* ---- requests ---- */
+
+static struct reply reply_to(struct subs *subs, const struct subs_client *client,
+	const struct protocol_v1_message *message, enum reply_kind kind)
+{
+	buf_clear(&subs->text);
+	subs_clock_start(subs);
+	return (struct reply){ .kind = (uint8_t)kind, .v1_kind = message->kind, .is_json = is_json(client),
+		.request_id = message->request_id, .set_id = message->query_id, .message_id = message->message_id,
+		.begin = clock_mono_nanos() };
+}
+
 static bool holds_elsewhere(const struct subs_client *client, const struct live_query *query, uint64_t set_id)
 {
 	for (uint32_t s = 0; s < client->set_count; s++) {
@@ -309,34 +387,17 @@ static bool holds_elsewhere(const struct subs_client *client, const struct live_
 	return false;
 }
 
-/* The rows of a set into subs->caller: a DatabaseUpdate, or one table with id and name in front. */
-static enum wl_err put_set(struct subs *subs, struct subs_client *client, const struct query_set *set, bool single,
-	bool as_deletes)
+static enum wl_err choose_told(const struct subs_client *client, struct reply *reply)
 {
-	struct buf *out = &subs->caller;
-	uint32_t tables = 0;
-	buf_clear(out);
-	if (single) {
-		const struct store_table_def *def = store_table_def(query_table(set->queries[0]->query));
-		buf_put_u32(out, def->id);
-		buf_put_bsatn_str(out, def->name);
-		return put_query(subs, out, set->queries[0]->query, is_json(client), as_deletes, false, &tables);
-	}
-	buf_put_u32(out, 0);
-	for (uint32_t i = 0; i < set->count; i++) {
-		if (set->id != SUBS_LEGACY_SET && holds_elsewhere(client, set->queries[i], set->id))
-			continue;
-		enum wl_err err = put_query(subs, out, set->queries[i]->query, is_json(client), as_deletes, true, &tables);
-		if (err != WL_OK)
-			return err;
-	}
-	if (out->failed)
+	const struct query_set *set = &reply->sets[0].set;
+	reply->told = mem_alloc(set->count * sizeof(struct live_query *));
+	if (reply->told == NULL)
 		return WL_ERR_MEMORY;
-	store_u32(out->data, tables);
+	for (uint32_t i = 0; i < set->count; i++)
+		if (set->id == SUBS_LEGACY_SET || !holds_elsewhere(client, set->queries[i], set->id))
+			reply->told[reply->told_count++] = set->queries[i];
 	return WL_OK;
 }
-
-/* ---- subscribing ---- */
 
 static enum wl_err refuse_events(struct subs *subs, const struct query_set *set)
 {
@@ -378,68 +439,30 @@ static enum wl_err build(struct subs *subs, struct subs_client *client, struct s
 	return err == WL_OK && !legacy ? refuse_events(subs, &b->set) : err;
 }
 
-/* The legacy set makes way for the new one. */
-static void replace_legacy(struct subs *subs, struct subs_client *client)
-{
-	uint32_t at;
-	struct query_set *old = subs_set_find(client, SUBS_LEGACY_SET, &at);
-	if (old == NULL)
-		return;
-	struct query_set set = *old;
-	subs_set_remove(client, at);
-	if (!subs_class_assign(subs, client))
-		subs_client_lost(subs, client);
-	subs_set_free(subs, &set);
-}
-
 void subs_v1_subscribe(struct subs *subs, struct subs_client *client, const struct protocol_v1_message *message)
 {
 	bool legacy = message->kind == V1_SUBSCRIBE;
 	struct set_builder b = { .set = { .id = legacy ? SUBS_LEGACY_SET : message->query_id },
 		.keeps_duplicates = legacy };
-	uint64_t begin = clock_mono_nanos();
-	buf_clear(&subs->text);
-	subs_clock_start(subs);
+	struct reply reply = reply_to(subs, client, message, REPLY_V1_SUBSCRIBED);
 	enum wl_err err = build(subs, client, &b, message);
-	if (err == WL_OK)
-		err = put_set(subs, client, &b.set, message->kind == V1_SUBSCRIBE_SINGLE, false);
 	map_deinit(&b.seen);
-	if (err != WL_OK) {
-		subs_set_free(subs, &b.set);
-		subs_text_of_failure(subs, err);
-		send_error(subs, client, message, begin);
-		return;
-	}
-	buf_clear(&subs->whole);
-	if (legacy)
-		protocol_v1_initial_subscription(&subs->whole, message->request_id, buf_bytes(&subs->caller),
-			micros_since(begin));
+	reply.one.set = b.set;
+	reply.sets = &reply.one;
+	reply.set_count = 1;
+	if (err == WL_OK)
+		err = choose_told(client, &reply);
+	if (err == WL_OK)
+		subs_answer(subs, client, &reply);
 	else
-		protocol_v1_applied(&subs->whole, (enum protocol_v1_kind)message->kind, message->request_id,
-			micros_since(begin), message->query_id, buf_bytes(&subs->caller));
-	send_whole(subs, client);
-	/* The rows are on their way: from here on a failure costs the connection, not its consistency. */
-	subs_set_sort(&b.set);
-	client->known = true;
-	if (legacy)
-		replace_legacy(subs, client);
-	uint32_t at;
-	(void)subs_set_find(client, b.set.id, &at);
-	if (!subs_set_insert(client, at, b.set)) {
-		subs_set_free(subs, &b.set);
-		subs_client_lost(subs, client);
-	} else if (!subs_class_assign(subs, client)) {
-		subs_client_lost(subs, client);
-	}
+		subs_reply_settle(subs, client, &reply, err);
 }
 
 void subs_v1_unsubscribe(struct subs *subs, struct subs_client *client, const struct protocol_v1_message *message)
 {
 	uint32_t at;
-	uint64_t begin = clock_mono_nanos();
 	bool single = message->kind == V1_UNSUBSCRIBE;
-	buf_clear(&subs->text);
-	subs_clock_start(subs);
+	struct reply reply = reply_to(subs, client, message, REPLY_V1_UNSUBSCRIBED);
 	struct query_set *found = subs_set_find(client, message->query_id, &at);
 	if (found == NULL) {
 		if (!client->known)
@@ -447,68 +470,24 @@ void subs_v1_unsubscribe(struct subs *subs, struct subs_client *client, const st
 		else
 			buf_printf(&subs->text, "Subscription not found: (%s, QuerySetId { id: %u })", client->name,
 				message->query_id);
-		send_error(subs, client, message, begin);
+		subs_v1_send_error(subs, client, &reply);
 		return;
 	}
-	struct query_set set = *found;
-	bool told = !single || (set.count == 1 && !holds_elsewhere(client, set.queries[0], set.id));
-	enum wl_err err = told ? put_set(subs, client, &set, single, true) : WL_OK;
-	if (err == WL_OK && told) {
-		buf_clear(&subs->whole);
-		protocol_v1_applied(&subs->whole, (enum protocol_v1_kind)message->kind, message->request_id,
-			micros_since(begin), message->query_id, buf_bytes(&subs->caller));
-		send_whole(subs, client);
-	} else {
-		buf_clear(&subs->text);
-		buf_put_cstr(&subs->text, "Internal error");
-		send_error(subs, client, message, begin);
-	}
+	reply.one.set = *found;
+	reply.sets = &reply.one;
+	reply.set_count = 1;
 	subs_set_remove(client, at);
-	if (!subs_class_assign(subs, client))
-		subs_client_lost(subs, client);
-	subs_set_free(subs, &set);
-}
-
-/* ---- one-off queries ---- */
-
-static enum wl_err one_off(struct subs *subs, struct subs_client *client, const struct query *query)
-{
-	struct query_limits limits = { .deadline = subs->deadline };
-	struct buf *out = &subs->caller;
-	struct list list;
-	enum wl_err err = query_check_row_limit(query, subs->store, &client->options.caller, &subs->text);
-	if (err != WL_OK)
-		return err;
-	buf_put_bsatn_str(out, store_table_def(query_table(query))->name);
-	list_begin(subs, &list, out, query_row_type(query), is_json(client));
-	list.end_max = SUBS_INITIAL_BYTES_MAX;
-	for (uint32_t b = 0; err == WL_OK && b < query_block_count(query); b++)
-		err = query_select_block(query, b, subs->store, &limits, add_row, &list, &subs->text);
-	list_end(&list);
-	if (err == WL_OK && out->len > SUBS_INITIAL_BYTES_MAX) {
-		buf_printf(&subs->text, "the rows exceed %d bytes; add a condition", SUBS_INITIAL_BYTES_MAX);
-		return WL_ERR_LIMIT;
-	}
-	return err == WL_OK && out->failed ? WL_ERR_MEMORY : err;
+	bool told = !single || (reply.one.set.count == 1 && !holds_elsewhere(client, reply.one.set.queries[0],
+		reply.one.set.id));
+	enum wl_err err = told ? choose_told(client, &reply) : WL_ERR_INVALID;
+	if (err == WL_OK)
+		subs_answer(subs, client, &reply);
+	else
+		subs_reply_settle(subs, client, &reply, err);
 }
 
 void subs_v1_one_off(struct subs *subs, struct subs_client *client, const struct protocol_v1_message *message)
 {
-	uint64_t begin = clock_mono_nanos();
-	struct query *query = NULL;
-	buf_clear(&subs->text);
-	buf_clear(&subs->caller);
-	subs_clock_start(subs);
-	enum wl_err err = query_compile(subs->store, QUERY_DIALECT_SUBSCRIBE, message->text, &client->options.caller,
-		&query, &subs->text);
-	if (err == WL_OK)
-		err = one_off(subs, client, query);
-	query_destroy(query);
-	buf_clear(&subs->whole);
-	if (err != WL_OK)
-		subs_text_of_failure(subs, err);
-	struct str text = buf_str(&subs->text);
-	protocol_v1_one_off(&subs->whole, message->message_id, err == WL_OK ? NULL : &text, err == WL_OK ? 1 : 0,
-		err == WL_OK ? buf_bytes(&subs->caller) : (struct bytes){ NULL, 0 }, micros_since(begin));
-	send_whole(subs, client);
+	struct reply reply = reply_to(subs, client, message, REPLY_V1_ONE_OFF);
+	subs_one_off_answer(subs, client, &reply, message->text);
 }
