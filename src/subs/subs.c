@@ -52,6 +52,11 @@ void subs_on_reads(struct subs *subs, subs_read_fn fn, void *context)
 	subs->read_context = context;
 }
 
+void subs_read_always(struct subs *subs)
+{
+	subs->reads_always = true;
+}
+
 void subs_destroy(struct subs *subs)
 {
 	if (subs == NULL)
@@ -286,7 +291,7 @@ static enum wl_err answer_here(struct subs *subs, struct subs_client *client, co
 
 void subs_answer(struct subs *subs, struct subs_client *client, struct reply *reply)
 {
-	bool is_long = subs->read_fn != NULL && subs_reply_is_long(reply);
+	bool is_long = subs->read_fn != NULL && (subs->reads_always || subs_reply_is_long(reply));
 	enum wl_err err = is_long ? WL_ERR_UNAVAILABLE : answer_here(subs, client, reply);
 	if (err == WL_ERR_UNAVAILABLE) {
 		if (subs_read_start(subs, client, reply))

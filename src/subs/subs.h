@@ -48,6 +48,7 @@ void subs_on_views(struct subs *subs, subs_view_fn fn, void *context);
 struct subs_read;
 typedef bool (*subs_read_fn)(void *context, struct subs_read *read); /* false: no memory */
 void subs_on_reads(struct subs *subs, subs_read_fn fn, void *context);
+void subs_read_always(struct subs *subs); /* short replies, too: for tests */
 /* False: nobody wants it any more. `cancelled` is set when that becomes so later. */
 bool subs_read_begin(struct subs_read *read, struct store_table *const **tables, uint32_t *count,
 	_Atomic bool *cancelled);

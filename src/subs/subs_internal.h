@@ -180,6 +180,7 @@ struct subs {
 	struct buf update;    /* v1: a class's update */
 	struct buf text;      /* error texts */
 	subs_read_fn read_fn;
+	bool reads_always;
 	void *read_context;
 	struct subs_read *reads; /* that have not ended */
 	struct subs_class **dirty;

@@ -18,6 +18,7 @@ struct replica_row {
 	char text[64]; /* "table row" */
 };
 struct conn {
+	uint32_t refused; /* a bit for each set whose subscribe ended with an error */
 	uint64_t follows; /* class, 0: none */
 	bool dropped;
 	uint32_t count;
@@ -175,6 +176,8 @@ static void decode_message(const uint8_t *data, size_t len)
 		set = reader_u32(&r);
 		text = reader_bsatn_str(&r);
 		buf_printf(&trace, " error %u/%u %.*s", request, set, STR_FMT(text));
+		for (uint32_t i = 0; i < receiver_count; i++)
+			receivers[i]->refused |= 1u << set % 32;
 		break;
 	case 4:
 		buf_put_cstr(&trace, " update");
@@ -246,6 +249,18 @@ static void play_entry(const struct delivery_entry *e)
 		buf_printf(&trace, "drop%u", (unsigned)e->to);
 		conn_of(e->to)->dropped = true;
 		break;
+	case DELIVERY_SHARED: {
+		const struct delivery_shared *shared = (const void *)(uintptr_t)e->other;
+		struct buf whole = BUF_INIT(1 << 24);
+		buf_printf(&trace, "%us%s", (unsigned)e->to, e->flags & DELIVERY_CONFIRMED ? "c" : "");
+		receivers[receiver_count++] = conn_of(e->to);
+		buf_put(&whole, e->body, e->body_len);
+		buf_put(&whole, shared->data.data, shared->data.len);
+		decode_message(whole.data, whole.len);
+		buf_deinit(&whole);
+		buf_put_cstr(&trace, "; ");
+		return;
+	}
 	default: ck_abort_msg("an entry of kind %d", e->kind);
 	}
 	if (e->flags & DELIVERY_CONFIRMED)
@@ -274,6 +289,11 @@ static void fixture_block_played(void *context, struct delivery_block *block)
 	if (!quiet)
 		for (const struct delivery_entry *e = delivery_first(block); !delivery_at_end(block, e); e = delivery_next(e))
 			play_entry(e);
+	for (const struct delivery_entry *e = delivery_first(block); block->any_shared && !delivery_at_end(block, e);
+		e = delivery_next(e))
+		if (e->kind == DELIVERY_SHARED)
+			delivery_shared_release((void *)(uintptr_t)e->other);
+	block->any_shared = false;
 	buf_clear(&block->data);
 	block->database = NULL;
 }
@@ -291,6 +311,59 @@ static void traced(const char *wanted)
 {
 	ck_assert_str_eq(flushed(), wanted);
 	buf_clear(&trace);
+}
+
+/* ---- reads beside the executor: the test says when they begin, run and end ---- */
+
+enum { READS_MAX = 32 };
+static struct played_read {
+	struct subs_read *read; /* NULL: free */
+	struct store_snapshot *snapshot;
+	_Atomic bool cancelled;
+	bool has_begun, has_run, was_begun;
+} reads[READS_MAX];
+
+static bool fixture_read(void *context, struct subs_read *read)
+{
+	(void)context;
+	for (uint32_t i = 0; i < READS_MAX; i++)
+		if (reads[i].read == NULL) {
+			reads[i] = (struct played_read){ .read = read };
+			return true;
+		}
+	return false;
+}
+
+/* One step of one read; `fails`: if it is the last, nothing could be read. */
+static void read_step(uint32_t index, bool fails)
+{
+	struct played_read *r = &reads[index];
+	struct store_table *const *tables;
+	uint32_t count;
+	if (r->read == NULL)
+		return;
+	if (!r->has_begun) {
+		r->has_begun = true;
+		r->was_begun = subs_read_begin(r->read, &tables, &count, &r->cancelled);
+		r->snapshot = r->was_begun ? store_snapshot_take(store, tables, count) : NULL;
+		r->has_run = r->snapshot == NULL;
+		return;
+	}
+	if (!r->has_run) {
+		subs_read_run(r->read, r->snapshot, 0);
+		r->has_run = true;
+		return;
+	}
+	subs_read_end(r->read, r->snapshot != NULL && !fails);
+	store_snapshot_release(store, r->snapshot);
+	r->read = NULL;
+}
+
+static void reads_finish(void)
+{
+	for (uint32_t i = 0; i < READS_MAX; i++)
+		while (reads[i].read != NULL)
+			read_step(i, false);
 }
 
 /* ---- life ---- */
@@ -342,6 +415,9 @@ static void teardown(void)
 	for (uint32_t i = 0; i < CONNS_MAX; i++)
 		if (clients[i] != NULL)
 			client_end(i);
+	reads_finish();
+	quiet = true;
+	(void)flushed();
 	subs_destroy(subs); /* asserts that nothing is left */
 	outbox_destroy(outbox);
 	store_destroy(store);

@@ -504,7 +504,7 @@ static void check_replicas(const struct life *life)
 {
 	for (uint32_t c = 1; c < CONNS_MAX; c++) {
 		uint32_t matched = 0;
-		if (clients[c] == NULL || conns[c].dropped)
+		if (clients[c] == NULL || conns[c].dropped || subs_client_waits(clients[c]))
 			continue;
 		for (uint32_t s = 1; s <= 3; s++)
 			for (uint32_t q = 0; life->has[c][s] && q < ARRAY_COUNT(pool); q++) {
@@ -600,13 +600,144 @@ START_TEST(replicas_equal_the_tables)
 END_TEST
 
 /*
+ * Goal: replies made beside the executor, begun and ended at any time, joined by others, failing now and then, their
+ * clients gone meanwhile: every replica of a client that does not wait equals the tables.
+ */
+START_TEST(replicas_equal_whatever_is_read_beside)
+{
+	static struct life life;
+	uint64_t random = (uint64_t)_i + 1000;
+	uint32_t waited = 0, refused = 0;
+	life = (struct life){ 0 };
+	subs_on_reads(subs, fixture_read, NULL);
+	subs_read_always(subs);
+	for (uint32_t step = 0; step < 3000; step++) {
+		uint32_t c = 1 + next_random(&random) % 8, s = 1 + next_random(&random) % 3;
+		bool waits = clients[c] != NULL && subs_client_waits(clients[c]);
+		waited += waits;
+		switch (next_random(&random) % 12) {
+		case 0:
+			if (clients[c] == NULL) {
+				client_begin_as(c, c % LOOPS, c % 3 == 0, owner);
+			} else if (next_random(&random) % 4 == 0) {
+				(void)flushed();
+				client_end(c);
+				memset(life.has[c], 0, sizeof(life.has[c]));
+			}
+			break;
+		case 1: case 2: case 3:
+			if (clients[c] != NULL && !waits && !life.has[c][s])
+				random_subscribe(&life, c, s, &random);
+			break;
+		case 4:
+			if (clients[c] != NULL && !waits && life.has[c][s]) {
+				unsubscribe(c, s, next_random(&random) % 2);
+				life.has[c][s] = false;
+			}
+			break;
+		case 5:
+			if (clients[c] != NULL && !waits)
+				subs_one_off(subs, clients[c], 7, str_of(pool[next_random(&random) % ARRAY_COUNT(pool)]));
+			break;
+		case 6: case 7: case 8:
+			/* Unsubscribing with rows that cannot be read costs the connection: only others fail. */
+			read_step(next_random(&random) % 6, next_random(&random) % 16 == 0 && _i % 2 == 0);
+			break;
+		default:
+			random_commit(clients[c] != NULL && !waits && next_random(&random) % 2 ? c : 0, &random);
+		}
+		if (next_random(&random) % 3 != 0)
+			continue;
+		(void)flushed();
+		buf_clear(&trace);
+		for (uint32_t i = 1; i < CONNS_MAX; i++) {
+			for (uint32_t set = 1; set <= 3; set++)
+				if (conns[i].refused >> set & 1) {
+					life.has[i][set] = false;
+					refused++;
+				}
+			conns[i].refused = 0;
+		}
+		check_replicas(&life);
+	}
+	ck_assert_uint_gt(waited, 100);
+	ck_assert(refused > 0 || _i % 2 == 1);
+	reads_finish();
+	(void)flushed();
+	check_replicas(&life);
+}
+END_TEST
+
+/* Goal: equal requests of one moment are read once; what commits say meanwhile comes behind, once for all. */
+START_TEST(a_storm_is_read_once)
+{
+	subs_on_reads(subs, fixture_read, NULL);
+	subs_read_always(subs);
+	commit_sql(0, "insert into a (id, name) values (1, 'x'), (2, 'y')");
+	for (uint32_t c = 1; c <= 3; c++) {
+		client_begin(c);
+		subscribe(c, 1, "select * from a");
+	}
+	read_step(0, false);
+	client_begin(4);
+	subscribe(4, 1, "select * from a"); /* nothing has changed: it joins */
+	commit_sql(0, "insert into a (id, name) values (3, 'z')");
+	client_begin(5);
+	subscribe(5, 1, "select * from a"); /* too late */
+	ck_assert_ptr_nonnull(reads[1].read);
+	ck_assert_ptr_null(reads[2].read);
+	traced("");
+	ck_assert(subs_client_waits(clients[4]) && subs_client_waits(clients[5]));
+	read_step(0, false);
+	commit_sql(0, "delete from a where id = 1");
+	read_step(0, false);
+	traced("1s applied 101/1 a{+1:x +2:y}; 2s applied 101/1 a{+1:x +2:y}; 3s applied 101/1 a{+1:x +2:y}; "
+		"4s applied 101/1 a{+1:x +2:y}; ring1; 4>1; 3>1; 2>1; 1>1; #1 update 1 a{+3:z}; #1 update 1 a{-1:x}; 1>0; 2>0; ring2; 2>2; 1>2; "
+		"3>0; 3>2; 4>0; end1; 4>2; ");
+	reads_finish();
+	(void)flushed();
+	for (uint32_t c = 1; c <= 5; c++) {
+		ck_assert_uint_eq(conns[c].count, 2);
+		ck_assert(!subs_client_waits(clients[c]));
+	}
+}
+END_TEST
+
+/* Goal: a message of the owner's goes behind what is held for its connection. */
+START_TEST(the_owners_messages_keep_their_place)
+{
+	subs_on_reads(subs, fixture_read, NULL);
+	client_begin(1);
+	subscribe(1, 1, "select * from b");
+	traced("1r applied 101/1; ");
+	subs_read_always(subs);
+	subscribe(1, 2, "select * from a");
+	ck_assert_ptr_null(subs_held_begin(subs, 1));
+	read_step(0, false);
+	commit_sql(0, "insert into b (id, name) values (1, 'x')|insert into a (id, name) values (1, 'y')");
+	struct buf *behind = subs_held_begin(subs, 1);
+	ck_assert_ptr_nonnull(behind);
+	protocol_one_off_error(behind, 5, STR("hello"));
+	subs_held_end(subs, 1, DELIVERY_REPLY);
+	ck_assert_ptr_null(subs_held_begin(subs, 2));
+	reads_finish();
+	ck_assert_ptr_null(subs_held_begin(subs, 1));
+	traced("1s applied 102/2; 1 update 1 b{+1:x} 2 a{+1:y}; 1r one-off 5 hello; ");
+}
+END_TEST
+
+/*
  * Goal: whatever allocation fails, a client either has the right rows or is cut off, and nothing is left behind.
- * Method: the n-th allocation of a fixed life fails, for every n.
+ * Method: the n-th allocation of a fixed life fails, for every n; the second time replies are made beside the executor.
  */
 START_TEST(every_allocation_may_fail)
 {
 	static struct life life;
 	bool failed = true;
+	if (_i == 1) {
+		subs_on_reads(subs, fixture_read, NULL);
+		subs_read_always(subs);
+	}
 	for (uint64_t n = 1; failed; n++) {
 		ck_assert_uint_lt(n, 2000);
 		life = (struct life){ 0 };
@@ -617,6 +748,7 @@ START_TEST(every_allocation_may_fail)
 			mem_fail_at(n, false);
 			uint64_t before = mem_stats().allocations;
 			subscribe(c, 1, "select * from a|select * from f where not (v = 1)");
+			reads_finish(); /* begun and ended without memory, too */
 			failed = mem_stats().allocations - before >= n;
 			mem_fail_at(0, false);
 			(void)flushed();
@@ -666,7 +798,10 @@ int main(void)
 	tcase_add_test(tc, commits_that_nobody_listens_to_cost_nothing);
 	tcase_add_test(tc, a_steady_stream_of_commits_allocates_nothing);
 	tcase_add_loop_test(tc, replicas_equal_the_tables, 0, 8);
-	tcase_add_test(tc, every_allocation_may_fail);
+	tcase_add_loop_test(tc, replicas_equal_whatever_is_read_beside, 0, 8);
+	tcase_add_test(tc, a_storm_is_read_once);
+	tcase_add_test(tc, the_owners_messages_keep_their_place);
+	tcase_add_loop_test(tc, every_allocation_may_fail, 0, 2);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
