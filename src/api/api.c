@@ -110,6 +110,8 @@ static enum wl_err open_host(struct api *api, const struct api_options *options,
 		.durable = delivery_durable };
 	struct host_options host = {
 		.dir = options->dir, .in_memory = options->in_memory, .auth = api->auth, .sink = &api->sink,
+		.subscriptions_per_client_max = api->config.subscriptions_per_connection,
+		.queries_per_client_max = api->config.queries_per_connection,
 		.reducer_ms_max = api->config.reducer_ms, .guest_memory_max = api->config.guest_memory_bytes,
 		.module_log_bytes_max = api->config.module_log_bytes, .compiler = options->compiler,
 	};

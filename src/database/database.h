@@ -57,6 +57,7 @@ struct database_options {
 	void *program_context;
 	struct worker_pool *readers;    /* for long reads beside the executor; NULL: the executor does them itself */
 	uint32_t reducer_ms_max;
+	uint32_t subscriptions_per_client_max, queries_per_client_max; /* 0: those of subs.h */
 };
 
 /*

@@ -106,6 +106,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	if (db->subs == NULL)
 		goto no_memory;
 	subs_limit_time(db->subs, options->reducer_ms_max);
+	subs_limit_clients(db->subs, options->subscriptions_per_client_max, options->queries_per_client_max);
 	subs_on_views(db->subs, db_view_used, db);
 	subs_on_reads(db->subs, db_reply_read, db);
 	return db;

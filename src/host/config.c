@@ -39,6 +39,9 @@ static const char template_text[] =
 	"# memory-mb = 0\n"
 	"# Largest log of a module: all its files together.\n"
 	"# module-log-mb = 64\n"
+	"# Most subscriptions, and queries in them, that one connection may hold.\n"
+	"# subscriptions-per-connection = 4096\n"
+	"# queries-per-connection = 65536\n"
 	"\n"
 	"# [network]\n"
 	"# Threads that read and write sockets; 0 chooses by the number of cores.\n"
@@ -73,12 +76,15 @@ static const struct key_spec keys[] = {
 	{ "limits", "reducer-ms", VALUE_U32, AT(reducer_ms), 0, 86400000 },
 	{ "limits", "guest-memory-mb", VALUE_MB, AT(guest_memory_bytes), 1, 4096 },
 	{ "limits", "memory-mb", VALUE_MB, AT(memory_bytes), 0, 1 << 24 },
+	{ "limits", "subscriptions-per-connection", VALUE_U32, AT(subscriptions_per_connection), 1, 1 << 20 },
+	{ "limits", "queries-per-connection", VALUE_U32, AT(queries_per_connection), 1, 1 << 20 },
 	{ "limits", "module-log-mb", VALUE_MB, AT(module_log_bytes), 1, 65536 },
 };
 
 static const struct config defaults = {
 	.log_level = LOG_INFO, .module_http_enabled = true, .oidc_enabled = true,
 	.ping_interval_ms = 15000, .idle_timeout_ms = 30000, .close_timeout_ms = 250, .incoming_queue_length = 16384,
+	.subscriptions_per_connection = 4096, .queries_per_connection = 65536,
 	.reducer_ms = 10000, .guest_memory_bytes = (uint64_t)1024 << 20, .module_log_bytes = (uint64_t)64 << 20,
 };
 

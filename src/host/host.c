@@ -341,6 +341,8 @@ static enum wl_err prepare(struct host *host, const struct identity *id, const s
 		.writers = host->writers, .timers = host->timers, .readers = host->readers,
 		.sink = host->options.sink, .program = program_of, .program_context = host,
 		.reducer_ms_max = host->options.reducer_ms_max,
+		.subscriptions_per_client_max = host->options.subscriptions_per_client_max,
+		.queries_per_client_max = host->options.queries_per_client_max,
 	};
 	char logs[HOST_PATH_BYTES_MAX];
 	snprintf(logs, sizeof(logs), "%s/module_logs", path);

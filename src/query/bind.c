@@ -313,16 +313,76 @@ static enum wl_err bind_projection(struct binder *binder, enum query_dialect dia
 	return WL_ERR_INVALID;
 }
 
-static enum wl_err bind_limit(struct binder *binder, const struct statement *s)
+static enum wl_err bind_number(struct binder *binder, struct str text, uint64_t *out)
 {
-	binder->query->limit = UINT64_MAX;
-	if (!s->has_limit)
-		return WL_OK;
-	struct expr number = { .kind = EXPR_LITERAL, .literal = LITERAL_NUMBER, .name = s->limit };
+	struct expr number = { .kind = EXPR_LITERAL, .literal = LITERAL_NUMBER, .name = text };
 	struct bytes value;
 	if (!query_literal(binder, &number, &sats_primitive[SATS_U64], &value))
 		return WL_ERR_INVALID;
-	binder->query->limit = load_u64(value.data);
+	*out = load_u64(value.data);
+	return WL_OK;
+}
+
+static enum wl_err bind_limit(struct binder *binder, const struct statement *s)
+{
+	enum wl_err err = WL_OK;
+	binder->query->limit = UINT64_MAX;
+	if (s->has_limit)
+		err = bind_number(binder, s->limit, &binder->query->limit);
+	if (err == WL_OK && s->offset.data != NULL)
+		err = bind_number(binder, s->offset, &binder->query->offset);
+	return err;
+}
+
+/* A column of the result by its number or its name, or else one of the tables'. */
+static enum wl_err bind_order_item(struct binder *binder, const struct order_item *item, const struct scope *scope,
+	struct output *out)
+{
+	const struct query *query = binder->query;
+	uint16_t returned = scope->block->returned;
+	const uint16_t hidden = query->hidden > 0 ? 1 : 0;
+	uint64_t place = 0;
+	if (item->position.data != NULL) {
+		enum wl_err err = bind_number(binder, item->position, &place);
+		if (err != WL_OK || (place > 0 && place <= query->column_count)) {
+			*out = query->outputs != NULL && err == WL_OK ? query->outputs[place - 1]
+				: (struct output){ returned, (uint16_t)(place - 1 + hidden) };
+			return err;
+		}
+		buf_printf(binder->error, "ORDER BY %.*s: the result has %u columns", STR_FMT(item->position),
+			query->column_count);
+		return WL_ERR_INVALID;
+	}
+	for (uint32_t i = 0; query->outputs != NULL && item->column->table.data == NULL && i < query->column_count; i++)
+		if (str_eq(query->columns[i].name, item->column->name)) {
+			*out = query->outputs[i];
+			return WL_OK;
+		}
+	if (scope->count > 1 && item->column->table.data == NULL) {
+		buf_put_cstr(binder->error, "Names must be qualified when using joins");
+		return WL_ERR_INVALID;
+	}
+	return scope_find(binder, scope, item->column, &out->relation, &out->column) ? WL_OK : WL_ERR_INVALID;
+}
+
+static enum wl_err bind_order(struct binder *binder, const struct statement *s, const struct scope *scope)
+{
+	struct query *query = binder->query;
+	query->is_distinct = s->is_distinct;
+	query->orders = arena_array(&query->arena, size_max(s->order_count, 1), sizeof(*query->orders));
+	if (query->orders == NULL)
+		return no_memory(binder->error);
+	for (uint32_t i = 0; i < s->order_count; i++) {
+		struct order *order = &query->orders[i];
+		enum wl_err err = bind_order_item(binder, &s->orders[i], scope, &order->by);
+		if (err != WL_OK)
+			return err;
+		const struct store_table_def *def = store_table_def(scope->block->relations[order->by.relation].table);
+		order->descends = s->orders[i].descends;
+		order->nulls_first = s->orders[i].nulls_first;
+		order->is_option = sats_special_of(def->columns[order->by.column].type) == SATS_OPTION;
+		query->order_count++;
+	}
 	return WL_OK;
 }
 
@@ -349,6 +409,19 @@ static bool all_qualified(const struct statement *s)
 	return ok;
 }
 
+/* The plan is text; what it is the plan of stays as it was. */
+static enum wl_err bind_explain(struct binder *binder)
+{
+	struct query *query = binder->query;
+	query->is_explain = true;
+	query->column_count = 1;
+	query->columns = arena_array(&query->arena, 1, sizeof(*query->columns));
+	if (query->columns == NULL)
+		return no_memory(binder->error);
+	query->columns[0] = (struct query_column){ STR("plan"), &sats_primitive[SATS_STRING] };
+	return WL_OK;
+}
+
 static enum wl_err bind_select(struct binder *binder, enum query_dialect dialect, const struct statement *s)
 {
 	struct block block = { 0 };
@@ -362,8 +435,12 @@ static enum wl_err bind_select(struct binder *binder, enum query_dialect dialect
 		err = bind_projection(binder, dialect, s, &scope, &block);
 	if (err == WL_OK)
 		err = bind_limit(binder, s);
+	if (err == WL_OK && (s->order_count > 0 || s->is_distinct))
+		err = bind_order(binder, s, &scope);
 	if (err == WL_OK)
 		err = rules_expand(binder, &block);
+	if (err == WL_OK && s->is_explain)
+		err = bind_explain(binder);
 	return err;
 }
 

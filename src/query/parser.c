@@ -11,6 +11,7 @@ struct parser {
 	struct lexer lexer;
 	struct arena *arena;
 	struct str sql;
+	bool is_extended; /* Q: more than the reference has */
 	uint32_t parens, parens_seen;
 	const char *taken; /* end of the token before the current one */
 };
@@ -365,6 +366,130 @@ static bool refuse_operator(struct parser *p, const char *from)
 	return true;
 }
 
+/* ---- what Q has beyond the reference ---- */
+
+/* Of many, as flat as it can be. */
+static struct expr *any_of(struct parser *p, struct expr **all, uint32_t count)
+{
+	if (count == 1)
+		return all[0];
+	struct expr *left = any_of(p, all, count / 2), *right = any_of(p, all + count / 2, count - count / 2);
+	return left == NULL || right == NULL ? NULL : make(p, EXPR_OR, left, right);
+}
+
+static struct expr *comparison(struct parser *p, enum compare_op op, struct expr *left)
+{
+	struct expr *right = operand(p);
+	struct expr *e = right == NULL ? NULL : make(p, EXPR_COMPARE, left, right);
+	if (e != NULL)
+		e->op = op;
+	return e;
+}
+
+static struct expr *parse_in(struct parser *p, struct expr *left, const char *from)
+{
+	uint32_t count = 0, cap = 0;
+	struct expr **all = NULL;
+	if (!next(p) || !is(p, "(")) {
+		(void)lexer_expected(&p->lexer, "(");
+		return NULL;
+	}
+	do {
+		if (!next(p))
+			return NULL;
+		if (keyword(p, "select")) {
+			(void)refuse_expression(p, "Unsupported expression", from);
+			return NULL;
+		}
+		if (count == cap) {
+			cap = cap == 0 ? 8 : cap * 2;
+			struct expr **grown = arena_array(p->arena, cap, sizeof(struct expr *));
+			if (grown == NULL) {
+				(void)lexer_expected(&p->lexer, "less text (out of memory)");
+				return NULL;
+			}
+			if (count > 0)
+				memcpy(grown, all, count * sizeof(struct expr *));
+			all = grown;
+		}
+		all[count] = comparison(p, OP_EQ, left);
+		if (all[count++] == NULL)
+			return NULL;
+	} while (is(p, ","));
+	return expect(p, ")") ? any_of(p, all, count) : NULL;
+}
+
+static struct expr *parse_between(struct parser *p, struct expr *left)
+{
+	struct expr *low = next(p) ? comparison(p, OP_GE, left) : NULL;
+	if (low == NULL || !expect_keyword(p, "AND"))
+		return NULL;
+	struct expr *high = comparison(p, OP_LE, left);
+	return high == NULL ? NULL : make(p, EXPR_AND, low, high);
+}
+
+static struct expr *parse_like(struct parser *p, struct expr *left)
+{
+	struct expr *e = make(p, EXPR_LIKE, left, NULL);
+	if (e == NULL)
+		return NULL;
+	e->folds = keyword(p, "ilike");
+	if (!next(p))
+		return NULL;
+	if (p->lexer.token.kind != TOKEN_STRING) {
+		(void)lexer_expected(&p->lexer, "a pattern in quotes");
+		return NULL;
+	}
+	e->name = p->lexer.token.text;
+	if (!next(p) || !keyword(p, "escape"))
+		return p->lexer.failed ? NULL : e;
+	if (!next(p))
+		return NULL;
+	if (p->lexer.token.kind != TOKEN_STRING || p->lexer.token.text.len != 1) {
+		(void)lexer_expected(&p->lexer, "one character in quotes");
+		return NULL;
+	}
+	e->escape = p->lexer.token.text.data[0];
+	return next(p) ? e : NULL;
+}
+
+static struct expr *parse_is_null(struct parser *p, struct expr *left, const char *from)
+{
+	if (!next(p))
+		return NULL;
+	bool negated = keyword(p, "not");
+	if (negated && !next(p))
+		return NULL;
+	if (!keyword(p, "null")) {
+		(void)refuse_expression(p, "Unsupported expression", from);
+		return NULL;
+	}
+	struct expr *e = next(p) ? make(p, EXPR_IS_NULL, left, NULL) : NULL;
+	return e == NULL || !negated ? e : make(p, EXPR_NOT, e, NULL);
+}
+
+/* [NOT] IN, BETWEEN, LIKE; IS [NOT] NULL; or `left` as it is. */
+static struct expr *parse_predicate(struct parser *p, struct expr *left, const char *from)
+{
+	if (keyword(p, "is"))
+		return parse_is_null(p, left, from);
+	bool negated = keyword(p, "not");
+	if (negated && !next(p))
+		return NULL;
+	struct expr *e;
+	if (keyword(p, "in"))
+		e = parse_in(p, left, from);
+	else if (keyword(p, "between"))
+		e = parse_between(p, left);
+	else if (keyword(p, "like") || keyword(p, "ilike"))
+		e = parse_like(p, left);
+	else if (!negated)
+		return left;
+	else
+		return refuse_expression(p, "Unsupported expression", from) ? left : NULL;
+	return e == NULL || !negated ? e : make(p, EXPR_NOT, e, NULL);
+}
+
 static struct expr *parse_compare(struct parser *p)
 {
 	enum compare_op op;
@@ -376,6 +501,8 @@ static struct expr *parse_compare(struct parser *p)
 		if (left != NULL)
 			left->op = op;
 	}
+	if (left != NULL && p->is_extended)
+		left = parse_predicate(p, left, from);
 	return left == NULL || refuse_operator(p, from) ? left : NULL;
 }
 
@@ -614,6 +741,73 @@ static bool parse_limit(struct parser *p, struct statement *s, enum query_dialec
 	return next(p);
 }
 
+static bool parse_offset(struct parser *p, struct statement *s)
+{
+	if (!keyword(p, "offset"))
+		return true;
+	if (!next(p))
+		return false;
+	if (p->lexer.token.kind != TOKEN_NUMBER)
+		return lexer_expected(&p->lexer, "a number of rows");
+	s->offset = p->lexer.token.text;
+	return next(p);
+}
+
+static bool parse_order_item(struct parser *p, struct order_item *item)
+{
+	struct str whole;
+	if (p->lexer.token.kind == TOKEN_NUMBER) {
+		item->position = p->lexer.token.text;
+		if (!next(p))
+			return false;
+	} else {
+		item->column = make(p, EXPR_COLUMN, NULL, NULL);
+		if (item->column == NULL || !dotted_name(p, &whole, &item->column->table, &item->column->name, NULL))
+			return false;
+	}
+	item->descends = keyword(p, "desc");
+	if ((item->descends || keyword(p, "asc")) && !next(p))
+		return false;
+	item->nulls_first = item->descends;
+	if (!keyword(p, "nulls"))
+		return true;
+	if (!next(p))
+		return false;
+	item->nulls_first = keyword(p, "first");
+	return item->nulls_first || keyword(p, "last") ? next(p) : lexer_expected(&p->lexer, "FIRST or LAST");
+}
+
+static bool parse_order(struct parser *p, struct statement *s)
+{
+	uint32_t cap = 0;
+	if (!keyword(p, "order"))
+		return true;
+	if (s->projection == PROJECT_COUNT)
+		return unsupported(p, "Unsupported");
+	if (!next(p))
+		return false;
+	if (!keyword(p, "by"))
+		return lexer_expected(&p->lexer, "BY");
+	do {
+		if (!next(p))
+			return false;
+		if (s->order_count == cap) {
+			cap = cap == 0 ? 4 : cap * 2;
+			struct order_item *grown = arena_array(p->arena, cap, sizeof(*grown));
+			if (grown == NULL)
+				return lexer_expected(&p->lexer, "less text (out of memory)");
+			if (s->order_count > 0)
+				memcpy(grown, s->orders, s->order_count * sizeof(*grown));
+			s->orders = grown;
+		}
+		s->orders[s->order_count] = (struct order_item){ 0 };
+		if (!parse_order_item(p, &s->orders[s->order_count]))
+			return false;
+		s->order_count++;
+	} while (is(p, ","));
+	return true;
+}
+
 /* Clauses of other dialects, behind WHERE and LIMIT. */
 static bool refuse_clauses(struct parser *p, enum query_dialect dialect)
 {
@@ -638,6 +832,11 @@ static bool parse_select(struct parser *p, struct statement *s, enum query_diale
 	s->kind = QUERY_SELECT;
 	if (!next(p) || (keyword(p, "all") && !next(p)))
 		return false;
+	if (p->is_extended && keyword(p, "distinct")) {
+		s->is_distinct = true;
+		if (!next(p))
+			return false;
+	}
 	if (keyword(p, "distinct"))
 		return unsupported(p, dialect == QUERY_DIALECT_SUBSCRIBE ? "Unsupported SELECT" : "Unsupported");
 	if (!parse_projection(p, s))
@@ -653,7 +852,15 @@ static bool parse_select(struct parser *p, struct statement *s, enum query_diale
 		if (s->where == NULL)
 			return false;
 	}
-	return parse_limit(p, s, dialect) && refuse_clauses(p, dialect);
+	if (p->is_extended && s->is_distinct && s->projection == PROJECT_COUNT)
+		return unsupported(p, "Unsupported");
+	if (p->is_extended && (!parse_order(p, s) || !parse_offset(p, s)))
+		return false;
+	if (!parse_limit(p, s, dialect))
+		return false;
+	if (p->is_extended && s->offset.data == NULL && !parse_offset(p, s))
+		return false;
+	return refuse_clauses(p, dialect);
 }
 
 /* ---- DML ---- */
@@ -869,6 +1076,13 @@ static bool refuse_statement(struct parser *p, const char *plain, const char *va
 
 static bool parse_statement(struct parser *p, struct statement *s, enum query_dialect dialect)
 {
+	if (p->is_extended && keyword(p, "explain")) {
+		s->is_explain = true;
+		if (!next(p))
+			return false;
+		if (!keyword(p, "select"))
+			return unsupported(p, "Unsupported");
+	}
 	if (keyword(p, "select"))
 		return parse_select(p, s, dialect);
 	if (dialect == QUERY_DIALECT_SUBSCRIBE)
@@ -889,7 +1103,7 @@ static bool parse_statement(struct parser *p, struct statement *s, enum query_di
 bool statement_parse(struct arena *arena, enum query_dialect dialect, struct str sql, struct statement **out,
 	struct buf *error)
 {
-	struct parser p = { .arena = arena, .sql = sql };
+	struct parser p = { .arena = arena, .sql = sql, .is_extended = dialect == QUERY_DIALECT_SQL };
 	struct statement *s = arena_zalloc(arena, sizeof(*s));
 	if (s == NULL) {
 		buf_put_cstr(error, "not enough memory");

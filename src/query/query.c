@@ -245,8 +245,10 @@ static uint64_t block_cost(const struct query *query, const struct block *b, str
 	for (uint16_t r = 0; r < b->relation_count; r++)
 		rows += store_table_row_count(b->relations[r].table);
 	*whole += rows;
+	bool ends_early = query->order_count == 0 && !query->is_distinct && query->limit < UINT64_MAX - query->offset;
+	uint64_t wanted = ends_early ? query->offset + query->limit : UINT64_MAX;
 	if (b->relation_count == 1 && b->where_count == 0)
-		return query->is_count ? 0 : rows < query->limit ? rows : query->limit;
+		return query->is_count ? 0 : rows < wanted ? rows : wanted;
 	if (b->relation_count == 1 && rows <= QUERY_SHORT_COST_MAX)
 		return rows;
 	const struct plan *plan = plan_make(scratch, scratch, b, &options);
@@ -255,6 +257,11 @@ static uint64_t block_cost(const struct query *query, const struct block *b, str
 
 /* Beside the executor every table is read whole: that must be worth it. */
 bool query_is_long(const struct query *query)
+{
+	return !query->is_explain && query_is_beside(query);
+}
+
+bool query_is_beside(const struct query *query)
 {
 	enum { WORTH_IT = 16 };
 	uint64_t cost = 0, whole = 0;

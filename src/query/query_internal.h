@@ -37,7 +37,8 @@ bool lexer_is_keyword(const struct lexer *lexer, const char *keyword); /* unquot
 bool lexer_expected(struct lexer *lexer, const char *what);
 
 /* ---- syntax ---- */
-enum expr_kind { EXPR_COLUMN, EXPR_LITERAL, EXPR_SENDER, EXPR_COMPARE, EXPR_AND, EXPR_OR, EXPR_NOT };
+enum expr_kind { EXPR_COLUMN, EXPR_LITERAL, EXPR_SENDER, EXPR_COMPARE, EXPR_AND, EXPR_OR, EXPR_NOT,
+	EXPR_IS_NULL, EXPR_LIKE /* of Q alone */ };
 enum literal_kind { LITERAL_NUMBER, LITERAL_STRING, LITERAL_HEX, LITERAL_TRUE, LITERAL_FALSE };
 enum compare_op { OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE };
 struct expr {
@@ -46,7 +47,9 @@ struct expr {
 	enum compare_op op;
 	uint32_t depth;
 	struct str table;  /* EXPR_COLUMN: qualifier, .data NULL when bare */
-	struct str name;   /* column, or literal text with its sign */
+	struct str name;   /* column, or literal text with its sign; LIKE: the pattern */
+	char escape;       /* LIKE; 0: none */
+	bool folds;        /* ILIKE */
 	struct expr *left, *right;
 };
 struct relvar {
@@ -60,6 +63,11 @@ enum projection_kind { PROJECT_ALL, PROJECT_TABLE, PROJECT_COLUMNS, PROJECT_COUN
 struct projection {
 	struct expr *column;
 	struct str alias;
+};
+struct order_item {
+	struct expr *column; /* or an output column's name */
+	struct str position; /* instead: its number; data NULL: none */
+	bool descends, nulls_first;
 };
 struct assignment {
 	struct str column;
@@ -75,8 +83,10 @@ struct statement {
 	struct relvar from;
 	struct join *joins;
 	struct expr *where;
-	bool has_limit;
-	struct str limit;
+	bool has_limit, is_distinct, is_explain;
+	struct str limit, offset; /* offset.data NULL: none */
+	uint32_t order_count;
+	struct order_item *orders;
 	/* DML, SET, SHOW */
 	struct str table, variable;
 	uint32_t column_count, row_count, value_count; /* INSERT: every row has value_count values … */
@@ -108,7 +118,7 @@ struct guard {
 
 /* Conditions over the rows of a block: rows[relation]. */
 enum node_kind { NODE_TRUE, NODE_FALSE, NODE_BOOL_COLUMN, NODE_COMPARE_CONSTANT, NODE_COMPARE_COLUMNS,
-	NODE_COMPARE_CONDITIONS, NODE_AND, NODE_OR, NODE_NOT };
+	NODE_COMPARE_CONDITIONS, NODE_AND, NODE_OR, NODE_NOT, NODE_IS_NONE, NODE_LIKE };
 struct node {
 	uint8_t kind, op;
 	bool has_key;                /* compare as scalars */
@@ -138,6 +148,10 @@ struct block {
 struct output { /* a column of the result */
 	uint16_t relation, column;
 };
+struct order { /* of the result */
+	struct output by;
+	bool descends, is_option, nulls_first;
+};
 struct query {
 	struct arena arena;
 	enum query_kind kind;
@@ -151,6 +165,10 @@ struct query {
 	struct output *outputs;      /* one for each column; NULL: the whole returned row */
 	bool is_count;               /* one row: how many there are */
 	uint64_t limit;              /* UINT64_MAX: none */
+	uint64_t offset;
+	bool is_distinct, is_explain;
+	uint32_t order_count;
+	struct order *orders;
 	const struct sats_type *row_type; /* of whole rows */
 	uint32_t hidden;             /* bytes of the returned table's rows that nobody sees: a view's hash */
 	/* DML: changes blocks[0].relations[0] */
@@ -199,6 +217,27 @@ bool query_literal(struct binder *binder, const struct expr *expr, const struct 
 /* eval.c */
 bool node_matches(const struct node *node, const uint8_t *const *rows);
 bool order_holds(int order, enum compare_op op);
+
+/* sort.c: ORDER BY and DISTINCT over the rows of all blocks. */
+struct tuple;
+struct sorter;
+struct sorter *sorter_create(const struct query *query, uint64_t memory_max); /* NULL: no memory */
+void sorter_destroy(struct sorter *sorter);
+/* False: the row has been there (DISTINCT), or it failed. It is kept if there is an order. */
+bool sorter_add(struct sorter *sorter, const struct block *block, const struct tuple *tuple, struct bytes row);
+bool sorter_failed(const struct sorter *sorter);
+/* What failed; else gives the kept rows in order, behind the offset and up to the limit. */
+enum wl_err sorter_end(struct sorter *sorter, const struct query_limits *limits, query_row_fn fn, void *context,
+	struct buf *error);
+
+/* query.c: as query_is_long, also of what is only explained. */
+bool query_is_beside(const struct query *query);
+
+/* explain.c */
+enum wl_err query_explain(const struct query *query, query_row_fn fn, void *context, struct buf *error);
+
+/* like.c: % stands for any text, _ for one character. */
+bool like_matches(struct str text, struct str pattern, char escape, bool folds);
 
 /* quick.c */
 struct quick { /* a column of an integer type: key - low <= span, or (outside) not */

@@ -10,9 +10,10 @@ struct selection {
 	struct buf row;      /* a projected row */
 	uint64_t count;
 	bool stopped;        /* by fn, or by the limit */
+	struct sorter *sorter; /* NULL: rows are given as they come */
 };
 
-static bool emit_columns(struct selection *s, const struct tuple *tuple)
+static void put_columns(struct selection *s, const struct tuple *tuple)
 {
 	const struct query *query = s->query;
 	buf_clear(&s->row);
@@ -22,19 +23,35 @@ static bool emit_columns(struct selection *s, const struct tuple *tuple)
 		const uint8_t *column = sats_column(layout, tuple->rows[out->relation], out->column);
 		buf_put(&s->row, column, sats_size(layout->columns[out->column], column));
 	}
-	return !s->row.failed && s->fn(s->context, s->row.data, s->row.len);
 }
 
 static bool take_tuple(void *context, const struct tuple *tuple)
 {
 	struct selection *s = context;
-	s->count++;
-	if (s->query->is_count)
+	const struct query *query = s->query;
+	if (query->is_count) {
+		s->count++;
 		return true;
+	}
 	uint16_t returned = s->block->returned;
-	bool more = s->query->outputs != NULL ? emit_columns(s, tuple)
-		: s->fn(s->context, tuple->rows[returned] + s->query->hidden, tuple->lens[returned] - s->query->hidden);
-	s->stopped = !more || s->count >= s->query->limit;
+	struct bytes row;
+	if (query->outputs != NULL) {
+		put_columns(s, tuple);
+		row = buf_bytes(&s->row);
+	} else {
+		row = (struct bytes){ tuple->rows[returned] + query->hidden, tuple->lens[returned] - query->hidden };
+	}
+	if (s->sorter != NULL) {
+		bool is_new = sorter_add(s->sorter, s->block, tuple, row);
+		if (s->row.failed || !is_new)
+			return !s->row.failed && !sorter_failed(s->sorter);
+		if (query->order_count > 0)
+			return true;
+	}
+	if (s->count++ < query->offset)
+		return true;
+	bool more = !s->row.failed && s->fn(s->context, row.data, row.len);
+	s->stopped = !more || s->count - query->offset >= query->limit;
 	return !s->stopped;
 }
 
@@ -61,26 +78,43 @@ static enum wl_err run_block(struct selection *s, const struct query_limits *lim
 	return err;
 }
 
+static enum wl_err select_rows(struct selection *s, const struct query_limits *limits, struct buf *error)
+{
+	const struct query *query = s->query;
+	enum wl_err err = WL_OK;
+	for (uint16_t i = 0; err == WL_OK && !s->stopped && i < query->block_count; i++) {
+		s->block = &query->blocks[i];
+		if (query->is_count && s->block->relation_count == 1 && s->block->where_count == 0)
+			s->count += store_table_row_count(relation_table(s->block, 0, limits->snapshot));
+		else
+			err = run_block(s, limits, error);
+	}
+	return err;
+}
+
 enum wl_err query_select(const struct query *query, struct store *store, const struct query_limits *limits,
 	query_row_fn fn, void *context, struct buf *error)
 {
 	struct selection s = { .query = query, .fn = fn, .context = context, .row = BUF_INIT(STORE_ROW_BYTES_MAX),
 		.stopped = query->limit == 0 };
-	enum wl_err err = WL_OK;
 	(void)store;
 	ASSERT(query->kind == QUERY_SELECT);
-	for (uint16_t i = 0; err == WL_OK && !s.stopped && i < query->block_count; i++) {
-		s.block = &query->blocks[i];
-		if (query->is_count && s.block->relation_count == 1 && s.block->where_count == 0)
-			s.count += store_table_row_count(relation_table(s.block, 0, limits->snapshot));
-		else
-			err = run_block(&s, limits, error);
+	if (query->is_explain)
+		return query_explain(query, fn, context, error);
+	if (query->order_count > 0 || query->is_distinct) {
+		s.sorter = sorter_create(query, run_limits(limits).memory_max);
+		if (s.sorter == NULL)
+			return no_memory(error);
 	}
-	if (err == WL_OK && query->is_count && query->limit > 0) {
+	enum wl_err err = select_rows(&s, limits, error);
+	if (err == WL_OK && s.sorter != NULL)
+		err = sorter_end(s.sorter, limits, fn, context, error);
+	if (err == WL_OK && query->is_count && query->limit > 0 && query->offset == 0) {
 		uint8_t value[8];
 		store_u64(value, s.count);
 		(void)fn(context, value, sizeof(value));
 	}
+	sorter_destroy(s.sorter);
 	buf_deinit(&s.row);
 	return err;
 }

@@ -285,6 +285,42 @@ static const struct node *bool_column(struct binder *binder, const struct scope 
 	return node;
 }
 
+/* IS NULL, LIKE: of a column. */
+static const struct node *predicate(struct binder *binder, const struct scope *scope, const struct expr *e)
+{
+	enum { PATTERN_BYTES_MAX = 1000 };
+	struct place column;
+	bool is_like = e->kind == EXPR_LIKE;
+	if (e->left->kind != EXPR_COLUMN) {
+		buf_printf(binder->error, "%s is of a column", is_like ? "LIKE" : "IS NULL");
+		return NULL;
+	}
+	if (!resolve(binder, scope, e->left, &column))
+		return NULL;
+	if (!is_like && sats_special_of(column.type) != SATS_OPTION)
+		return make(binder, NODE_FALSE); /* nothing else is ever absent */
+	if (is_like && column.type->tag != SATS_STRING)
+		return unexpected(binder->error, &sats_primitive[SATS_STRING], column.type);
+	if (is_like && e->name.len > PATTERN_BYTES_MAX) {
+		buf_printf(binder->error, "a pattern may have at most %d bytes", PATTERN_BYTES_MAX);
+		return NULL;
+	}
+	struct node *node = make(binder, is_like ? NODE_LIKE : NODE_IS_NONE);
+	if (node == NULL)
+		return NULL;
+	node->relation = column.relation;
+	node->column = column.column;
+	node->layout = column.layout;
+	node->type = column.type;
+	node->op = e->folds;
+	node->key = (uint8_t)e->escape;
+	node->constant = (struct bytes){ arena_copy(&binder->query->arena, e->name.data, e->name.len), e->name.len };
+	if (node->constant.data != NULL || e->name.len == 0)
+		return node;
+	(void)no_memory(binder->error);
+	return NULL;
+}
+
 const struct node *query_type_condition(struct binder *binder, const struct scope *scope, const struct expr *e)
 {
 	switch (e->kind) {
@@ -300,6 +336,9 @@ const struct node *query_type_condition(struct binder *binder, const struct scop
 		return NULL;
 	case EXPR_COMPARE:
 		return compare(binder, scope, e);
+	case EXPR_IS_NULL:
+	case EXPR_LIKE:
+		return predicate(binder, scope, e);
 	case EXPR_AND:
 	case EXPR_OR:
 	case EXPR_NOT:

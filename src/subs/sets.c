@@ -63,8 +63,8 @@ static struct str trim(struct str s)
 
 enum wl_err subs_set_add(struct subs *subs, struct subs_client *client, struct set_builder *b, struct str sql)
 {
-	if (b->set.count + client->query_count >= SUBS_QUERIES_PER_CLIENT_MAX) {
-		buf_printf(&subs->text, "a connection may hold at most %d queries", SUBS_QUERIES_PER_CLIENT_MAX);
+	if (b->set.count + client->query_count >= subs->queries_max) {
+		buf_printf(&subs->text, "a connection may hold at most %u queries", subs->queries_max);
 		return WL_ERR_LIMIT;
 	}
 	if (b->set.count == b->cap) {

@@ -20,6 +20,7 @@ struct subs *subs_create(struct store *store, struct outbox *outbox)
 	buf_init(&subs->update, BODIES_BYTES_MAX);
 	subs_making_init(&subs->making);
 	subs->making.error = &subs->text;
+	subs_limit_clients(subs, 0, 0);
 	buf_init(&subs->text, ERROR_BYTES_MAX);
 	return subs;
 }
@@ -91,6 +92,12 @@ void subs_rest(struct subs *subs)
 void subs_limit_time(struct subs *subs, uint32_t ms)
 {
 	subs->ms_max = ms;
+}
+
+void subs_limit_clients(struct subs *subs, uint32_t sets, uint32_t queries)
+{
+	subs->sets_max = sets != 0 ? sets : SUBS_SETS_PER_CLIENT_MAX;
+	subs->queries_max = queries != 0 ? queries : SUBS_QUERIES_PER_CLIENT_MAX;
 }
 
 void subs_clock_start(struct subs *subs)
@@ -166,8 +173,8 @@ static enum wl_err may_subscribe(struct subs *subs, struct subs_client *client, 
 			client->name);
 		return WL_ERR_EXISTS;
 	}
-	if (client->set_count >= SUBS_SETS_PER_CLIENT_MAX) {
-		buf_printf(&subs->text, "a connection may hold at most %d subscriptions", SUBS_SETS_PER_CLIENT_MAX);
+	if (client->set_count >= subs->sets_max) {
+		buf_printf(&subs->text, "a connection may hold at most %u subscriptions", subs->sets_max);
 		return WL_ERR_LIMIT;
 	}
 	return WL_OK;
@@ -343,8 +350,8 @@ static enum wl_err batch_set(struct subs *subs, struct subs_client *client, stru
 				wanted->id, client->name);
 			err = WL_ERR_EXISTS;
 		}
-	if (err == WL_OK && client->set_count + index >= SUBS_SETS_PER_CLIENT_MAX) {
-		buf_printf(&subs->text, "a connection may hold at most %d subscriptions", SUBS_SETS_PER_CLIENT_MAX);
+	if (err == WL_OK && client->set_count + index >= subs->sets_max) {
+		buf_printf(&subs->text, "a connection may hold at most %u subscriptions", subs->sets_max);
 		err = WL_ERR_LIMIT;
 	}
 	if (err == WL_OK)

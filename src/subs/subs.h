@@ -24,7 +24,7 @@
 #include "subs/outbox.h"
 
 enum {
-	SUBS_SETS_PER_CLIENT_MAX = 4096,
+	SUBS_SETS_PER_CLIENT_MAX = 4096,     /* these two: unless subs_limit_clients says otherwise */
 	SUBS_QUERIES_PER_CLIENT_MAX = 65536,
 	SUBS_QUERY_BYTES_PER_CLIENT_MAX = 16 << 20, /* of memory; shared ones count in full for every holder */
 	SUBS_QUERY_BYTES_MAX = 1 << 30,             /* of a database */
@@ -66,6 +66,7 @@ void subs_destroy(struct subs *subs);
 /* Of one subscribe, unsubscribe or one-off query, which then fails; and of evaluating one commit, after which clients
  * whose queries were not reached are cut off. 0, as at first: no limit. */
 void subs_limit_time(struct subs *subs, uint32_t ms);
+void subs_limit_clients(struct subs *subs, uint32_t sets, uint32_t queries); /* of each; 0: as at first */
 void subs_rest(struct subs *subs); /* gives back what is kept for the next commit */
 
 struct subs_client_options {

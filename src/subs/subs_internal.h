@@ -170,6 +170,7 @@ struct subs {
 	struct subs_class **classes; /* CLASS_BUCKETS; made for the first class */
 	uint64_t next_class, epoch, mark;
 	uint32_t ms_max;      /* 0: no limit */
+	uint32_t sets_max, queries_max; /* of a client */
 	uint64_t deadline;    /* of what is going on; 0: none */
 	bool late;            /* evaluating this commit took too long */
 	size_t query_bytes;   /* of all live queries */

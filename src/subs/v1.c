@@ -420,8 +420,8 @@ static enum wl_err build(struct subs *subs, struct subs_client *client, struct s
 			message->query_id, client->name);
 		return WL_ERR_EXISTS;
 	}
-	if (client->set_count >= SUBS_SETS_PER_CLIENT_MAX) {
-		buf_printf(&subs->text, "a connection may hold at most %d subscriptions", SUBS_SETS_PER_CLIENT_MAX);
+	if (client->set_count >= subs->sets_max) {
+		buf_printf(&subs->text, "a connection may hold at most %u subscriptions", subs->sets_max);
 		return WL_ERR_LIMIT;
 	}
 	enum wl_err err;

@@ -100,7 +100,10 @@ START_TEST(config_keys_are_read_and_checked)
 	ck_assert(config.oidc_enabled && !config.oidc_private_addresses);
 	config_deinit(&config);
 	ck_assert_int_eq(config_parse(STR("unknown = 1\n[websocket]\nidle-timeout = \"1m 30s\"\n[logs]\nlevel = \"Debug\"\n"
-		"directives = [\"x=y\"]\n[limits]\nreducer-ms = 0\nguest-memory-mb = 64\n"), "c", &config, &error), WL_OK);
+		"directives = [\"x=y\"]\n[limits]\nreducer-ms = 0\nguest-memory-mb = 64\n"
+		"subscriptions-per-connection = 7\n"), "c", &config, &error), WL_OK);
+	ck_assert_uint_eq(config.subscriptions_per_connection, 7);
+	ck_assert_uint_eq(config.queries_per_connection, 65536);
 	ck_assert_uint_eq(config.idle_timeout_ms, 90000);
 	ck_assert_int_eq(config.log_level, LOG_DEBUG);
 	ck_assert_uint_eq(config.reducer_ms, 0);

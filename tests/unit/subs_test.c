@@ -204,6 +204,23 @@ static void put_large_queries(struct buf *out, uint32_t first, uint32_t count)
 }
 
 /* Goal: what the queries of one client hold of memory is bounded, however they came, and given back. */
+START_TEST(limits_of_a_client_can_be_set)
+{
+	subs_limit_clients(subs, 2, 3);
+	client_begin(1);
+	client_begin(2);
+	subscribe(1, 1, "select * from a");
+	subscribe(1, 2, "select * from b|select * from f");
+	subscribe(1, 3, "select * from f");
+	subscribe(2, 1, "select * from a|select * from b|select * from f|select * from ev");
+	traced("1r applied 101/1; 1r applied 102/2; 1r error 103/3 a connection may hold at most 2 subscriptions; "
+		"2r error 101/1 a connection may hold at most 3 queries; ");
+	unsubscribe(1, 2, false);
+	subscribe(1, 3, "select * from f");
+	traced("1r unsubscribed 102/2; 1r applied 103/3; ");
+}
+END_TEST
+
 START_TEST(queries_of_a_client_are_bounded)
 {
 	enum { AT_ONCE = 10 };
@@ -788,6 +805,7 @@ int main(void)
 	tcase_add_test(tc, all_tables);
 	tcase_add_test(tc, refusals_leave_nothing_behind);
 	tcase_add_test(tc, one_off_queries);
+	tcase_add_test(tc, limits_of_a_client_can_be_set);
 	tcase_add_test(tc, queries_of_a_client_are_bounded);
 	tcase_add_test(tc, slow_evaluation_cuts_off);
 	tcase_add_test(tc, queries_of_a_caller_are_its_own);
