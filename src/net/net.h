@@ -137,7 +137,7 @@ net_conn net_upgrade(struct net_request *request, const struct net_upgrade_optio
 void net_ws_resume(struct net_loop *loop, net_conn conn); /* [loop] */
 /* [loop] One data message: the compression tag (binary) and frame are added here. Bounded: overflow cuts it off. */
 void net_ws_send(struct net_loop *loop, net_conn conn, const void *body, size_t len);
-/* [loop] One data message of two parts, of which the second is not copied: others may send it, too. Never compressed. */
+/* [loop] One data message of two parts, of which the second is not copied: others may send it, too. Not compressed. */
 struct net_shared {
 	const uint8_t *data;
 	size_t len;

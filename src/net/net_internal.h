@@ -54,7 +54,7 @@ _Static_assert((int)NET_HEAD_BYTES_MAX <= (int)NET_HELD_BYTES_MAX, "the read buf
 enum { OUT_SMALL = 2048, OUT_LARGE = 16384 };
 struct out_node {
 	struct out_node *next;
-	struct net_ring *ring; /* NULL: own bytes in data[], or others' at `outside`; else a range of the ring's positions */
+	struct net_ring *ring; /* NULL: own bytes in data[], or others' at `outside`; else a range of the ring */
 	const uint8_t *outside; /* data[] then has what lets go of them */
 	uint64_t begin, end;
 	uint32_t held;         /* bytes of memory it stands for */

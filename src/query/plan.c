@@ -232,8 +232,8 @@ static uint16_t latest(const struct node *n, const uint16_t *position)
 static bool is_own(const struct node *n, uint16_t relation)
 {
 	for (; n != NULL; n = n->left) {
-		bool leaf = n->kind == NODE_BOOL_COLUMN || n->kind == NODE_COMPARE_CONSTANT || n->kind == NODE_COMPARE_COLUMNS ||
-			n->kind == NODE_IS_NONE || n->kind == NODE_LIKE;
+		bool leaf = n->kind == NODE_BOOL_COLUMN || n->kind == NODE_COMPARE_CONSTANT ||
+			n->kind == NODE_COMPARE_COLUMNS || n->kind == NODE_IS_NONE || n->kind == NODE_LIKE;
 		if (leaf && n->relation != relation)
 			return false;
 		if (n->kind == NODE_COMPARE_COLUMNS && n->relation2 != relation)

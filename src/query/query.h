@@ -72,7 +72,7 @@ struct query_limits {
 	const _Atomic bool *cancelled;   /* set: the run ends with WL_ERR_LIMIT. NULL: never */
 	uint64_t visits_max; /* rows; a run that would visit more ends with WL_ERR_UNAVAILABLE. 0: no limit */
 };
-/* Is it expected to take so long that it belongs on a snapshot, beside the executor? By the sizes that tables have now. */
+/* Is it expected to take so long that it belongs on a snapshot, beside the executor? By the present sizes of tables. */
 bool query_is_long(const struct query *query);
 enum { QUERY_VISITS_MAX = 16384 }; /* of a run on the executor: what turns out longer is begun anew on a snapshot */
 /* fn for each result row (BSATN of the columns in order; borrowed for the call); it returns false to stop. */

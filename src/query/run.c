@@ -99,7 +99,8 @@ static bool take_all(struct run *r, uint16_t at, struct store_cursor *cursor)
 enum { QUICK_MAX = 4 };
 
 /* Rows in slots are looked at 64 at a time, as far as the first conditions are simple. */
-static bool take_slots(struct run *r, uint16_t at, struct store_cursor *cursor, const struct quick *quick, uint32_t count)
+static bool take_slots(struct run *r, uint16_t at, struct store_cursor *cursor, const struct quick *quick,
+	uint32_t count)
 {
 	struct store_slots slots;
 	while (store_cursor_next_slots(cursor, &slots)) {

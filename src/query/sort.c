@@ -118,8 +118,8 @@ enum wl_err sorter_end(struct sorter *sorter, const struct query_limits *limits,
 {
 	const struct query *query = sorter->query;
 	if (sorter->failed) {
-		buf_put_cstr(error, "the rows to be sorted or told apart take more memory than a query may: a narrower WHERE, or "
-			"fewer columns, would help");
+		buf_put_cstr(error, "the rows to be sorted or told apart take more memory than a query may: a narrower "
+			"WHERE, or fewer columns, would help");
 		return WL_ERR_LIMIT;
 	}
 	struct kept *kept = (struct kept *)(void *)sorter->kept.data;

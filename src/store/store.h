@@ -219,8 +219,8 @@ enum store_status store_scan_point(struct store_index *index, const uint8_t *key
 enum store_status store_scan_range(struct store_index *index, const struct store_range *range,
 	struct store_cursor *cursor);
 bool store_cursor_next(struct store_cursor *cursor, struct store_row *row); /* false at the end */
-/* Rows of one size lie in slots: a cursor over the whole table then gives up to 64 at once. Slots whose bit is 0 are not
- * to be read. */
+/* Rows of one size lie in slots: a cursor over the whole table then gives up to 64 at once. Slots whose bit is 0 are
+ * not to be read. */
 struct store_slots {
 	const uint8_t *data; /* of the first slot */
 	uint64_t bits;       /* which slots are rows; not 0 */

@@ -44,7 +44,8 @@ static bool same_class(const struct subs_class *class, const struct subs_client 
 	const struct class_entry *entries, uint32_t count)
 {
 	const struct subs_client_options *o = &client->options;
-	if (class->hash != hash || class->read != client->read || class->is_released || class->loop != o->loop || class->format != o->format ||
+	if (class->hash != hash || class->read != client->read || class->is_released ||
+		class->loop != o->loop || class->format != o->format ||
 		class->protocol != class_protocol(o) || class->is_full != o->is_full ||
 		class->flags != subs_client_flags(client) || class->entry_count != count)
 		return false;

@@ -61,7 +61,7 @@ struct delivery_block {
 	struct mpsc_node node;
 	struct database *database; /* shared: the consumer gives it back with delivery_block_done */
 	uint32_t loop;
-	bool any_confirmed, any_shared; /* each entry of the latter kind has a share, which delivery_block_done gives back */
+	bool any_confirmed, any_shared; /* delivery_block_done gives the shares of the latter back */
 	uint64_t offset; /* highest transaction offset any entry depends on; COMMITLOG_NONE when none */
 	struct delivery_block *next; /* the consumer's list of waiting blocks */
 	struct buf data; /* the entries */

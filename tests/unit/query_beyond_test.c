@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What POST /sql has beyond the reference: predicates, order, distinct rows, offsets, plans; and that nothing else has. */
+/* What POST /sql has beyond the reference: predicates, order, distinct rows, offsets, plans; nothing else has it. */
 #include "store_util.h"
 #include "unit/run_suite.h"
 #include "query/query.h"
@@ -113,17 +113,19 @@ START_TEST(catalogue)
 			"read t by index t_1_idx (n > a constant), about 2 rows, check 1 condition|leave out equal rows|"
 			"sort by 1 column|end after 2 rows|on the executor|" },
 		/* refusals */
-		{ "SELECT id FROM t WHERE id IN ()", "sql parser error: Expected an expression:, found: ) at Line: 1, Column 31" },
+		{ "SELECT id FROM t WHERE id IN ()", "sql parser error: Expected an expression:, found: ) at Line: 1, "
+			"Column 31" },
 		{ "SELECT id FROM t WHERE id IN (SELECT id FROM t)", "Unsupported expression: id IN (SELECT id" },
 		{ "SELECT id FROM t WHERE id IN ('x')", "The literal expression `x` cannot be parsed as type `U32`" },
 		{ "SELECT id FROM t WHERE id LIKE 'x'", "Unexpected type: (expected) String != U32 (inferred)" },
-		{ "SELECT id FROM t WHERE name LIKE id", "sql parser error: Expected a pattern in quotes, found: id at Line: 1, "
-			"Column 34" },
+		{ "SELECT id FROM t WHERE name LIKE id", "sql parser error: Expected a pattern in quotes, found: id at Line: "
+			"1, Column 34" },
 		{ "SELECT id FROM t ORDER BY 3", "ORDER BY 3: the result has 1 columns" },
 		{ "SELECT id FROM t ORDER BY 0", "ORDER BY 0: the result has 1 columns" },
 		{ "SELECT id FROM t ORDER BY nosuch", "`nosuch` is not in scope" },
 		{ "SELECT a.id FROM t a JOIN t b ON a.id = b.id ORDER BY n", "Names must be qualified when using joins" },
-		{ "SELECT id FROM t LIMIT 1 OFFSET x", "sql parser error: Expected a number of rows, found: x at Line: 1, Column 33" },
+		{ "SELECT id FROM t LIMIT 1 OFFSET x", "sql parser error: Expected a number of rows, found: x at Line: 1, "
+			"Column 33" },
 		{ "EXPLAIN DELETE FROM t", "Unsupported: EXPLAIN DELETE FROM t" },
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
@@ -136,7 +138,8 @@ END_TEST
 /* Goal: subscriptions, rules and one-off queries have none of it. */
 START_TEST(live_queries_refuse)
 {
-	static const char *const statements[] = { "SELECT * FROM t WHERE id IN (1)", "SELECT * FROM t WHERE id BETWEEN 1 AND 2",
+	static const char *const statements[] = { "SELECT * FROM t WHERE id IN (1)",
+		"SELECT * FROM t WHERE id BETWEEN 1 AND 2",
 		"SELECT * FROM t WHERE name LIKE 'x'", "SELECT * FROM t WHERE maybe IS NULL", "SELECT * FROM t ORDER BY id",
 		"SELECT DISTINCT * FROM t", "SELECT * FROM t OFFSET 1", "EXPLAIN SELECT * FROM t" };
 	for (size_t i = 0; i < ARRAY_COUNT(statements); i++) {
@@ -172,8 +175,8 @@ START_TEST(limits)
 		buf_clear(&out);
 		uint64_t before = mem_stats().allocations;
 		mem_fail_at(n, false);
-		enum wl_err err = query_compile(f.s, QUERY_DIALECT_SQL, STR("SELECT DISTINCT n FROM t WHERE id IN (1, 2, 3, 4) AND "
-			"name LIKE '%' ORDER BY n"), &owner, &query, &out);
+		enum wl_err err = query_compile(f.s, QUERY_DIALECT_SQL, STR("SELECT DISTINCT n FROM t WHERE id IN (1, 2, 3, 4) "
+			"AND name LIKE '%' ORDER BY n"), &owner, &query, &out);
 		if (err == WL_OK) {
 			err = query_select(query, f.s, &(struct query_limits){ 0 }, add_row, (void *)(uintptr_t)columns, &out);
 			query_destroy(query);

@@ -14,7 +14,8 @@ enum { ROWS = 3000 };
 static const char columns[] = "id:u bo:b c:c b:B h:h hh:H i:i u:u w:w l:l t:t d:D s:s";
 static const char in_slots[] = "id:u bo:b c:c b:B h:h hh:H i:i u:u w:w l:l";
 static const char *const texts[] = { "c", "b", "h", "hh", "i", "u", "w", "l" };
-static const char *const values[] = { "-128", "-1", "0", "1", "5", "127", "255", "-32768", "32767", "65535", "-2147483648",
+static const char *const values[] = { "-128", "-1", "0", "1", "5", "127", "255", "-32768", "32767", "65535",
+	"-2147483648",
 	"4294967295", "9223372036854775807", "-9223372036854775808", "18446744073709551615" };
 static const char *const ops[] = { "=", "!=", "<", "<=", ">", ">=" };
 
@@ -32,7 +33,8 @@ static void put_number(struct buf *row, uint32_t size)
 {
 	uint8_t le[8];
 	uint32_t how = pick(4);
-	int64_t v = how == 0 ? (int64_t)pick(8) - 3 : how == 1 ? 0 : how == 2 ? -1 : (int64_t)((uint64_t)pick(1u << 30) << 20);
+	int64_t v = how == 0 ? (int64_t)pick(8) - 3 : how == 1 ? 0 : how == 2 ? -1
+		: (int64_t)((uint64_t)pick(1u << 30) << 20);
 	memcpy(le, &v, sizeof(v));
 	if (how == 1 || how == 2)
 		le[size - 1] ^= pick(2) == 0 ? 0x80 : 0;
@@ -140,7 +142,8 @@ START_TEST(every_comparison)
 	ck_assert_uint_gt(some, runs / 4);
 	for (uint32_t i = 0; i < 300; i++) {
 		snprintf(sql, sizeof(sql), "SELECT * FROM t WHERE %s %s %s AND bo = %s AND %s %s 0 AND (u > 3 OR i < 2)",
-			texts[pick(8)], ops[pick(6)], values[pick(5)], pick(2) == 0 ? "true" : "false", texts[pick(8)], ops[pick(6)]);
+			texts[pick(8)], ops[pick(6)], values[pick(5)], pick(2) == 0 ? "true" : "false", texts[pick(8)],
+			ops[pick(6)]);
 		(void)check(sql, snapshot);
 	}
 	(void)check("SELECT * FROM t", snapshot);

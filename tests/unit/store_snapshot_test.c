@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Snapshots beside a writer: what is read is what was there, and the memory is given back. (Random ones: store_model.) */
+/* Snapshots beside a writer: what is read is what was there, and the memory is given back. (More in store_model.) */
 #include "unit/store_util.h"
 #include "unit/run_suite.h"
 

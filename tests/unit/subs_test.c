@@ -709,8 +709,8 @@ START_TEST(a_storm_is_read_once)
 	commit_sql(0, "delete from a where id = 1");
 	read_step(0, false);
 	traced("1s applied 101/1 a{+1:x +2:y}; 2s applied 101/1 a{+1:x +2:y}; 3s applied 101/1 a{+1:x +2:y}; "
-		"4s applied 101/1 a{+1:x +2:y}; ring1; 4>1; 3>1; 2>1; 1>1; #1 update 1 a{+3:z}; #1 update 1 a{-1:x}; 1>0; 2>0; ring2; 2>2; 1>2; "
-		"3>0; 3>2; 4>0; end1; 4>2; ");
+		"4s applied 101/1 a{+1:x +2:y}; ring1; 4>1; 3>1; 2>1; 1>1; #1 update 1 a{+3:z}; #1 update 1 a{-1:x}; "
+		"1>0; 2>0; ring2; 2>2; 1>2; 3>0; 3>2; 4>0; end1; 4>2; ");
 	reads_finish();
 	(void)flushed();
 	for (uint32_t c = 1; c <= 5; c++) {
