@@ -301,6 +301,12 @@ def suite_idle(tally):
         scripted_test(tally, "idle.py", what="crash/idle")
 
 
+def suite_reads(tally):
+    """large reads while others write, against a host under ASan and UBSan"""
+    if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "transfer"):
+        scripted_test(tally, "reads.py", what="reads", folder="e2e")
+
+
 def suite_hostile(tally):
     """attacks on a host under ASan and UBSan"""
     if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "quickstart", "transfer"):
