@@ -307,6 +307,12 @@ def suite_reads(tally):
         scripted_test(tally, "reads.py", what="reads", folder="e2e")
 
 
+def suite_docs(tally):
+    """the examples of docs/ give what stands below them"""
+    if build(tally, "build/dev/worldline") and modules(tally, "quickstart"):
+        scripted_test(tally, "docs.py", what="docs", folder="e2e")
+
+
 def suite_hostile(tally):
     """attacks on a host under ASan and UBSan"""
     if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "quickstart", "transfer"):

@@ -213,8 +213,13 @@ static bool put_row(void *context, const uint8_t *row, size_t len)
 	return !rows->json->failed;
 }
 
-static void put_schema(struct buf *json, const struct sql_rows *rows)
+/* Before the first row; `columns` last until the run is over. */
+static void put_schema(void *context, const struct query_column *columns, uint32_t count)
 {
+	struct sql_rows *rows = context;
+	struct buf *json = rows->json;
+	rows->columns = columns;
+	rows->column_count = count;
 	buf_put_cstr(json, "[{\"schema\":{\"elements\":[");
 	for (uint32_t i = 0; i < rows->column_count; i++) {
 		const struct query_column *column = &rows->columns[i];
@@ -238,14 +243,12 @@ static void run_query(struct database *db, struct sql_job *job, const struct que
 {
 	struct query_effects effects = { 0 };
 	struct sql_rows rows = { .json = job->json };
-	bool reads = query_kind(query) == QUERY_SELECT;
-	if (reads)
-		rows.column_count = query_columns(query, &rows.columns);
-	put_schema(job->json, &rows);
-	if (reads)
-		job->err = query_select(query, db->store, limits, put_row, &rows, job->error);
-	else
+	if (query_kind(query) == QUERY_SELECT) {
+		job->err = query_select_described(query, db->store, limits, put_schema, put_row, &rows, job->error);
+	} else {
+		put_schema(&rows, NULL, 0);
 		job->err = query_execute(query, db->store, limits, &effects, job->error);
+	}
 	job->micros = (clock_mono_nanos() - job->begin) / 1000;
 	buf_printf(job->json, "],\"total_duration_micros\":%llu,\"stats\":{\"rows_inserted\":%llu,\"rows_deleted\":%llu,"
 		"\"rows_updated\":%llu}}]", (unsigned long long)job->micros, (unsigned long long)effects.inserted,
