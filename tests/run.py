@@ -82,6 +82,8 @@ def unit_tests(tally, flavor, skip=()):
     wanted = sorted(f[:-2] for f in os.listdir(os.path.join(ROOT, "tests", "unit")) if f.endswith("_test.c"))
     wanted = [name for name in wanted if name not in skip]
     env = dict(SANITIZERS, CK_DEFAULT_TIMEOUT="120")  # for tests that state none: sanitizers and busy machines
+    if os.path.isdir(CONFORMANCE):
+        env["WORLDLINE_CONFORMANCE"] = CONFORMANCE
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         results = pool.map(lambda name: run([os.path.join(folder, name)], env=env), wanted)
         for name, (status, output) in zip(wanted, results):
