@@ -8,7 +8,7 @@
 #include "unit/store_util.h"
 
 #include "base/clock.h"
-#include "query/query_internal.h"
+#include "query/extended_internal.h"
 
 enum { ROWS = 8 };
 static struct store *store;
@@ -130,13 +130,20 @@ static enum wl_err select_all(const struct query *query, bool plain, struct bag 
 	return err;
 }
 
-/* With the optimiser and without it the answer is the same; with a LIMIT, as long. */
+/* Rows may differ: any are good for a LIMIT, and sums of floats depend on their order. */
+static bool may_differ(const struct query *query)
+{
+	const struct extended *x = query->extended;
+	return query->limit != UINT64_MAX || (x != NULL && (x->offset > 0 || x->aggregate_count > 0));
+}
+
+/* With the optimiser and without it the answer is the same. */
 static void check_select(const struct query *query, enum query_dialect dialect, struct buf *error)
 {
 	struct bag bag, plain;
 	if (select_all(query, false, &bag, error) != WL_OK || select_all(query, true, &plain, error) != WL_OK)
 		return;
-	ASSERT(bag.count == plain.count && (bag.sum == plain.sum || dialect == QUERY_DIALECT_SQL));
+	ASSERT(bag.count == plain.count && (bag.sum == plain.sum || may_differ(query)));
 	if (dialect == QUERY_DIALECT_SUBSCRIBE && query_block_is_single(query, 0))
 		ASSERT(bag.count == count_matching(query));
 }
