@@ -321,9 +321,14 @@ const struct plan *plan_make(struct arena *arena, struct arena *scratch, const s
 	const struct plan_options *options);
 
 /* run.c */
-struct run_source { /* of a relation with ACCESS_DELTA */
+struct run_source { /* of a relation that a commit changed */
 	const struct store_delta_rows *inserts, *deletes; /* may be NULL */
+	bool is_before;           /* with another access than ACCESS_DELTA: its rows are those before the commit */
+	const uint32_t *inserted; /* is_before: slots of the inserts by hash, index + 1; NULL: they are few */
+	uint32_t mask;
 };
+/* delta.c: did the commit insert it? */
+bool source_inserted(const struct run_source *source, const uint8_t *row, uint32_t len);
 struct tuple { /* one row of each relation of the block */
 	const uint8_t **rows;
 	uint32_t *lens, *numbers; /* numbers: of rows of live tables */

@@ -40,6 +40,7 @@ struct run {
 	uint64_t *used;              /* memory */
 	struct evaluation ev;
 	struct step_state *states;   /* of each step; NULL: no step needs one */
+	bool any_before;             /* some source is as it was before the commit */
 };
 struct step_state {
 	bool matched;                /* LEFT JOIN: for the tuple before it */
@@ -109,6 +110,9 @@ static bool take_row(struct run *r, uint16_t at, uint32_t from, const uint8_t *d
 	r->tuple.rows[step->relation] = data;
 	if (!go_on(r, 1))
 		return false;
+	if (UNLIKELY(r->any_before) && r->sources[step->relation].is_before &&
+		source_inserted(&r->sources[step->relation], data, len))
+		return true;
 	for (uint32_t i = from; i < step->filter_count; i++)
 		if (!node_matches(step->filters[i], r->tuple.rows))
 			return true;
@@ -477,7 +481,12 @@ static bool run_step(struct run *r, uint16_t at)
 	const struct step *step = &r->plan->steps[at];
 	if (UNLIKELY(step->is_left))
 		return run_left(r, at);
-	return UNLIKELY(step->has_list) ? run_list(r, at) : run_access(r, at);
+	if (UNLIKELY(step->has_list))
+		return run_list(r, at);
+	if (!run_access(r, at))
+		return false;
+	const struct run_source *source = UNLIKELY(r->any_before) ? &r->sources[step->relation] : NULL;
+	return source == NULL || !source->is_before || take_delta(r, at, source->deletes);
 }
 
 enum { FEW = 8 };
@@ -509,6 +518,8 @@ enum wl_err plan_run(const struct block *block, const struct plan *plan, const s
 		.error = error, .tuple = { .rows = rows, .lens = lens, .numbers = numbers, .sign = 1 },
 		.key = BUF_INIT(KEY_BYTES_MAX), .tables = tables, .ev = { .limits = limits, .error = error } };
 	r.used = limits->used != NULL ? limits->used : &r.memory;
+	for (uint16_t i = 0; sources != NULL && i < plan->step_count; i++)
+		r.any_before = r.any_before || sources[i].is_before;
 	uint8_t *many = NULL;
 	size_t n = plan->step_count;
 	if (n > FEW) {

@@ -300,6 +300,8 @@ class Version1(Client):
         self.take_removed({"tables": [body["rows"]["table_rows"]]})
 
     def take_SubscriptionError(self, body):
+        if not self.asked or self.asked[0][0] != "subscribe":
+            self.fail(f"subscriptions are dropped: {body['error']}")
         kind, number, queries = self.answered("subscribe")
         self.refused(queries, body["error"])
 

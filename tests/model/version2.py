@@ -91,10 +91,11 @@ class Version2(Client):
         elif kind == UNSUBSCRIBED:
             self.take_unsubscribed(message)
         elif kind == ERROR:
+            of_request = message.take("B") == 0
+            message.skip(8 if of_request else 4)
+            if not of_request:
+                self.fail(f"a subscription is dropped: {message.text()}")
             number, queries = self.answered("subscribe")
-            if message.take("B") == 0:
-                message.skip(4)
-            message.skip(4)
             self.refused(queries, message.text())
         elif kind == ONE_OFF_RESULT:
             query = self.answered("one-off")
