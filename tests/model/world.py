@@ -3,11 +3,12 @@
 
 import struct
 
-from queries import SENDER, Query, State, types_of
+from queries import SENDER, Caller, Query, State, types_of
 from schema import BOOLEAN, IDENTITY, OPTION, TYPES, U64, Table, View, module
 
 INSERT, DELETE, UPDATE, FAIL, TRAP = range(5)
 NAMES = ["ta", "tb", "tc", "td"]
+ROWS_MAX, COPIES_MAX = 8, 2000  # of a table; of an answer when the query is made: joins of joins explode
 COMPARABLE = ["=", "=", "=", "<>", "!=", "<", "<=", ">", ">="]
 
 
@@ -112,6 +113,14 @@ class World:
         return ("compare", source, column, op, value)
 
     def random_query(self):
+        """One whose answer is not too long now, for anybody."""
+        for _ in range(10):
+            query = self.any_query()
+            if sum(query.answer(self.states[-1], Caller(1, False)).values()) <= COPIES_MAX:
+                return query
+        return Query([self.serial])
+
+    def any_query(self):
         """Event tables stand alone or first, and are what is returned."""
         pick = self.pick
         first = pick.choice(self.sources)
@@ -152,7 +161,7 @@ class World:
                     events[table.name].append(row)
                 continue
             held = rows[table.name]
-            if roll < 0.35 and held:
+            if held and (roll < 0.35 or len(held) > ROWS_MAX):
                 row = pick.choice(sorted(held, key=repr))
                 ops.append(self.op(DELETE, table, row))
                 held.discard(row)
