@@ -309,6 +309,21 @@ def suite_reads(tally):
         scripted_test(tally, "reads.py", what="reads", folder="e2e")
 
 
+def model(tally, flavor, seeds):
+    if build(tally, f"build/{flavor}/worldline", flavor=flavor):
+        scripted_test(tally, "model.py", "--flavor", flavor, "--seeds", str(seeds), what=f"model/{flavor}", folder="model")
+
+
+def suite_model(tally):
+    """random worlds, clients of every protocol: their caches against a model behind every message"""
+    model(tally, "dev", 1000)
+
+
+def suite_model_asan(tally):
+    """the same against a host under ASan and UBSan"""
+    model(tally, "asan", 150)
+
+
 def suite_docs(tally):
     """the examples of docs/ give what stands below them"""
     if build(tally, "build/dev/worldline") and modules(tally, "quickstart"):

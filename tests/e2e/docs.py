@@ -7,25 +7,11 @@
 import json
 import os
 import sys
-import urllib.error
-import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from host import ROOT, Host  # noqa: E402
 
 PEOPLE = ("Ada", "Bob", "Cyd", "Bob")
-
-
-def request(host, method, path, body=None, token=None):
-    headers = {"Content-Type": "application/json"}
-    if token:
-        headers["Authorization"] = "Bearer " + token
-    data = body if isinstance(body, bytes) or body is None else body.encode()
-    try:
-        with urllib.request.urlopen(urllib.request.Request(host.url + path, data, headers, method=method)) as answer:
-            return answer.read().decode()
-    except urllib.error.HTTPError as refused:
-        return f"status {refused.code}: {refused.read().decode()}"
 
 
 def examples(path):
@@ -47,13 +33,14 @@ def main():
     passed = failed = 0
     path = os.path.join(ROOT, "docs", "sql.md")
     with Host(os.environ.get("WORLDLINE_FLAVOR", "dev")) as host:
-        token = json.loads(request(host, "POST", "/v1/identity"))["token"]
+        token = json.loads(host.request("POST", "/v1/identity")[1])["token"]
         with open(os.path.join(ROOT, "build", "modules", "quickstart.wasm"), "rb") as f:
-            published = request(host, "PUT", "/v1/database/examples", f.read(), token)
+            published = host.request("PUT", "/v1/database/examples", f.read(), token, "application/wasm")
         for name in PEOPLE:
-            request(host, "POST", "/v1/database/examples/call/add", json.dumps([name]), token)
+            host.request("POST", "/v1/database/examples/call/add", json.dumps([name]).encode(), token,
+                         "application/json")
         for line, statement, wanted in examples(path):
-            answer = request(host, "POST", "/v1/database/examples/sql", statement, token)
+            answer = host.request("POST", "/v1/database/examples/sql", statement.encode(), token)[1].decode()
             try:
                 got = [json.dumps(row) for row in json.loads(answer)[0]["rows"]]
             except (ValueError, KeyError, IndexError):

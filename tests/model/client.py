@@ -148,15 +148,12 @@ class Client:
         if number is not None:
             after = [n for n in after if n == number]
         states = self.world.states
-        self.nows_before = self.nows
-        self.nows = [n for n in after if self.expected(states[n]) == cache and self.expected_events(states[n]) == events]
-        if not self.nows:
-            self.nows = self.nows_before
-            n = after[0] if after else number
-            self.fail(f"{what} fits no commit of {after}" if n is None else
-                      f"{what} fits no commit of {after}; of {n}: {difference(self.expected(states[n]), cache)}; events "
-                      f"{difference(self.expected_events(states[n]), events)}")
-        self.cache = cache
+        fitting = [n for n in after if self.expected(states[n]) == cache and self.expected_events(states[n]) == events]
+        if not fitting:
+            n = after[0] if after else len(states) - 1
+            self.fail(f"{what} fits no commit of {after}; of {n}: {difference(self.expected(states[n]), cache)}; "
+                      f"events {difference(self.expected_events(states[n]), events)}")
+        self.nows, self.cache = fitting, cache
 
     def settle(self):
         """Everything that was asked for is answered, and nothing is missing afterwards."""

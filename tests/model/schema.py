@@ -207,7 +207,8 @@ def module(tables, views, view_texts):
     description = describe(tables, views)
     texts = [t.encode() for t in view_texts]
     lens = [len(t) for t in texts] + [0] * (VIEWS_MAX - len(texts))
-    body = struct.pack("<II8I", len(description), sum(v.anonymous for v in views), *lens) + description + b"".join(texts)
+    body = struct.pack("<II8I", len(description), sum(v.anonymous for v in views), *lens)
+    body += description + b"".join(texts)
     assert len(body) <= BYTES_MAX
     at = code.index(MARK) + len(MARK)
     code[at:at + len(body)] = body
