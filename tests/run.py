@@ -311,7 +311,8 @@ def suite_reads(tally):
 
 def model(tally, flavor, seeds):
     if build(tally, f"build/{flavor}/worldline", flavor=flavor):
-        scripted_test(tally, "model.py", "--flavor", flavor, "--seeds", str(seeds), what=f"model/{flavor}", folder="model")
+        scripted_test(tally, "model.py", "--flavor", flavor, "--seeds", str(seeds), what=f"model/{flavor}",
+                      folder="model")
 
 
 def suite_model(tally):
@@ -322,6 +323,12 @@ def suite_model(tally):
 def suite_model_asan(tally):
     """the same against a host under ASan and UBSan"""
     model(tally, "asan", 150)
+
+
+def suite_sqlite(tally):
+    """random SELECTs of POST /sql give what SQLite gives"""
+    if build(tally, "build/dev/worldline"):
+        scripted_test(tally, "sqlite.py", what="sqlite", folder="model")
 
 
 def suite_docs(tally):

@@ -93,7 +93,8 @@ class World:
 
     def random_condition(self, sources, depth, sender=True):
         pick = self.pick
-        comparable = [(s, c) for s in range(len(sources)) for c, t in enumerate(types_of(sources[s])) if t is not OPTION]
+        comparable = [(s, c) for s in range(len(sources)) for c, t in enumerate(types_of(sources[s]))
+                      if t is not OPTION]
         if not comparable:
             return None
         if depth > 0 and pick.random() < 0.45:
