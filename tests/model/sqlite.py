@@ -162,7 +162,8 @@ class Statement:
             tail += " ORDER BY " + ", ".join(
                 f"{n}{pick.choice(['', ' DESC'])} NULLS {pick.choice(['FIRST', 'LAST'])}" for n in order)
             if pick.random() < 0.5:
-                tail += f" LIMIT {pick.randint(0, 6)}" + (f" OFFSET {pick.randint(0, 4)}" if pick.random() < 0.5 else "")
+                tail += f" LIMIT {pick.randint(0, 6)}"
+                tail += f" OFFSET {pick.randint(0, 4)}" if pick.random() < 0.5 else ""
         return f"SELECT {distinct}{columns} FROM {source}{where}{tail}"
 
 
