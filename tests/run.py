@@ -139,18 +139,20 @@ def node_package(tally, folder):
 
 
 # Node's own runner (node --test) reads the tests' output from a pipe and now and then stumbles over it: run directly.
-TYPESCRIPT = ["node", "--test-reporter=tap", "types.test.mjs"]
+TYPESCRIPT = ["node", "--test-reporter=tap"]
 
 
-def e2e_typescript(tally, what, env):
-    status, output = run(TYPESCRIPT, env=env, cwd=os.path.join(ROOT, "tests", "e2e", "ts"))
+def e2e_typescript(tally, what, env, module):
+    test = "live.test.mjs" if module == "live" else "types.test.mjs"
+    status, output = run([*TYPESCRIPT, test], env=env, cwd=os.path.join(ROOT, "tests", "e2e", "ts"))
     passed, failed = (re.findall(rf"^# {word} (\d+)", output, re.M) for word in ("pass", "(?:fail|cancelled)"))
     count = sum(map(int, failed))
     tally.add(what, int(passed[-1]) if passed else 0, count or int(status != 0 or not passed), output[-20000:])
 
 
-def e2e_rust(tally, what, env):
-    status, output = run([os.path.join(ROOT, "build", "e2e", "worldline-e2e")], env=env)
+def e2e_rust(tally, what, env, module):
+    program = "worldline-live" if module == "live" else "worldline-e2e"
+    status, output = run([os.path.join(ROOT, "build", "e2e", program)], env=env)
     counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
     passed, failed = map(int, counts[-1]) if counts else (0, 1)
     complaints = "\n".join(line for line in output.splitlines() if not line.startswith("ok "))
@@ -179,9 +181,9 @@ def e2e(tally, flavor, names, clients, slow=1):
                        "WORLDLINE_RESTART": host.restart_command(), "WORLDLINE_DB": f"e2e-{module}",
                        "WORLDLINE_SLOW": str(slow)}
                 if client == "typescript":
-                    e2e_typescript(tally, what, env)
+                    e2e_typescript(tally, what, env, module)
                 else:
-                    e2e_rust(tally, what, env)
+                    e2e_rust(tally, what, env, module)
                 status = host_end(host)
                 if not sanitizer_report(tally, what, host) and status != 0:
                     tally.add(f"{what}: the host's end: {status}", 0, 1, host.log()[-20000:])
@@ -210,17 +212,17 @@ def sanitizer_report(tally, what, host):
 
 def suite_e2e(tally):
     """official clients against a real host"""
-    e2e(tally, "dev", ["types283", "types214"], ["typescript", "rust"])
+    e2e(tally, "dev", ["types283", "types214", "live"], ["typescript", "rust"])
 
 
 def suite_e2e_asan(tally):
     """official clients against a host under ASan and UBSan"""
-    e2e(tally, "asan", ["types283"], ["typescript", "rust"], slow=5)
+    e2e(tally, "asan", ["types283", "live"], ["typescript", "rust"], slow=5)
 
 
 def suite_e2e_tsan(tally):
     """official clients against a host under TSan"""
-    e2e(tally, "tsan", ["types283"], ["typescript", "rust"], slow=10)
+    e2e(tally, "tsan", ["types283", "live"], ["typescript", "rust"], slow=10)
 
 
 def cli(tally, flavor):
