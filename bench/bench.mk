@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What `make bench` measures with (README.md in this folder).
-LOAD := $(addprefix bench/,load.c calls.c fanout.c caller.c ws.c http.c measure.c)
+LOAD := $(addprefix bench/,load.c calls.c fanout.c subscribe.c sends.c caller.c ws.c http.c measure.c)
 # The floor server belongs to nobody's tree; where it is not, rows are not compared with it.
 FLOOR ?= ../shared/floor/floor.c
 
@@ -13,7 +13,7 @@ DRIVER := bench/driver.c bench/heap.c
 $(BUILD)/bench/inproc: $(BUILD)/bench/inproc.o $(DRIVER:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 # One room alone.
-$(BUILD)/bench/store_bench: $(BUILD)/bench/store_bench.o $(BUILD)/libworldline.a
+$(BUILD)/bench/store_bench $(BUILD)/bench/query_bench: %: %.o $(BUILD)/libworldline.a
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 PARTS := $(DRIVER) bench/caller.c bench/ws.c bench/http.c bench/measure.c
 $(BUILD)/budget/%: tests/budget/%.c $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
@@ -23,4 +23,5 @@ $(BUILD)/budget/%: tests/budget/%.c $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/libworldl
 $(BUILD)/bench/floor: $(FLOOR)
 	@mkdir -p $(@D)
 	$(call SAY,CC,$@)$(CC) -O2 -o $@ $< -lcrypto
--include $(LOAD:%.c=$(BUILD)/%.d) $(DRIVER:%.c=$(BUILD)/%.d) $(BUILD)/bench/inproc.d $(BUILD)/bench/store_bench.d
+-include $(LOAD:%.c=$(BUILD)/%.d) $(DRIVER:%.c=$(BUILD)/%.d)
+-include $(patsubst %,$(BUILD)/bench/%.d,inproc store_bench query_bench)

@@ -189,7 +189,7 @@ bool caller_connect(struct caller *caller, const struct ws_options *options, con
 	*caller = (struct caller){ .ws.fd = -1, .plan = plan, .totals = totals, .ring = 1 };
 	while (caller->ring < plan->load.inflight)
 		caller->ring *= 2;
-	caller->pair = made++ * 2039; /* callers walk the same pairs, far apart */
+	caller->pair = caller->first_pair = made++ * 2039; /* callers walk the same pairs, far apart */
 	caller->sent_at = mem_zalloc_array(caller->ring, sizeof(caller->sent_at[0]));
 	return caller->sent_at != NULL && ws_connect(&caller->ws, options);
 }

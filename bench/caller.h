@@ -43,7 +43,7 @@ struct caller {
 	uint64_t *sent_at;     /* owned: ring of `ring` times, by request id */
 	uint32_t ring;
 	uint32_t next_id, oldest_id;
-	uint32_t pair;
+	uint32_t first_pair, pair; /* of plan->pairs: its first call's, its next one's */
 	bool stopping;         /* sends no more */
 };
 bool caller_connect(struct caller *caller, const struct ws_options *options, const struct caller_plan *plan,

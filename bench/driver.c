@@ -7,16 +7,19 @@
 #include <stdlib.h>
 
 enum { MODULE_BYTES_MAX = 64 << 20, MESSAGE_BYTES_MAX = 256, STEP_BUDGET = 256, LOOP = 0 };
-enum { TAG_SUBSCRIBE = 0, TAG_CALL_REDUCER = 3, TAG_TRANSACTION_UPDATE = 4, TAG_REDUCER_RESULT = 6, OUTCOME_AT = 13 };
+enum { TAG_SUBSCRIBE = 0, TAG_CALL_REDUCER = 3 };
+enum { TAG_SUBSCRIPTION_ERROR = 3, TAG_TRANSACTION_UPDATE = 4, TAG_REDUCER_RESULT = 6, OUTCOME_AT = 13 };
 
 /* ---- what comes back ---- */
 
 static void take_entry(struct driver *driver, const struct delivery_entry *entry)
 {
+	bool is_message = entry->kind == DELIVERY_CLASS || entry->kind == DELIVERY_MESSAGE;
 	driver->entry_bytes += entry->size;
-	if (entry->kind == DELIVERY_CLASS && entry->body[0] == TAG_TRANSACTION_UPDATE)
+	if (is_message && entry->body[0] == TAG_TRANSACTION_UPDATE)
 		driver->updates++;
-	if (entry->kind == DELIVERY_CLOSE || entry->kind == DELIVERY_DROP)
+	if (entry->kind == DELIVERY_CLOSE || entry->kind == DELIVERY_DROP ||
+		(is_message && entry->body[0] == TAG_SUBSCRIPTION_ERROR))
 		driver->failures++;
 	if (entry->kind != DELIVERY_MESSAGE || entry->body_len <= OUTCOME_AT || entry->body[0] != TAG_REDUCER_RESULT)
 		return;
@@ -60,7 +63,7 @@ static bool put_one(struct driver *driver, enum database_message_kind kind, stru
 	return ok;
 }
 
-bool driver_client_add(struct driver *driver, bool subscribe)
+bool driver_client_add(struct driver *driver)
 {
 	if (driver->client_count == DRIVER_CLIENTS_MAX)
 		return false;
@@ -72,18 +75,32 @@ bool driver_client_add(struct driver *driver, bool subscribe)
 	if (client == NULL)
 		return false;
 	driver->clients[driver->client_count++] = client;
-	bool ok = put_one(driver, DATABASE_CONNECT, client, NULL);
-	if (ok && subscribe) {
-		struct buf message = BUF_INIT(MESSAGE_BYTES_MAX);
-		buf_put_u8(&message, TAG_SUBSCRIBE);
-		buf_put_u32(&message, 1);
-		buf_put_u32(&message, 1);
-		buf_put_u32(&message, 1);
-		buf_put_bsatn_str(&message, STR("SELECT * FROM accounts"));
-		ok = !message.failed && put_one(driver, DATABASE_PROTOCOL, client, &message);
-		buf_deinit(&message);
-	}
+	return put_one(driver, DATABASE_CONNECT, client, NULL);
+}
+
+bool driver_subscribe(struct driver *driver, uint32_t client, const char *query)
+{
+	struct buf text = BUF_INIT(MESSAGE_BYTES_MAX), message = BUF_INIT(MESSAGE_BYTES_MAX);
+	for (const char *at = query; *at != 0; at++)
+		if (*at == '#')
+			buf_printf(&text, "%u", client);
+		else
+			buf_put_u8(&text, (uint8_t)*at);
+	buf_put_u8(&message, TAG_SUBSCRIBE);
+	buf_put_u32(&message, 1);
+	buf_put_u32(&message, 1);
+	buf_put_u32(&message, 1);
+	buf_put_bsatn_str(&message, buf_str(&text));
+	bool ok = !text.failed && !message.failed &&
+		put_one(driver, DATABASE_PROTOCOL, driver->clients[client], &message) && driver->failures == 0;
+	buf_deinit(&text);
+	buf_deinit(&message);
 	return ok;
+}
+
+bool driver_subscriber_add(struct driver *driver, const char *query)
+{
+	return driver_client_add(driver) && driver_subscribe(driver, driver->client_count - 1, query);
 }
 
 /* ---- calls ---- */
@@ -198,7 +215,7 @@ bool driver_open(struct driver *driver, const char *module, const char *dir)
 	bool ok = driver->runtime != NULL && buf_reserve(&driver->message, MESSAGE_BYTES_MAX) &&
 		read_module(module, &program) &&
 		database_create(&options, RUNTIME_WASM, buf_bytes(&program), &driver->database, &text) == WL_OK &&
-		driver_client_add(driver, false);
+		driver_client_add(driver);
 	if (!ok) {
 		fprintf(stderr, "driver: %s\n", driver->runtime == NULL ? why.text : buf_text(&text));
 		driver_close(driver);

@@ -4,9 +4,11 @@
  * message as possible, since it shares the machine with the server it measures.
  *
  *     load calls     N connections × W reducer calls in flight
- *     load fanout    S subscribers, one writer
+ *     load fanout    S subscribers, some writers
+ *     load subscribe one subscription to much
+ *     load sends     no server: what one message to each of N sockets costs
  *     load launch    starts a server, says how long its first answer took
- *     load identity | publish | call    over HTTP, to set things up
+ *     load identity | publish | call | sql    over HTTP, to set things up
  *
  * README.md in this folder explains the figures.
  */
@@ -27,20 +29,25 @@ static const char usage[] =
 	"usage: load MODE [options]\n"
 	"\n"
 	"  calls                     reducer calls over WebSocket, closed loop\n"
-	"  fanout                    subscribers and one writer\n"
+	"  fanout                    subscribers and writers\n"
+	"  subscribe                 subscribe to --query; prints when its rows come, and what they cost\n"
+	"  sends                     no server: the cost of one small message to each of --connections in turn\n"
 	"  launch COMMAND ...        start a server in the background; its pid and time to the first answer\n"
 	"  identity                  create an identity; prints its token\n"
 	"  publish FILE              publish a module under --database; prints how long it took\n"
 	"  call REDUCER JSON         call a reducer over HTTP; prints how long it took\n"
+	"  sql STATEMENT             one statement over HTTP; prints how long it took\n"
 	"\n"
 	"  --address A               of the server, default 127.0.0.1\n"
 	"  --port P                  default 3000\n"
 	"  --database NAME           default bench\n"
 	"  --token T                 Authorization: Bearer T; default anonymous\n"
-	"  --connections N           that call, default 64\n"
+	"  --connections N           that call, default 64; fanout: 1\n"
 	"  --inflight W              calls in flight for each, default 40\n"
 	"  --subscribers S           default 200\n"
-	"  --query SQL               of the subscribers, default SELECT * FROM accounts\n"
+	"  --query SQL               of the subscribers, default SELECT * FROM accounts; each # is a subscriber's number\n"
+	"  --churn N                 fanout: a subscriber goes and another comes after each N updates\n"
+	"  --updates N               fanout: ends when so many have come, before --seconds\n"
 	"  --reducer R               transfer (default), or one that takes no arguments\n"
 	"  --accounts N              to choose from, default 100000\n"
 	"  --zipf E                  choose by Zipf with exponent E instead of uniformly\n"
@@ -141,6 +148,31 @@ static int run_call(const struct command *command)
 	return failed;
 }
 
+static int run_sql(const struct command *command)
+{
+	if (command->argc != 1)
+		return 2;
+	struct buf body = BUF_INIT(256 << 20), path = BUF_INIT(4096);
+	struct meter meter;
+	struct sample begin, end;
+	buf_printf(&path, "/v1/database/%s/sql", command->options.ws.target.database);
+	struct str sql = str_of(command->argv[0]);
+	int failed = !meter_open(&meter, command->options.pid, false);
+	if (!failed) {
+		meter_take(&meter, &begin);
+		failed = status_exit(http_send(&command->options.ws.target, &(struct http_request){ .method = "POST",
+			.path = buf_text(&path), .content_type = "text/plain", .body = { (const uint8_t *)sql.data, sql.len } },
+			&body), &body);
+		meter_take(&meter, &end);
+		printf("sql_ms %.3f\ncpu_ms %.3f\nanswer_bytes %zu\n", (double)(end.wall_nanos - begin.wall_nanos) / 1e6,
+			(double)(end.cpu_nanos - begin.cpu_nanos) / 1e6, body.len);
+		meter_close(&meter);
+	}
+	buf_deinit(&body);
+	buf_deinit(&path);
+	return failed;
+}
+
 /* ---- launching a server ---- */
 
 static pid_t start_server(const struct command *command)
@@ -196,7 +228,7 @@ static int run_launch(const struct command *command)
 enum option_id {
 	OPT_ADDRESS = 256, OPT_PORT, OPT_DATABASE, OPT_TOKEN, OPT_CONNECTIONS, OPT_INFLIGHT, OPT_SUBSCRIBERS, OPT_QUERY,
 	OPT_REDUCER, OPT_ACCOUNTS, OPT_ZIPF, OPT_SECONDS, OPT_WARMUP, OPT_UNCONFIRMED, OPT_PROTOCOL, OPT_MASK, OPT_PID,
-	OPT_SYSCALLS, OPT_LOG, OPT_TCP,
+	OPT_SYSCALLS, OPT_LOG, OPT_TCP, OPT_CHURN, OPT_UPDATES,
 };
 static const struct option long_options[] = {
 	{ "address", required_argument, NULL, OPT_ADDRESS }, { "port", required_argument, NULL, OPT_PORT },
@@ -208,7 +240,8 @@ static const struct option long_options[] = {
 	{ "warmup", required_argument, NULL, OPT_WARMUP }, { "unconfirmed", no_argument, NULL, OPT_UNCONFIRMED },
 	{ "protocol", required_argument, NULL, OPT_PROTOCOL }, { "mask", no_argument, NULL, OPT_MASK },
 	{ "pid", required_argument, NULL, OPT_PID }, { "syscalls", no_argument, NULL, OPT_SYSCALLS },
-	{ "log", required_argument, NULL, OPT_LOG }, { "tcp", no_argument, NULL, OPT_TCP }, { 0 },
+	{ "log", required_argument, NULL, OPT_LOG }, { "tcp", no_argument, NULL, OPT_TCP },
+	{ "churn", required_argument, NULL, OPT_CHURN }, { "updates", required_argument, NULL, OPT_UPDATES }, { 0 },
 };
 
 static void read_text(struct command *command, int id)
@@ -238,6 +271,8 @@ static bool read_number(struct options *o, int id)
 	case OPT_CONNECTIONS: o->connections = (uint32_t)value; return value >= 1 && value <= CONNECTIONS_MAX;
 	case OPT_INFLIGHT: o->load.inflight = (uint32_t)value; return value >= 1 && value <= 65536;
 	case OPT_SUBSCRIBERS: o->subscribers = (uint32_t)value; return value >= 1 && value <= CONNECTIONS_MAX;
+	case OPT_CHURN: o->churn = (uint32_t)value; return value >= 1;
+	case OPT_UPDATES: o->updates = (uint64_t)value; return value >= 1;
 	case OPT_ACCOUNTS: o->load.accounts = (uint32_t)value; return value >= 2;
 	case OPT_ZIPF: o->load.zipf = value; return value > 0 && value != 1;
 	case OPT_SECONDS: o->seconds = value; return value > 0;
@@ -247,12 +282,13 @@ static bool read_number(struct options *o, int id)
 	}
 }
 
-static bool read_options(struct command *command, int argc, char **argv)
+static bool read_options(struct command *command, const char *mode, int argc, char **argv)
 {
 	*command = (struct command){ .log = "/dev/null", .options = {
 		.ws = { .target = { "127.0.0.1", 3000, "bench", NULL }, .confirmed = true },
 		.load = { .reducer = "transfer", .accounts = 100000, .inflight = 40, .seed = 1 },
-		.connections = 64, .subscribers = 200, .query = "SELECT * FROM accounts", .warmup_seconds = 1, .seconds = 5,
+		.connections = strcmp(mode, "fanout") == 0 ? 1 : 64, .subscribers = 200,
+		.query = "SELECT * FROM accounts", .warmup_seconds = 1, .seconds = 5,
 	} };
 	int id;
 	while ((id = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
@@ -285,11 +321,15 @@ int main(int argc, char **argv)
 	const char *mode = argc > 1 ? argv[1] : "";
 	signal(SIGPIPE, SIG_IGN);
 	int status = 2;
-	if (argc > 1 && read_options(&command, argc - 1, argv + 1)) {
+	if (argc > 1 && read_options(&command, mode, argc - 1, argv + 1)) {
 		if (strcmp(mode, "calls") == 0)
 			status = run_calls(&command.options);
 		else if (strcmp(mode, "fanout") == 0)
 			status = run_fanout(&command.options);
+		else if (strcmp(mode, "subscribe") == 0)
+			status = run_subscribe(&command.options);
+		else if (strcmp(mode, "sends") == 0)
+			status = run_sends(&command.options);
 		else if (strcmp(mode, "launch") == 0)
 			status = run_launch(&command);
 		else if (strcmp(mode, "identity") == 0)
@@ -298,6 +338,8 @@ int main(int argc, char **argv)
 			status = run_publish(&command);
 		else if (strcmp(mode, "call") == 0)
 			status = run_call(&command);
+		else if (strcmp(mode, "sql") == 0)
+			status = run_sql(&command);
 	}
 	if (status == 2)
 		fputs(usage, stderr);

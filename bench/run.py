@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of speed and size: a host and the floor server under the same load, in the same run, row by row.
 
-    bench/run.py [--rows a,b,…] [--seconds T] [--repeat N] [--flavor release] [--strict]
+    bench/run.py [--rows a,b,…] [--seconds T] [--repeat N] [--flavor release] [--strict] [--updates N]
 
-Each figure is the median of the repetitions, the floor measured directly before the host in each of them. bench/run.sh
-builds everything first. Needs Python 3.9, nothing else.
+Each figure is the median of the repetitions, the floor (or what it is compared with) measured directly before the host
+in each of them. bench/run.sh builds everything first. Needs Python 3.9, nothing else.
 """
 import argparse
 import os
@@ -17,12 +17,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCOUNTS = 100000
 MANY = 4000000
+LARGE = 1000000          # rows of a large subscription
+OWNERS = 10000           # subscribers of one row each
+DISTINCT = 1000          # live queries on tables that no commit touches
+SOAK_MIB = 4             # that a host may grow while clients come and go
 SETTLE_SECONDS = 10
 STOP_SECONDS = 60
 MIB = 1048576
@@ -106,6 +112,17 @@ class Server:
         return float(self.load("call", "--port", self.port, "--token", self.token, reducer, arguments,
                                timeout=600)["call_seconds"])
 
+    def measured(self, mode, *arguments):
+        """What the generator says of this server."""
+        return numbers(self.load(mode, "--port", self.port, "--pid", self.pid, "--token", self.token, *arguments))
+
+    def waits(self):
+        """The host's own histogram of waits for the executor: upper limit in µs -> messages up to it."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/metrics") as answer:
+            text = answer.read().decode()
+        found = re.findall(r'^worldline_executor_wait_seconds_bucket\{db="\w+",le="([^"]+)"\} (\d+)$', text, re.MULTILINE)
+        return {float(limit) * 1e6: int(count) for limit, count in found}
+
 
 class Bench:
     def __init__(self, options):
@@ -114,6 +131,7 @@ class Bench:
         self.load = Tool(build / "bench" / "load")
         self.host_path, self.floor_path, self.inproc_path = (
             build / "worldline", build / "bench" / "floor", build / "bench" / "inproc")
+        self.query_path = build / "bench" / "query_bench"
         self.module = ROOT / "build" / "modules" / "transfer.wasm"
         self.folders, self.lines = [], []
         for needed in (Path(self.load.path), self.host_path, self.module):
@@ -143,16 +161,31 @@ class Bench:
     # ---- measuring ----
 
     def calls(self, server, *arguments):
-        result = self.load("calls", "--port", server.port, "--pid", server.pid, "--seconds", self.options.seconds,
-                           "--accounts", ACCOUNTS, *arguments)
-        return {name: float(value) for name, value in result.items()}
+        return numbers(self.load("calls", "--port", server.port, "--pid", server.pid, "--seconds",
+                                 self.options.seconds, "--accounts", ACCOUNTS, *arguments))
+
+    def inproc(self, *arguments):
+        """The executor's path alone, on one thread."""
+        return numbers(output(self.inproc_path, self.module, *arguments))
+
+    def instructions(self, toggle, *arguments, calls=2000):
+        """Of one call, by callgrind, while the function `toggle` runs."""
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                ["valgrind", "--tool=callgrind", "--collect-atstart=no", f"--toggle-collect={toggle}*",
+                 f"--callgrind-out-file={folder}/out", str(self.inproc_path), str(self.module), "--warmup", "0",
+                 "--calls", str(calls), "--batch", "40", *map(str, arguments)],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False)
+        text = done.stdout.decode(errors="replace")
+        found = re.search(r"Collected : (\d+)", text)
+        if not found or f"calls {calls}" not in text:
+            raise Failure(f"callgrind: {text[-500:]}")
+        return int(found.group(1)) / calls
 
     def against_floor(self, *arguments):
         """Medians of the host's and the floor's figures."""
         host_runs, floor_runs = [], []
-        with self.host() as host:
-            host.publish(self.module)
-            host.call("seed", f"[{ACCOUNTS},1000000]")
+        with self.seeded() as host:
             for _ in range(self.options.repeat):
                 floor = self.floor()
                 if floor is not None:
@@ -161,11 +194,16 @@ class Bench:
                 host_runs.append(self.calls(host, *arguments))
         return median(host_runs), median(floor_runs)
 
-    def row(self, work, value, unit, must, aim, note="", floor=None, digits=2):
-        """One line. `must` and `aim` are upper limits in the unit of `value`."""
-        verdict = "aim" if value <= aim else "must" if value <= must else "MISSED"
-        self.lines.append((work, f"{value:.{digits}f} {unit}", "–" if floor is None else f"{floor:.{digits}f}",
-                           f"≤ {must:g}", f"≤ {aim:g}", verdict, note))
+    def row(self, work, value, unit, must, aim, note="", floor=None, digits=2, at_least=False):
+        """One line. `must` and `aim` are limits in the unit of `value`: upper ones, or lower ones (at_least). None: a
+        figure without any."""
+        limits, verdict = ("", ""), ""
+        if must is not None:
+            sign = -1 if at_least else 1
+            verdict = "aim" if value * sign <= aim * sign else "must" if value * sign <= must * sign else "MISSED"
+            limits = tuple(f"{'≥' if at_least else '≤'} {limit:.3g}" for limit in (must, aim))
+        self.lines.append((work, f"{value:.{digits}f} {unit}".strip(), "–" if floor is None else f"{floor:.{digits}f}",
+                           *limits, verdict, note))
         self.show(self.lines[-1])
 
     def show(self, line):
@@ -197,19 +235,141 @@ class Bench:
 
     def fanout(self):
         runs = []
-        with self.host() as host:
-            host.publish(self.module)
-            host.call("seed", f"[{ACCOUNTS},1000000]")
+        with self.seeded() as host:
             for _ in range(self.options.repeat):
-                result = self.load("fanout", "--port", host.port, "--pid", host.pid, "--seconds", self.options.seconds,
-                                   "--accounts", ACCOUNTS, "--subscribers", 200, "--inflight", 40)
-                runs.append({name: float(value) for name, value in result.items()})
+                runs.append(host.measured("fanout", "--seconds", self.options.seconds, "--accounts", ACCOUNTS,
+                                          "--subscribers", 200, "--inflight", 40))
             peak = memory(host.pid, "VmHWM") / MIB
         middle = median(runs)
-        self.row("200 subscribers, one writer × 40: CPU per update delivered", middle["cpu_us_per_update"], "µs", 0.6,
-                 0.3, f"{middle['updates_per_second'] / 1e6:.2f} M updates/s, all subscribed after "
-                 f"{middle['subscribed_ms']:.0f} ms", digits=3)
+        self.row("200 subscribers, one writer × 40: CPU per update delivered", middle["cpu_us_per_update"], "µs", 0.5,
+                 0.3, f"all subscribed after {middle['subscribed_ms']:.0f} ms", digits=3)
+        self.row("… updates delivered a second", middle["updates_per_second"] / 1e6, "M", 1.5, 2.4,
+                 f"generator {middle['generator_cores']:.2f} cores, server {middle['server_cores']:.2f}", at_least=True)
         self.row("… RSS", max(run["rss_mib"] for run in runs), "MiB", 80, 60, f"peak {peak:.0f} MiB", digits=1)
+
+    def own_rows(self):
+        """The limits are those of the work in the database and of a message, times the messages of a transfer."""
+        runs = []
+        load = ("--seconds", self.options.seconds, "--accounts", ACCOUNTS, "--connections", 64, "--inflight", 40)
+        with self.seeded() as host:
+            for _ in range(self.options.repeat):
+                send = numbers(self.load("sends", "--connections", OWNERS, "--seconds", 1))["cpu_us_per_send"]
+                alone = host.measured("calls", *load)["cpu_us_per_call"]
+                run = host.measured("fanout", *load, "--subscribers", OWNERS, "--query",
+                                    "SELECT * FROM accounts WHERE id = #")
+                messages = run["updates"] / run["calls"]
+                runs.append({"messages": messages, "alone": alone, "floor": send * messages, "send": send,
+                             "added": run["cpu_us_per_update"] * messages - alone, "rss": run["rss_mib"]})
+        middle = median(runs)
+        messages = middle["messages"]
+        self.row(f"{OWNERS:,} × WHERE id = own, under 64 × 40: CPU added to a transfer", middle["added"], "µs",
+                 0.2 + 3 * messages, 0.1 + 2 * messages, f"{messages:.3f} messages a transfer; {middle['alone']:.2f} µs "
+                 f"without; floor: a bare send to one of so many sockets, {middle['send']:.2f} µs; "
+                 f"RSS {middle['rss']:.0f} MiB", middle["floor"])
+        self.executor_adds("… on the executor alone", OWNERS, "SELECT * FROM accounts WHERE id = #",
+                           0.2 + 3 * messages, 0.1 + 2 * messages)
+
+    def executor_adds(self, work, subscribers, query, must, aim, reducer="transfer", base=None):
+        """CPU that live queries add to a call, beside what `base` subscribers of the whole table add: delivery."""
+        runs = []
+        common = ("--reducer", reducer, "--holders", ACCOUNTS, "--calls", 300000)
+        for _ in range(self.options.repeat):
+            without = self.inproc(*common, *(["--subscribers", base] if base else []))
+            with_them = self.inproc(*common, "--subscribers", subscribers, "--query", query)
+            runs.append({"without": without["cpu_nanos_per_call"] / 1e3,
+                         "added": (with_them["cpu_nanos_per_call"] - without["cpu_nanos_per_call"]) / 1e3})
+        middle = median(runs)
+        self.row(work, middle["added"], "µs", must, aim, f"{middle['without']:.2f} µs without"
+                 + (", delivery included" if base else ""), digits=3)
+
+    def join_delta(self):
+        self.executor_adds("two-table join, one row updated: CPU added, beside delivery", 1,
+                           "SELECT accounts.* FROM accounts JOIN holders ON accounts.id = holders.account", 2, 1,
+                           reducer="gain", base=1)
+
+    def untouched(self):
+        if shutil.which("valgrind") is None:
+            raise Failure("no valgrind")
+        alone = self.instructions("driver_transfers")
+        queried = self.instructions("driver_transfers", "--subscribers", DISTINCT, "--query",
+                                    "SELECT * FROM holders WHERE id = #")
+        self.row(f"{DISTINCT:,} distinct queries on an untouched table: instructions added to a commit",
+                 queried - alone, "", 50, 0, f"{alone:.0f} without", digits=1)
+
+    def compile(self):
+        runs = [numbers(output(self.query_path)) for _ in range(self.options.repeat)]
+        middle = median(runs)
+        self.row("parse, bind, plan `… WHERE id = 1`", middle["point_nanos"] / 1e3, "µs", 10, 4,
+                 f"join {middle['join_nanos'] / 1e3:.1f} µs, condition of four terms {middle['range_nanos'] / 1e3:.1f} µs")
+        runs = [self.inproc("--calls", 1000, "--subscribers", OWNERS, "--query", "SELECT * FROM accounts WHERE id = #")
+                for _ in range(self.options.repeat)]
+        middle = median(runs)
+        self.row(f"{OWNERS:,} queries that differ in a constant: CPU of a whole subscribe",
+                 middle["cpu_nanos_per_subscription"] / 1e3, "µs", None, None)
+        self.row("… memory of each", middle["bytes_per_subscription"], "B", None, None,
+                 f"of which {numbers(output(self.query_path))['point_bytes']:.0f} B the compiled query; its client "
+                 f"{middle['bytes_per_client']:.0f} B more on the executor", digits=0)
+
+    def scan_http(self):
+        with self.seeded(MANY) as host:
+            runs = [host.measured("sql", "SELECT * FROM accounts WHERE balance = 7")
+                    for _ in range(4 * self.options.repeat)]
+        middle = median(runs)
+        self.row("POST /sql, filter over 4 M rows without an index", middle["sql_ms"], "ms", 40, 20,
+                 f"{middle['cpu_ms']:.1f} ms CPU", digits=1)
+
+    def subscribe_large(self):
+        self.large(LARGE, "SELECT * FROM accounts", "subscribe to a table of 1 M rows")
+        self.large(MANY, f"SELECT * FROM accounts WHERE id < {LARGE}", "subscribe to 1 M of 4 M rows by a condition")
+
+    def large(self, rows, query, name):
+        with self.seeded(rows) as host:
+            runs = [host.measured("subscribe", "--query", query) for _ in range(4 * self.options.repeat)]
+            peak = memory(host.pid, "VmHWM") / MIB
+        middle = median(runs)
+        self.row(f"{name}: first byte", middle["first_byte_ms"], "ms", 20, 10,
+                 f"last one after {middle['last_byte_ms']:.1f} ms, {middle['bytes'] / 1e6:.1f} MB; host's peak "
+                 f"{peak:.0f} MiB", digits=1)
+        self.row("… CPU per row", middle["cpu_ms"] * 1e6 / LARGE, "ns", 40, 20, digits=1)
+
+    def wait(self):
+        """A light load beside readers of much, against the same load alone: the host's histogram of both."""
+        runs = []
+        with self.seeded(MANY) as host:
+            for _ in range(self.options.repeat):
+                idle = self.waited(host)
+                with Readers(host) as readers:
+                    busy = self.waited(host)
+                runs.append({"idle": idle[0.99], "busy": busy[0.99], "ratio": busy[0.99] / idle[0.99],
+                             "reads": readers.done, "idle50": idle[0.5], "busy50": busy[0.5]})
+        middle = median(runs)
+        self.row("4 × 1 beside reads of 1 M and 4 M rows: p99 of the executor's wait, over idle", middle["ratio"], "×",
+                 1.5, 1.2, f"{middle['idle']:.1f} µs idle, {middle['busy']:.1f} µs beside {middle['reads']:.0f} reads; "
+                 f"p50 {middle['idle50']:.1f} and {middle['busy50']:.1f} µs")
+
+    def waited(self, host):
+        before = host.waits()
+        self.calls(host, "--connections", 4, "--inflight", 1, "--unconfirmed")
+        return percentiles(before, host.waits(), (0.5, 0.99))
+
+    def soak(self):
+        """Updates to clients that come and go; the host must not grow once it is warm."""
+        with self.seeded() as host:
+            arguments = ("--seconds", 36000, "--accounts", ACCOUNTS, "--subscribers", 50, "--inflight", 40, "--churn",
+                         max(self.options.updates // 1000, 1))
+            host.measured("fanout", *arguments, "--updates", self.options.updates // 5)
+            samples = Samples(host.pid)
+            with samples:
+                result = host.measured("fanout", *arguments, "--updates", self.options.updates)
+        sizes = samples.sizes
+        steps = " ".join(f"{sizes[i * (len(sizes) - 1) // 9]:.1f}" for i in range(10))
+        self.row(f"{result['updates'] / 1e6:.0f} M updates, {result['replaced']:.0f} clients replaced: growth of RSS",
+                 max(max(sizes) - max(sizes[:len(sizes) // 10 + 1]), 0), "MiB", SOAK_MIB, SOAK_MIB / 2,
+                 f"after a fifth as warm-up; MiB over time: {steps}")
+
+    def seeded(self, rows=ACCOUNTS):
+        """A host with so many accounts, to be used with `with`."""
+        return Seeded(self, rows)
 
     def ordered(self):
         self.many("seed", f"[{MANY},1000000]", "in order", 24, 20)
@@ -250,18 +410,116 @@ class Bench:
 
     def counts(self):
         if self.inproc_path.exists():
-            done = subprocess.run([str(self.inproc_path), str(self.module)], stdout=subprocess.PIPE, check=True)
-            result = dict(line.split(" ", 1) for line in done.stdout.decode().splitlines())
-            self.row("allocations per transaction", float(result["allocations_per_call"]), "", 0, 0,
-                     f"executor alone: {float(result['cpu_nanos_per_call']):.0f} ns per call", digits=4)
-        with self.host() as host:
-            host.publish(self.module)
-            host.call("seed", f"[{ACCOUNTS},1000000]")
+            result = self.inproc()
+            self.row("allocations per transaction", result["allocations_per_call"], "", 0, 0,
+                     f"executor alone: {result['cpu_nanos_per_call']:.0f} ns per call", digits=4)
+        with self.seeded() as host:
             result = self.calls(host, "--syscalls", "--connections", 64, "--inflight", 40)
         self.row("64 × 40: system calls per call", result["syscalls_per_call"], "", 0.1, 0.05, digits=3)
 
 
-ROWS = ["deep", "shallow", "single", "fanout", "ordered", "random", "empty", "counts"]
+class Seeded:
+    """A launched host, the module published, its accounts there."""
+
+    def __init__(self, bench, rows):
+        self.bench, self.rows, self.server = bench, rows, bench.host()
+
+    def __enter__(self):
+        self.server.start()
+        try:
+            self.server.publish(self.bench.module)
+            self.server.call("seed", f"[{self.rows},1000000]")
+        except BaseException:
+            self.server.stop()
+            raise
+        return self.server
+
+    def __exit__(self, *_):
+        self.server.stop()
+
+
+class Readers:
+    """Somebody who subscribes to 1 M rows, and somebody who scans 4 M, over and over while the block runs."""
+
+    def __init__(self, host):
+        self.host, self.ending, self.done, self.failures = host, False, 0, []
+        query = f"SELECT * FROM accounts WHERE id < {LARGE}"
+        self.threads = [threading.Thread(target=self.read, args=arguments) for arguments in (
+            ("subscribe", "--query", query), ("sql", "SELECT * FROM accounts WHERE balance = 7"))]
+
+    def read(self, mode, *arguments):
+        load = Tool(self.host.load.path)
+        while not self.ending and not self.failures:
+            try:
+                load(mode, "--port", self.host.port, "--token", self.host.token, *arguments)
+                self.done += 1
+            except (Failure, subprocess.SubprocessError) as why:
+                self.failures.append(why)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending = True
+        for thread in self.threads:
+            thread.join()
+        if self.failures:
+            raise Failure(str(self.failures[0]))
+
+
+class Samples:
+    """The resident size of a process in MiB, ten times a second while the block runs."""
+
+    def __init__(self, pid):
+        self.pid, self.sizes, self.over = pid, [memory(pid) / MIB], threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+
+    def watch(self):
+        while not self.over.wait(0.1):
+            self.sizes.append(memory(self.pid) / MIB)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+ROWS = ["deep", "shallow", "single", "fanout", "own-rows", "untouched", "join-delta", "compile", "scan-http",
+        "subscribe-large", "wait", "ordered", "random", "empty", "counts"]
+BY_NAME = ["soak"]  # only when asked for
+
+
+def output(*command):
+    """`name value` lines of a program, as a dictionary."""
+    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600,
+                          check=False)
+    if done.returncode != 0:
+        raise Failure(f"{command[0]}: {done.stderr.decode(errors='replace').strip()[-300:]}")
+    return dict(line.split(" ", 1) for line in done.stdout.decode().splitlines() if " " in line)
+
+
+def numbers(result):
+    return {name: float(value) for name, value in result.items()}
+
+
+def percentiles(before, after, shares):
+    """Of what came between two readings of a cumulative histogram, interpolated in its buckets."""
+    limits = sorted(after)
+    total = after[limits[-1]] - before.get(limits[-1], 0)
+    found, seen, low, old = {}, 0, 0.0, 0
+    for limit in limits:
+        old = before.get(limit, old)  # a bucket that was not there holds what the one before it does
+        count = after[limit] - old
+        for share in shares:
+            if share not in found and count >= share * total:
+                inside = (share * total - seen) / max(count - seen, 1)
+                found[share] = low + (min(limit, 2 * low + 1) - low) * inside
+        seen, low = count, limit
+    return found
 
 
 def median(runs):
@@ -280,7 +538,8 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", default=",".join(ROWS), help="of " + ", ".join(ROWS))
+    parser.add_argument("--rows", default=",".join(ROWS), help="of " + ", ".join(ROWS + BY_NAME))
+    parser.add_argument("--updates", type=int, default=10000000, help="that the row soak delivers")
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--flavor", default="release")
@@ -293,10 +552,10 @@ def main():
     failed = False
     try:
         for name in options.rows.split(","):
-            if name not in ROWS:
+            if name not in ROWS + BY_NAME:
                 parser.error(f"no row {name}")
             try:
-                getattr(bench, name)()
+                getattr(bench, name.replace("-", "_"))()
             except (Failure, subprocess.SubprocessError) as why:
                 failed = True
                 bench.show((name, "not measured", "–", "", "", "FAILED", str(why).replace("\n", " ")))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /v1/metrics: Prometheus text. Every metric is one line of one of the two tables below. */
+/*
+ * GET /v1/metrics: Prometheus text. Every counter and gauge is one line of one of the two tables below; behind them
+ * comes the histogram of each database.
+ */
 #include "api/api_internal.h"
 #include "base/mem.h"
 
@@ -55,18 +58,54 @@ static const struct database_metric database_metrics[] = {
 	{ "worldline_executor_nanoseconds_total", "counter", "db", "Time the executor has worked.", OF(executor_nanos) },
 };
 
+#define WAIT "worldline_executor_wait_seconds"
+static const char wait_head[] =
+	"# HELP " WAIT " From the arrival of a message or request to its turn.\n"
+	"# TYPE " WAIT " histogram\n";
+
+/* Seconds with all their nanoseconds. */
+static void put_seconds(struct buf *text, uint64_t nanos)
+{
+	buf_printf(text, "%llu.%09llu", (unsigned long long)(nanos / 1000000000u),
+		(unsigned long long)(nanos % 1000000000u));
+}
+
+/* Buckets in which nothing is are left out: an idle database costs a few lines. */
+static void put_waits(struct buf *text, const char *identity, const struct waits *waits)
+{
+	uint64_t total = 0;
+	for (uint32_t i = 0; i < WAITS_BUCKETS; i++) {
+		uint64_t count = atomic_load_explicit(&waits->counts[i], memory_order_relaxed);
+		total += count;
+		if (count == 0 || waits_limit(i) == UINT64_MAX)
+			continue;
+		buf_printf(text, WAIT "_bucket{db=\"%s\",le=\"", identity);
+		put_seconds(text, waits_limit(i));
+		buf_printf(text, "\"} %llu\n", (unsigned long long)total);
+	}
+	buf_printf(text, WAIT "_bucket{db=\"%s\",le=\"+Inf\"} %llu\n", identity, (unsigned long long)total);
+	buf_printf(text, WAIT "_sum{db=\"%s\"} ", identity);
+	put_seconds(text, atomic_load_explicit(&waits->nanos, memory_order_relaxed));
+	buf_printf(text, "\n" WAIT "_count{db=\"%s\"} %llu\n", identity, (unsigned long long)total);
+}
+
 struct snapshot {
 	char identity[65];
 	struct database_stats stats;
 };
+struct snapshots {
+	struct buf list;  /* struct snapshot, back to back */
+	struct buf waits; /* text */
+};
 
 static void add_snapshot(void *context, struct database *db)
 {
-	struct buf *list = context;
+	struct snapshots *all = context;
 	struct snapshot snapshot = { { 0 } };
 	identity_to_hex(database_identity(db), snapshot.identity);
 	database_stats(db, &snapshot.stats);
-	buf_put(list, &snapshot, sizeof(snapshot));
+	buf_put(&all->list, &snapshot, sizeof(snapshot));
+	put_waits(&all->waits, snapshot.identity, database_waits(db));
 }
 
 static uint64_t value_at(const void *values, size_t offset)
@@ -77,29 +116,37 @@ static uint64_t value_at(const void *values, size_t offset)
 void route_metrics(struct api_call *call)
 {
 	struct api *api = call->api;
-	struct buf text = BUF_INIT(64 << 20), list = BUF_INIT(64 << 20);
-	host_each_open(api->host, add_snapshot, &list);
+	struct buf text = BUF_INIT(64 << 20);
+	struct snapshots all = { BUF_INIT(64 << 20), BUF_INIT(64 << 20) };
+	const struct buf *list = &all.list;
+	host_each_open(api->host, add_snapshot, &all);
 	struct host_values values = {
 		.net = net_stats(api->net), .mem = mem_stats(),
 		.requests = atomic_load(&api->requests), .responses_4xx = atomic_load(&api->responses_4xx),
-		.responses_5xx = atomic_load(&api->responses_5xx), .databases = list.len / sizeof(struct snapshot),
+		.responses_5xx = atomic_load(&api->responses_5xx), .databases = list->len / sizeof(struct snapshot),
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(host_metrics); i++) {
 		const struct host_metric *metric = &host_metrics[i];
 		buf_printf(&text, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", metric->name, metric->help, metric->name,
 			metric->type, metric->name, (unsigned long long)value_at(&values, metric->offset));
 	}
-	for (size_t i = 0; i < ARRAY_COUNT(database_metrics) && list.len > 0; i++) {
+	for (size_t i = 0; i < ARRAY_COUNT(database_metrics) && list->len > 0; i++) {
 		const struct database_metric *metric = &database_metrics[i];
 		buf_printf(&text, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name, metric->type);
-		for (size_t at = 0; at < list.len; at += sizeof(struct snapshot)) {
+		for (size_t at = 0; at < list->len; at += sizeof(struct snapshot)) {
 			struct snapshot snapshot;
-			memcpy(&snapshot, list.data + at, sizeof(snapshot));
+			memcpy(&snapshot, list->data + at, sizeof(snapshot));
 			buf_printf(&text, "%s{%s=\"%s\"} %llu\n", metric->name, metric->label, snapshot.identity,
 				(unsigned long long)value_at(&snapshot.stats, metric->offset));
 		}
 	}
+	if (list->len > 0) {
+		buf_put_cstr(&text, wait_head);
+		buf_put(&text, all.waits.data, all.waits.len);
+	}
+	text.failed = text.failed || list->failed || all.waits.failed;
 	reply_text(call, text.failed ? 500 : 200, text.failed ? STR("the answer is too large") : buf_str(&text));
 	buf_deinit(&text);
-	buf_deinit(&list);
+	buf_deinit(&all.list);
+	buf_deinit(&all.waits);
 }

@@ -7,7 +7,8 @@
  * This header: integers, assertions, error codes, little-endian access and
  * overflow-checked sizes. The other headers of the room: mem.h (counted
  * allocation), buf.h (bounded buffers and the cursor over untrusted bytes),
- * arena.h, map.h, text.h, clock.h (and random numbers), log.h, thread.h.
+ * arena.h, map.h, text.h, clock.h (and random numbers), log.h, thread.h,
+ * waits.h (a histogram).
  */
 #include <stdbool.h>
 #include <stddef.h>

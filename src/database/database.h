@@ -20,6 +20,7 @@
  */
 #include "base/buf.h"
 #include "base/thread.h"
+#include "base/waits.h"
 #include "commitlog/commitlog.h"
 #include "module/module.h"
 #include "runtime/runtime.h"
@@ -119,6 +120,9 @@ struct database_stats {
 };
 void database_count_busy_session(struct database *db); /* [any] a connection was refused because its session is held */
 void database_stats(struct database *db, struct database_stats *out); /* [any], approximate */
+/* How long messages and requests waited, from their arrival in the mailbox to when the executor took them. Lives as
+ * long as the database. [any] */
+const struct waits *database_waits(const struct database *db);
 
 /* ---- callers ---- */
 struct database_caller {

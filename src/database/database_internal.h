@@ -4,6 +4,7 @@
 /* What the files of the room share: the database itself, its mail, its clients. */
 #include "base/mem.h"
 #include "base/map.h"
+#include "base/waits.h"
 #include "database/database.h"
 #include "database/timers.h"
 #include "protocol/protocol.h"
@@ -26,6 +27,7 @@ enum mail_kind { MAIL_INBOX, MAIL_TASK, MAIL_LOAN, MAIL_DUE, MAIL_IMMEDIATE, MAI
 struct mail {
 	struct mpsc_node node;
 	enum mail_kind kind;
+	uint64_t pushed_nanos; /* when it arrived */
 };
 /* Messages of one loop, back to back. Made by the loop, drained by the executor, given back to the loop. */
 struct database_inbox {
@@ -161,6 +163,7 @@ struct database {
 	struct monitor sleepers;         /* procedures that sleep; woken when the database closes */
 	_Atomic uint64_t transactions, rolled_back, reducer_calls, clients_now, executor_nanos, sessions_busy, rows,
 		row_bytes, index_bytes, guest_bytes;
+	struct waits waits; /* of messages and other mail, from their arrival to their turn */
 	struct loop_state loops[];
 };
 
@@ -169,6 +172,8 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 void db_free(struct database *db);
 void db_spares_free(struct database *db);
 void db_assert_executor(const struct database *db);
+/* Mail arrives. Whoever pushes sees that somebody looks: database_run_pending, or a kick. [any] */
+void db_push(struct database *db, struct mail *mail);
 int64_t db_now(struct database *db); /* micros, never less than before */
 /* Counters have one writer, the executor: a plain addition that others may read. */
 static inline void db_count(_Atomic uint64_t *counter, uint64_t by)

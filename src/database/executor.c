@@ -264,6 +264,12 @@ bool database_wait_durable(struct database *db, uint64_t offset, uint32_t timeou
 
 /* ---- mail in ---- */
 
+void db_push(struct database *db, struct mail *mail)
+{
+	mail->pushed_nanos = clock_mono_nanos();
+	(void)mpsc_push(&db->mailbox, &mail->node);
+}
+
 struct database_inbox *database_inbox_open(struct database *db, uint32_t loop)
 {
 	struct loop_state *state = &db->loops[loop];
@@ -302,7 +308,7 @@ bool database_inbox_put(struct database_inbox *inbox, enum database_message_kind
 
 void database_inbox_post(struct database *db, struct database_inbox *inbox)
 {
-	(void)mpsc_push(&db->mailbox, &inbox->mail.node);
+	db_push(db, &inbox->mail);
 }
 
 static void inbox_done(struct database *db, struct database_inbox *inbox)
@@ -383,6 +389,26 @@ static void flush_large(struct database *db)
 		}
 }
 
+/* Its turn has come: by the step's latest reading of the clock, which may be from before it arrived. */
+static void note_wait(struct database *db, const struct mail *mail)
+{
+	uint64_t now = db->now_nanos, pushed = mail->pushed_nanos;
+	waits_add(&db->waits, now > pushed ? now - pushed : 0);
+}
+
+static void process_inbox(struct database *db, struct database_inbox *inbox)
+{
+	if (inbox->at < inbox->data.len) {
+		struct inbox_message *message = (void *)(inbox->data.data + inbox->at);
+		inbox->at += message->size;
+		process_message(db, message);
+	}
+	if (inbox->at >= inbox->data.len) {
+		drop_first(db);
+		inbox_done(db, inbox);
+	}
+}
+
 /* One message or task. False when there is none, or the token is to be lent. */
 static bool process_one(struct database *db)
 {
@@ -392,42 +418,32 @@ static bool process_one(struct database *db)
 			return false;
 	}
 	struct mail *mail = db->work;
-	if (mail->kind == MAIL_LOAN) {
-		drop_first(db);
+	note_wait(db, mail);
+	if (LIKELY(mail->kind == MAIL_INBOX)) {
+		process_inbox(db, (struct database_inbox *)mail);
+		return true;
+	}
+	drop_first(db);
+	switch (mail->kind) {
+	case MAIL_INBOX:
+		break;
+	case MAIL_LOAN:
 		db->loan = (struct loan *)mail;
 		return false;
-	}
-	if (mail->kind == MAIL_DUE) {
-		drop_first(db);
+	case MAIL_DUE:
 		db_schedule_run(db);
-		return true;
-	}
-	if (mail->kind == MAIL_IMMEDIATE) {
-		drop_first(db);
+		break;
+	case MAIL_IMMEDIATE:
 		db_immediate_run(db, mail);
-		return true;
-	}
-	if (mail->kind == MAIL_READ) {
-		drop_first(db);
+		break;
+	case MAIL_READ:
 		db_read_ended(db, mail);
 		db->now_nanos = clock_mono_nanos();
-		return true;
-	}
-	if (mail->kind == MAIL_TASK) {
-		drop_first(db);
+		break;
+	case MAIL_TASK:
 		process_task(db, (struct task *)mail);
 		db->now_nanos = clock_mono_nanos();
-		return true;
-	}
-	struct database_inbox *inbox = (struct database_inbox *)mail;
-	if (inbox->at < inbox->data.len) {
-		struct inbox_message *message = (void *)(inbox->data.data + inbox->at);
-		inbox->at += message->size;
-		process_message(db, message);
-	}
-	if (inbox->at >= inbox->data.len) {
-		drop_first(db);
-		inbox_done(db, inbox);
+		break;
 	}
 	return true;
 }
@@ -508,7 +524,7 @@ enum wl_err database_run(struct database *db, void (*fn)(struct database *db, vo
 	struct monitor monitor;
 	monitor_init(&monitor);
 	struct task task = { .mail = { .kind = MAIL_TASK }, .fn = fn, .arg = arg, .monitor = &monitor };
-	(void)mpsc_push(&db->mailbox, &task.mail.node);
+	db_push(db, &task.mail);
 	while (database_run_pending(db, UINT32_MAX))
 		;
 	monitor_lock(&monitor);
@@ -550,7 +566,7 @@ bool database_tick(struct database *db, uint32_t timeout_ms)
 	tick->task = (struct task){ .mail = { .kind = MAIL_TASK }, .fn = tick_nothing, .monitor = &tick->monitor,
 		.release = tick_release };
 	uint64_t until = clock_mono_nanos() + (uint64_t)timeout_ms * 1000000, now;
-	(void)mpsc_push(&db->mailbox, &tick->task.mail.node);
+	db_push(db, &tick->task.mail);
 	(void)database_run_pending(db, TICK_BUDGET);
 	monitor_lock(&tick->monitor);
 	while (!tick->task.done && (now = clock_mono_nanos()) < until)
@@ -604,6 +620,11 @@ void **database_loop_slot(struct database *db, uint32_t loop)
 void database_count_busy_session(struct database *db)
 {
 	atomic_fetch_add_explicit(&db->sessions_busy, 1, memory_order_relaxed);
+}
+
+const struct waits *database_waits(const struct database *db)
+{
+	return &db->waits;
 }
 
 void database_stats(struct database *db, struct database_stats *out)

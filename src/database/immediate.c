@@ -34,7 +34,7 @@ void db_schedule_immediate(struct database *db, struct str name, struct bytes ar
 	memcpy(call->data + name.len, args.data, args.len);
 	atomic_fetch_add(&db->immediates, 1);
 	atomic_fetch_add(&db->immediate_bytes, size);
-	(void)mpsc_push(&db->mailbox, &call->mail.node);
+	db_push(db, &call->mail);
 	timers_kick(db->options.timers, db);
 }
 

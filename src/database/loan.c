@@ -21,7 +21,7 @@ bool db_token_borrow(struct database *db)
 	struct monitor monitor;
 	monitor_init(&monitor);
 	struct loan loan = { .mail = { .kind = MAIL_LOAN }, .monitor = &monitor };
-	(void)mpsc_push(&db->mailbox, &loan.mail.node);
+	db_push(db, &loan.mail);
 	while (database_run_pending(db, MAIL_BUDGET))
 		;
 	monitor_lock(&monitor);

@@ -51,7 +51,7 @@ static void reader(void *arg)
 	struct database *db = database_share(read->db);
 	thread_set_low_priority();
 	read->run(read);
-	(void)mpsc_push(&db->mailbox, &read->mail.node);
+	db_push(db, &read->mail);
 	timers_kick(db->options.timers, db);
 	database_release(db);
 }

@@ -389,7 +389,7 @@ bool db_post_due(struct database *db)
 {
 	if (atomic_exchange(&db->due_posted, true))
 		return false;
-	(void)mpsc_push(&db->mailbox, &db->due_mail.node);
+	db_push(db, &db->due_mail);
 	return true;
 }
 

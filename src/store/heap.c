@@ -42,7 +42,7 @@ static void segment_free(struct heap *heap, uint8_t *data, uint32_t size)
 	if (data == NULL)
 		return;
 	if (is_shared(heap, data))
-		retire(heap->store, &head_of(data)->retired, size);
+		retire(heap->store, &head_of(data)->retired, size, false);
 	else
 		mem_free(head_of(data));
 }

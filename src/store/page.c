@@ -51,20 +51,22 @@ static size_t page_size(const struct store_table *t)
 static void page_free(struct store_table *t, struct page *page, size_t size)
 {
 	if (page != NULL && page->epoch < t->frozen)
-		retire(t->store, &page->retired, size);
+		retire(t->store, &page->retired, size, true);
 	else
 		mem_free(page);
 }
 
 enum store_status page_copy(struct store_table *t, uint32_t at)
 {
-	struct page *old = t->pages[at], *page = mem_alloc(page_size(t));
+	struct page *old = t->pages[at], *page = spare_take(t->store, page_size(t));
+	if (page == NULL)
+		page = mem_alloc(page_size(t));
 	if (page == NULL)
 		return STORE_MEMORY;
 	memcpy(page, old, page_size(t));
 	page->epoch = t->store->epoch;
 	t->pages[at] = page;
-	retire(t->store, &old->retired, page_size(t));
+	retire(t->store, &old->retired, page_size(t), true);
 	return STORE_OK;
 }
 

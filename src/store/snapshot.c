@@ -15,8 +15,12 @@
  * 2. What snapshots alone still need is in store->retired, in the order of
  *    `until`; it is freed when no snapshot of that epoch or an earlier one is left.
  * 3. While a table is frozen its rows do not move, and its segments are not reused.
+ * 4. Pages that nobody needs any more are spares: where reads go on, writers copy into memory that is there already
+ *    instead of asking the kernel for fresh pages, which costs more than the copy. All spares are of one size.
  */
 #include "store/store_internal.h"
+
+enum { SPARE_BYTES_MAX = 32 << 20 };
 
 struct store_snapshot {
 	uint64_t epoch;
@@ -29,12 +33,44 @@ struct store_snapshot {
 	} shadows[];
 };
 
-void retire(struct store *store, struct retired *memory, uint64_t bytes)
+void retire(struct store *store, struct retired *memory, uint64_t bytes, bool is_page)
 {
-	*memory = (struct retired){ .until = store->epoch };
+	*memory = (struct retired){ .until = store->epoch, .page_bytes = is_page ? bytes : 0 };
 	*store->retired_last = memory;
 	store->retired_last = &memory->next;
 	store->retired_bytes += bytes;
+}
+
+void *spare_take(struct store *store, size_t page_bytes)
+{
+	struct retired *memory = store->spares;
+	if (memory == NULL || memory->page_bytes != page_bytes)
+		return NULL;
+	store->spares = memory->next;
+	store->spare_bytes -= page_bytes;
+	return memory;
+}
+
+void spares_free(struct store *store)
+{
+	struct retired *memory;
+	while ((memory = store->spares) != NULL) {
+		store->spares = memory->next;
+		mem_free(memory);
+	}
+	store->spare_bytes = 0;
+}
+
+/* False: it is not to be kept. */
+static bool spare_keep(struct store *store, struct retired *memory)
+{
+	if (memory->page_bytes == 0 || store->spare_bytes + memory->page_bytes > SPARE_BYTES_MAX ||
+		(store->spares != NULL && store->spares->page_bytes != memory->page_bytes))
+		return false;
+	memory->next = store->spares;
+	store->spares = memory;
+	store->spare_bytes += memory->page_bytes;
+	return true;
 }
 
 static void free_retired(struct store *store)
@@ -43,7 +79,8 @@ static void free_retired(struct store *store)
 	while ((memory = store->retired) != NULL &&
 		(store->snapshots == NULL || memory->until < store->snapshots->epoch)) {
 		store->retired = memory->next;
-		mem_free(memory);
+		if (!spare_keep(store, memory))
+			mem_free(memory);
 	}
 	if (store->retired == NULL)
 		store->retired_last = &store->retired;

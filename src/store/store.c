@@ -116,6 +116,7 @@ void store_destroy(struct store *store)
 	arena_deinit(&store->tx_arena);
 	buf_deinit(&store->scratch);
 	store_error_free(store);
+	spares_free(store);
 	mem_free(store);
 }
 
@@ -125,6 +126,7 @@ void store_rest(struct store *store)
 	arena_deinit(&store->tx_arena);
 	buf_deinit(&store->scratch);
 	store_error_free(store);
+	spares_free(store);
 }
 
 /* ---- tables come and go ---- */

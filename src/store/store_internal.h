@@ -31,7 +31,8 @@ enum {
 /* ---- memory that only snapshots still need (snapshot.c) ---- */
 struct retired {
 	struct retired *next;
-	uint64_t until; /* the store's epoch then: no later snapshot has it */
+	uint64_t until : 40; /* the store's epoch then: no later snapshot has it */
+	uint64_t page_bytes : 24; /* of a page's memory, 0 for others */
 };
 
 /* ---- pages (page.c) ---- */
@@ -254,6 +255,8 @@ struct store {
 	struct store_snapshot *snapshots; /* oldest first */
 	struct retired *retired, **retired_last; /* oldest first */
 	uint64_t retired_bytes; /* copied or kept for snapshots since there was none */
+	struct retired *spares; /* pages that no snapshot needs any more, all of one size, for the next copies */
+	uint64_t spare_bytes;
 	struct buf scratch; /* a row whose sequences are filled in */
 	struct last_error *error; /* made at the first error with a text of its own */
 	enum store_status status; /* of the last failure */
@@ -328,8 +331,11 @@ static inline const uint8_t *row_bytes(const struct store_table *t, uint32_t row
 }
 
 /* ---- snapshot.c ---- */
-/* Frees it when the last snapshot that may have it goes. */
-void retire(struct store *store, struct retired *memory, uint64_t bytes);
+/* Frees it when the last snapshot that may have it goes; pages may be kept for the next copies. */
+void retire(struct store *store, struct retired *memory, uint64_t bytes, bool is_page);
+/* Memory of such a page, not cleared: the caller's. NULL: there is none of this size. */
+void *spare_take(struct store *store, size_t page_bytes);
+void spares_free(struct store *store);
 
 /* ---- heap.c ---- */
 struct heap *heap_create(struct store *store);

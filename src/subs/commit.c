@@ -230,7 +230,7 @@ struct bytes subs_commit(struct subs *subs, const struct store_delta *delta, str
 		buf_deinit(&subs->caller);
 	buf_clear(&subs->bodies);
 	buf_clear(&subs->caller);
-	if (subs->tables.count > 0) {
+	if (subs->listened != 0 && subs_is_listened(subs, delta)) {
 		subs_evaluate(subs, delta);
 		mark_classes(subs);
 	}

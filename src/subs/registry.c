@@ -2,6 +2,11 @@
 /* Distinct live queries, shared by all sets that hold them, and listed under the table they read. */
 #include "subs/subs_internal.h"
 
+static uint64_t table_bit(const struct store_table *table)
+{
+	return UINT64_C(1) << (store_table_def(table)->id & 63);
+}
+
 struct listeners *subs_listeners(struct subs *subs, const struct store_table *table)
 {
 	uint64_t value;
@@ -23,7 +28,16 @@ static struct listeners *listeners_make(struct subs *subs, struct store_table *t
 		mem_free(made);
 		return NULL;
 	}
+	subs->listened |= table_bit(table);
 	return made;
+}
+
+bool subs_is_listened(const struct subs *subs, const struct store_delta *delta)
+{
+	uint64_t changed = 0;
+	for (uint32_t t = 0; t < delta->table_count; t++)
+		changed |= table_bit(delta->tables[t].table);
+	return (subs->listened & changed) != 0;
 }
 
 static void listeners_end(struct subs *subs, struct listeners *listeners)
@@ -31,6 +45,10 @@ static void listeners_end(struct subs *subs, struct listeners *listeners)
 	const struct store_table_def *def = store_table_def(listeners->table);
 	ASSERT(listeners->groups == NULL);
 	map_remove(&subs->tables, &def->id, sizeof(def->id));
+	subs->listened = 0;
+	uint32_t cursor = 0;
+	for (const struct map_entry *e; (e = map_next(&subs->tables, &cursor)) != NULL;)
+		subs->listened |= table_bit(((const struct listeners *)(uintptr_t)e->value)->table);
 	mem_free(listeners->blocks);
 	mem_free(listeners);
 }

@@ -167,6 +167,7 @@ struct subs {
 	void *view_context;
 	struct map queries;   /* key -> struct live_query */
 	struct map tables;    /* table id (4 bytes, in listeners->table's def) -> struct listeners */
+	uint64_t listened;    /* the ids of those tables, modulo 64, a bit each: tells most commits that nobody listens */
 	struct subs_class **classes; /* CLASS_BUCKETS; made for the first class */
 	uint64_t next_class, epoch, mark;
 	uint32_t ms_max;      /* 0: no limit */
@@ -220,6 +221,8 @@ void subs_query_release(struct subs *subs, struct live_query *query);
 /* Tells the owner which views a query reads, by `change` of subs_view_fn. */
 void subs_tell_views(struct subs *subs, const struct query *query, const struct identity *viewer, int change);
 struct listeners *subs_listeners(struct subs *subs, const struct store_table *table); /* NULL: none */
+/* False: no live query reads any of its tables. */
+bool subs_is_listened(const struct subs *subs, const struct store_delta *delta);
 /* What a value is called in a group: its scalar, or its bytes. `room` for the former. */
 struct bytes subs_value_key(const struct sats_type *type, const uint8_t *value, const struct sats_layout *layout,
 	u128 *room);

@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -21,14 +20,13 @@ sys.path.insert(0, str(ROOT / "bench"))
 import run as bench  # noqa: E402
 
 BUILD = ROOT / "build" / "dev"
-MODULE = ROOT / "build" / "modules" / "transfer.wasm"
 
 # Per call, with room above what was measured when they were set: a third more is a finding, not noise.
 INSTRUCTIONS_TRANSFER_MAX = 11500  # 8,600; two look-ups and two updates through six syscalls
 INSTRUCTIONS_NOTHING_MAX = 3800    # 2,800; all but the module's own work
 INSTRUCTIONS_UPDATE_MAX = 1500     # 1,050; what live queries add to a transfer, however many subscribe
+INSTRUCTIONS_UNTOUCHED_MAX = 50    # 0; what live queries add to a commit that touches none of their tables
 SYSCALLS_MAX = 0.1                 # 0.07; at 64 × 40, confirmed
-CALLS = 2000
 
 passed = failed = 0
 
@@ -70,27 +68,25 @@ def allocations():
     checked("transaction_test", "allocations and delivered bytes")
 
 
-def instructions_of(toggle, *arguments):
-    with tempfile.TemporaryDirectory() as folder:
-        text = output("valgrind", "--tool=callgrind", "--collect-atstart=no", f"--toggle-collect={toggle}",
-                      f"--callgrind-out-file={folder}/out", BUILD / "bench" / "inproc", MODULE, "--warmup", 0,
-                      "--calls", CALLS, "--batch", 40, *arguments)
-    found = re.search(r"Collected : (\d+)", text)
-    if not found or f"calls {CALLS}" not in text:
-        raise bench.Failure(f"callgrind: {text[-500:]}")
-    return int(found.group(1)) / CALLS
+def opened():
+    return bench.Bench(bench.argparse.Namespace(flavor="dev", seconds=2, repeat=1))
 
 
 def instructions():
     if shutil.which("valgrind") is None:
         print("  skipped: instructions (no valgrind)")
         return
+    instructions_of = opened().instructions
     transfer = instructions_of("driver_transfers")
     check("instructions of a transfer", transfer, INSTRUCTIONS_TRANSFER_MAX)
     check("instructions of an empty reducer", instructions_of("driver_calls", "--reducer", "nothing"),
           INSTRUCTIONS_NOTHING_MAX)
     check("instructions that 20 subscribers add", instructions_of("driver_transfers", "--subscribers", 20) - transfer,
           INSTRUCTIONS_UPDATE_MAX)
+    elsewhere = instructions_of("driver_transfers", "--subscribers", bench.DISTINCT, "--query",
+                                "SELECT * FROM holders WHERE id = #")
+    check(f"instructions that {bench.DISTINCT} queries on an untouched table add", elsewhere - transfer,
+          INSTRUCTIONS_UNTOUCHED_MAX)
 
 
 def system_calls():
@@ -98,8 +94,7 @@ def system_calls():
                for root in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")):
         print("  skipped: system calls (tracefs is not mounted)")
         return
-    options = bench.argparse.Namespace(flavor="dev", seconds=2, repeat=1)
-    measured = bench.Bench(options)
+    measured = opened()
     try:
         with measured.host() as host:
             host.publish(measured.module)

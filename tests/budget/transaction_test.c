@@ -103,7 +103,7 @@ START_TEST(shared_subscriptions_allocate_nothing)
 {
 	open_seeded(NULL);
 	for (int i = 0; i < 100; i++)
-		ck_assert(driver_client_add(&driver, true));
+		ck_assert(driver_subscriber_add(&driver, "SELECT * FROM accounts"));
 	(void)count_transfers(WARMUP, BATCH);
 	struct counts counts = count_transfers(CALLS, BATCH);
 	ck_assert_uint_eq(counts.ours, 0);
@@ -120,7 +120,7 @@ START_TEST(delivered_bytes)
 	(void)count_transfers(WARMUP, BATCH);
 	ck_assert_uint_eq(count_transfers(CALLS, BATCH).bytes, (uint64_t)CALLS * 56);
 	for (int i = 0; i < 100; i++)
-		ck_assert(driver_client_add(&driver, true));
+		ck_assert(driver_subscriber_add(&driver, "SELECT * FROM accounts"));
 	(void)count_transfers(WARMUP, BATCH);
 	ck_assert_uint_le(count_transfers(CALLS, BATCH).bytes, (uint64_t)CALLS * (56 + 32 + 96));
 }

@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "base/waits.h"
 #include "unit/run_suite.h"
 
 #include <stdlib.h>
@@ -278,6 +279,30 @@ START_TEST(heaps_agree_with_a_model)
 }
 END_TEST
 
+/* Goal: every wait lies below its bucket's limit and not below the one before; buckets are narrow and leave no gap. */
+START_TEST(waits_fall_into_their_buckets)
+{
+	static struct waits waits;
+	for (uint32_t i = 1; i < WAITS_BUCKETS - 1; i++) {
+		uint64_t low = waits_limit(i - 1), high = waits_limit(i);
+		ck_assert_uint_eq(waits_bucket(low), i);
+		ck_assert_uint_eq(waits_bucket(high - 1), i);
+		ck_assert_uint_le((high - low) * WAITS_STEPS, low);
+	}
+	ck_assert_uint_eq(waits_limit(WAITS_BUCKETS - 2), UINT64_C(1) << WAITS_HIGH_BITS);
+	ck_assert_uint_eq(waits_limit(WAITS_BUCKETS - 1), UINT64_MAX);
+	ck_assert_uint_eq(waits_bucket(UINT64_C(1) << WAITS_HIGH_BITS), WAITS_BUCKETS - 1);
+	ck_assert_uint_eq(waits_bucket(UINT64_MAX), WAITS_BUCKETS - 1);
+	ck_assert_uint_eq(waits_bucket(0), 0);
+	waits_add(&waits, 1000);
+	waits_add(&waits, 1000);
+	waits_add(&waits, 7);
+	ck_assert_uint_eq(atomic_load(&waits.nanos), 2007);
+	ck_assert_uint_eq(atomic_load(&waits.counts[waits_bucket(1000)]), 2);
+	ck_assert_uint_eq(atomic_load(&waits.counts[0]), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("base");
@@ -295,6 +320,7 @@ int main(void)
 	tcase_add_test(tcase, worker_pools_finish_what_they_took);
 	tcase_add_test(tcase, timestamps_as_text);
 	tcase_add_test(tcase, memory_limit);
+	tcase_add_test(tcase, waits_fall_into_their_buckets);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);

@@ -519,6 +519,39 @@ START_TEST(idle_databases_rest)
 }
 END_TEST
 
+/* How many messages and requests so far have waited at least so long. */
+static uint64_t waited(uint64_t nanos)
+{
+	uint64_t count = 0;
+	for (uint32_t i = waits_bucket(nanos); i < WAITS_BUCKETS; i++)
+		count += atomic_load(&database_waits(w.db)->counts[i]);
+	return count;
+}
+
+/* Goal: each message's wait for the executor is counted once, from its arrival. */
+START_TEST(waits_are_counted)
+{
+	enum { WAIT_NANOS = 20000000 };
+	must_create(&w);
+	struct line *caller = must_connect(&w, 0, true, 1);
+	uint64_t all = waited(0), slow = waited(WAIT_NANOS);
+	ASK_OK(&w, caller, "unique_number", 1);
+	ck_assert_uint_eq(waited(0), all + 1);
+	atomic_store(&w.db->token, 1); /* somebody is the executor, and takes its time */
+	for (uint64_t n = 2; n < 5; n++)
+		ck_assert_uint_ne(world_call_number(&w, caller, "unique_number", n), 0);
+	world_run(&w);
+	ck_assert_uint_eq(waited(0), all + 1);
+	nanosleep(&(struct timespec){ .tv_nsec = WAIT_NANOS + 2000000 }, NULL);
+	atomic_store(&w.db->token, 0);
+	world_settle(&w);
+	ck_assert_uint_eq(waited(0), all + 4);
+	ck_assert_uint_ge(waited(WAIT_NANOS), slow + 3);
+	ck_assert(database_tick(w.db, 1000)); /* so is a request's */
+	ck_assert_uint_eq(waited(0), all + 5);
+}
+END_TEST
+
 /* ---- threads ---- */
 
 enum { CALLERS = 4, CALLS_EACH = 100 };
@@ -603,6 +636,7 @@ int main(void)
 	tcase_add_test(tests, in_memory_writes_no_file);
 	tcase_add_test(tests, local_files_come_back);
 	tcase_add_test(tests, idle_databases_rest);
+	tcase_add_test(tests, waits_are_counted);
 	tcase_add_test(tests, threads_share_the_executor);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);

@@ -10,6 +10,15 @@ pub struct Account {
     balance: i64,
 }
 
+/// Who an account belongs to: for live queries that join, and for those that no transfer touches.
+#[table(accessor = holders, public)]
+pub struct Holder {
+    #[primary_key]
+    id: u32,
+    #[index(btree)]
+    account: u32,
+}
+
 /// Inserts accounts 0 to n - 1.
 #[reducer]
 pub fn seed(ctx: &ReducerContext, n: u32, balance: i64) {
@@ -57,6 +66,23 @@ pub fn transfer(ctx: &ReducerContext, from: u32, to: u32, amount: i64) -> Result
     }
     accounts.update(Account { balance: payer.balance - amount, ..payer });
     accounts.update(Account { balance: payee.balance + amount, ..payee });
+    Ok(())
+}
+
+/// Inserts holders 0 to n - 1, each with the account of the same number.
+#[reducer]
+pub fn seed_holders(ctx: &ReducerContext, n: u32) {
+    for id in 0..n {
+        ctx.db.holders().insert(Holder { id, account: id });
+    }
+}
+
+/// Changes one row: account 0 gains 1.
+#[reducer]
+pub fn gain(ctx: &ReducerContext) -> Result<(), String> {
+    let accounts = ctx.db.accounts().id();
+    let account = accounts.find(0).ok_or("no account 0")?;
+    accounts.update(Account { balance: account.balance + 1, ..account });
     Ok(())
 }
 
