@@ -333,7 +333,7 @@ static void run_job(void *arg)
 		result->ok = sats_validate(job->function->returns_layout, result->value.data, result->value.len, &used,
 			&why) == WL_OK;
 		if (!result->ok)
-			buf_printf(&result->text, "the returned value is not of the declared type: %s", why.text);
+			buf_put_cstr(&result->text, why.text);
 		result->value.len = result->ok ? used : 0; /* what follows the value is not part of it */
 	}
 	buf_printf(&job->text, "The module instance encountered a fatal error: %.*s", (int)result->text.len,

@@ -106,8 +106,7 @@ static void put_returned(struct json_call *job, const struct module_function *fu
 	struct error why;
 	if (sats_validate(function->returns_layout, value.data, value.len, &used, &why) != WL_OK) {
 		result->outcome = DATABASE_PROCEDURE_FATAL;
-		buf_printf(&result->text, "The module instance encountered a fatal error: the returned value is not of the "
-			"declared type: %s", why.text);
+		buf_printf(&result->text, "The module instance encountered a fatal error: %s", why.text);
 		return;
 	}
 	result->outcome = DATABASE_RETURNED;
