@@ -243,7 +243,7 @@ KIT = [
     "abi/names,pointers,wrong-ids,insert,update,delete,iterators,index-scan,index-order,key-types,malformed-keys,"
     "auto-inc,return-codes,traps,console,timers,identity,bytes,early,procedures,immediate,"
     "event-tables,views,view-dependencies",
-    "http/tokens,auth,cors,call,call-args,call-types,names,logs",
+    "http/tokens,auth,cors,call,call-args,call-types,call-returns,handlers,names,logs",
     "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,event,join,"
     "light,one_off,procedure,query_error,rls,schedule,subscribe,unsubscribe,update,v1_subscribe,view",
     "sql/auto-increment,comparison,count-limit,delete,dialects,dml-sequences,errors,insert-literals,insert,joins,"
@@ -260,7 +260,7 @@ def kit(tally, flavor):
         return
     if not build(tally, f"build/{flavor}/worldline", flavor=flavor):
         return
-    with Host(flavor, env=SANITIZERS) as host:
+    with Host(flavor, env=SANITIZERS, port_digits=4) as host:  # requests are recorded with their addresses
         command = [sys.executable, os.path.join(CONFORMANCE, "run.py"), "--host", host.url, *KIT,
                    "--key", host.key_file, "--restart", host.restart_command()]
         for listed in ("not-yet.txt", "different.txt"):

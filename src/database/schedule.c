@@ -300,7 +300,7 @@ static void procedure_run(void *arg)
 	struct scheduled_procedure *job = arg;
 	struct database *db = job->db;
 	struct procedure_result result;
-	db_procedure_run(db, &job->call, &result);
+	db_procedure_run(db, job->def, &job->call, &result);
 	if (!result.ok)
 		db_log_failure(db, clock_wall_micros(), job->call.name, buf_str(&result.text));
 	db_procedure_result_deinit(&result);
