@@ -120,7 +120,8 @@ class Server:
         """The host's own histogram of waits for the executor: upper limit in µs -> messages up to it."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/metrics") as answer:
             text = answer.read().decode()
-        found = re.findall(r'^worldline_executor_wait_seconds_bucket\{db="\w+",le="([^"]+)"\} (\d+)$', text, re.MULTILINE)
+        found = re.findall(r'^worldline_executor_wait_seconds_bucket\{db="\w+",le="([^"]+)"\} (\d+)$', text,
+                           re.MULTILINE)
         return {float(limit) * 1e6: int(count) for limit, count in found}
 
 
