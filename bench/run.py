@@ -264,7 +264,8 @@ class Bench:
         middle = median(runs)
         messages = middle["messages"]
         self.row(f"{OWNERS:,} × WHERE id = own, under 64 × 40: CPU added to a transfer", middle["added"], "µs",
-                 0.2 + 3 * messages, 0.1 + 2 * messages, f"{messages:.3f} messages a transfer; {middle['alone']:.2f} µs "
+                 0.2 + 3 * messages, 0.1 + 2 * messages,
+                 f"{messages:.3f} messages a transfer; {middle['alone']:.2f} µs "
                  f"without; floor: a bare send to one of so many sockets, {middle['send']:.2f} µs; "
                  f"RSS {middle['rss']:.0f} MiB", middle["floor"])
         self.executor_adds("… on the executor alone", OWNERS, "SELECT * FROM accounts WHERE id = #",
@@ -301,7 +302,8 @@ class Bench:
         runs = [numbers(output(self.query_path)) for _ in range(self.options.repeat)]
         middle = median(runs)
         self.row("parse, bind, plan `… WHERE id = 1`", middle["point_nanos"] / 1e3, "µs", 10, 4,
-                 f"join {middle['join_nanos'] / 1e3:.1f} µs, condition of four terms {middle['range_nanos'] / 1e3:.1f} µs")
+                 f"join {middle['join_nanos'] / 1e3:.1f} µs, "
+                 f"condition of four terms {middle['range_nanos'] / 1e3:.1f} µs")
         runs = [self.inproc("--calls", 1000, "--subscribers", OWNERS, "--query", "SELECT * FROM accounts WHERE id = #")
                 for _ in range(self.options.repeat)]
         middle = median(runs)
