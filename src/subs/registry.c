@@ -94,16 +94,13 @@ static struct bucket *bucket_get(struct value_group *group, struct bytes key)
 	uint64_t value;
 	if (map_get(&group->buckets, key.data, key.len, &value))
 		return (void *)(uintptr_t)value;
-	struct bucket *made = mem_zalloc(sizeof(*made));
-	uint8_t *copy = made == NULL ? NULL : mem_alloc(size_max(key.len, 1));
-	if (copy != NULL) {
-		memcpy(copy, key.data, key.len);
-		made->key = copy;
-		made->key_len = (uint32_t)key.len;
-		if (map_put(&group->buckets, copy, key.len, (uintptr_t)made))
-			return made;
-	}
-	mem_free(copy);
+	struct bucket *made = mem_alloc(sizeof(*made) + key.len);
+	if (made == NULL)
+		return NULL;
+	*made = (struct bucket){ .key_len = (uint32_t)key.len };
+	memcpy(made->key, key.data, key.len);
+	if (map_put(&group->buckets, made->key, key.len, (uintptr_t)made))
+		return made;
 	mem_free(made);
 	return NULL;
 }
@@ -111,7 +108,6 @@ static struct bucket *bucket_get(struct value_group *group, struct bytes key)
 static void bucket_end(struct value_group *group, struct bucket *bucket)
 {
 	map_remove(&group->buckets, bucket->key, bucket->key_len);
-	mem_free((void *)(uintptr_t)bucket->key);
 	mem_free(bucket->blocks);
 	mem_free(bucket);
 }

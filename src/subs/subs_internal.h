@@ -64,10 +64,10 @@ struct live_query {
 
 /* Blocks that only rows with this value can change. */
 struct bucket {
-	const void *key; /* owned; what value_key makes of the value */
-	uint32_t key_len;
 	uint32_t count, cap;
 	struct live_block **blocks;
+	uint32_t key_len;
+	uint8_t key[]; /* what value_key makes of the value: beside what is read when it is found */
 };
 struct value_group { /* of one column */
 	struct value_group *next;
