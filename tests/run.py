@@ -151,7 +151,7 @@ def e2e_typescript(tally, what, env, module):
 
 
 def e2e_rust(tally, what, env, module):
-    program = "worldline-live" if module.startswith("live") else "worldline-e2e"
+    program = f"worldline-{module}" if module.startswith("live") else "worldline-e2e"
     status, output = run([os.path.join(ROOT, "build", "e2e", program)], env=env)
     counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
     passed, failed = map(int, counts[-1]) if counts else (0, 1)
