@@ -45,7 +45,7 @@ static const char usage[] =
 	"  --connections N           that call, default 64; fanout: 1\n"
 	"  --inflight W              calls in flight for each, default 40\n"
 	"  --subscribers S           default 200\n"
-	"  --query SQL               of the subscribers, default SELECT * FROM accounts; each # is the subscriber's number\n"
+	"  --query SQL               of the subscribers, default SELECT * FROM accounts; a # is the subscriber's number\n"
 	"  --churn N                 fanout: a subscriber goes and another comes after each N updates\n"
 	"  --updates N               fanout: ends when so many have come, before --seconds\n"
 	"  --reducer R               transfer (default), or one that takes no arguments\n"
@@ -287,7 +287,8 @@ static bool read_options(struct command *command, const char *mode, int argc, ch
 	*command = (struct command){ .log = "/dev/null", .options = {
 		.ws = { .target = { "127.0.0.1", 3000, "bench", NULL }, .confirmed = true },
 		.load = { .reducer = "transfer", .accounts = 100000, .inflight = 40, .seed = 1 },
-		.connections = strcmp(mode, "fanout") == 0 ? 1 : 64, .subscribers = 200, .query = "SELECT * FROM accounts", .warmup_seconds = 1, .seconds = 5,
+		.connections = strcmp(mode, "fanout") == 0 ? 1 : 64, .subscribers = 200,
+		.query = "SELECT * FROM accounts", .warmup_seconds = 1, .seconds = 5,
 	} };
 	int id;
 	while ((id = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {

@@ -66,8 +66,8 @@ int run_subscribe(const struct options *options)
 		nanosleep(&(struct timespec){ .tv_nsec = SETTLE_NANOS }, NULL); /* what the server tidies up is its cost, too */
 		meter_take(&meter, &end);
 		printf("first_byte_ms %.3f\nlast_byte_ms %.3f\nbytes %llu\ncpu_ms %.3f\n",
-			(double)(first - begin.wall_nanos) / 1e6, (double)(last - begin.wall_nanos) / 1e6, (unsigned long long)bytes,
-			(double)(end.cpu_nanos - begin.cpu_nanos) / 1e6);
+			(double)(first - begin.wall_nanos) / 1e6, (double)(last - begin.wall_nanos) / 1e6,
+			(unsigned long long)bytes, (double)(end.cpu_nanos - begin.cpu_nanos) / 1e6);
 		meter_close(&meter);
 	}
 	ws_deinit(&ws);
