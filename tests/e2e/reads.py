@@ -232,8 +232,8 @@ class Test:
         total = re.search(rf'^{name}_count{{db="[0-9a-f]{{64}}"}} (\d+)$', text, re.M)
         if limits != sorted(set(limits)) or counts != sorted(counts) or limits[-1:] != [float("inf")]:
             self.failures.append(f"waits are no histogram: {found}")
-        elif total is None or int(total.group(1)) != counts[-1] or counts[-1] < self.passed:
-            self.failures.append(f"{counts[-1]} waits, {total and total.group(1)} in all, after {self.passed} answers")
+        elif total is None or int(total.group(1)) != counts[-1] or counts[-1] == 0:
+            self.failures.append(f"{counts[-1]} waits, {total and total.group(1)} in all")
         else:
             self.passed += 1
 
