@@ -516,10 +516,13 @@ def percentiles(before, after, shares):
     for limit in limits:
         old = before.get(limit, old)  # a bucket that was not there holds what the one before it does
         count = after[limit] - old
+        if limit == float("inf"):
+            limit = low
+        elif low > 0:
+            low = max(low, limit * 16 / 17)  # where the bucket begins, if those before it are left out
         for share in shares:
             if share not in found and count >= share * total:
-                inside = (share * total - seen) / max(count - seen, 1)
-                found[share] = low + (min(limit, 2 * low + 1) - low) * inside
+                found[share] = low + (limit - low) * (share * total - seen) / max(count - seen, 1)
         seen, low = count, limit
     return found
 
