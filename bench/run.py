@@ -28,7 +28,8 @@ MANY = 4000000
 LARGE = 1000000          # rows of a large subscription
 OWNERS = 10000           # subscribers of one row each
 DISTINCT = 1000          # live queries on tables that no commit touches
-SOAK_MIB = 8              # that a host may grow while clients come and go: four readers, each of which has made a reply
+SOAK_ACCOUNTS = 10000    # few: how many first replies of newcomers are under way at once is chance
+SOAK_MIB = 4             # that a host may grow while clients come and go
 SETTLE_SECONDS = 10
 STOP_SECONDS = 60
 MIB = 1048576
@@ -356,8 +357,8 @@ class Bench:
 
     def soak(self):
         """Updates to clients that come and go; the host must not grow once it is warm."""
-        with self.seeded() as host:
-            arguments = ("--seconds", 36000, "--accounts", ACCOUNTS, "--subscribers", 50, "--inflight", 40, "--churn",
+        with self.seeded(SOAK_ACCOUNTS) as host:
+            arguments = ("--seconds", 36000, "--accounts", SOAK_ACCOUNTS, "--subscribers", 50, "--inflight", 40, "--churn",
                          max(self.options.updates // 1000, 1))
             host.measured("fanout", *arguments, "--updates", self.options.updates // 5)
             samples = Samples(host.pid)
