@@ -358,8 +358,8 @@ class Bench:
     def soak(self):
         """Updates to clients that come and go; the host must not grow once it is warm."""
         with self.seeded(SOAK_ACCOUNTS) as host:
-            arguments = ("--seconds", 36000, "--accounts", SOAK_ACCOUNTS, "--subscribers", 50, "--inflight", 40, "--churn",
-                         max(self.options.updates // 1000, 1))
+            arguments = ("--seconds", 36000, "--accounts", SOAK_ACCOUNTS, "--subscribers", 50, "--inflight", 40,
+                         "--churn", max(self.options.updates // 1000, 1))
             host.measured("fanout", *arguments, "--updates", self.options.updates // 5)
             samples = Samples(host.pid)
             with samples:
