@@ -2,6 +2,7 @@
 """A real host process for tests: starts it on a free port and an empty folder, stops, kills and restarts it."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,22 +18,29 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START_LINE = b"Starting SpacetimeDB listening on"
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port(digits=5):
+    """A port that nobody listens on; of four digits if some text's length shall be known."""
+    candidates = iter([0]) if digits == 5 else iter(random.sample(range(3000, 10000), 200))
+    for port in candidates:
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return s.getsockname()[1]
+            except OSError:
+                continue
+    raise RuntimeError("no free port")
 
 
 class Host:
     """`flavor` names the build; use as a context manager."""
 
-    def __init__(self, flavor="dev", args=(), env=None, data_dir=None, start_seconds=60):
+    def __init__(self, flavor="dev", args=(), env=None, data_dir=None, start_seconds=60, port_digits=5):
         self.binary = os.path.join(ROOT, "build", flavor, "worldline")
         self.args = list(args)
         self.env = dict(os.environ, **(env or {}))
         self.own_dir = data_dir is None
         self.data_dir = data_dir or tempfile.mkdtemp(prefix="worldline-test-")
-        self.port = free_port()
+        self.port = free_port(port_digits)
         self.start_seconds = start_seconds
         self.log_path = os.path.join(self.data_dir + "-log.txt")
         self.process = None

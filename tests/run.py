@@ -82,6 +82,8 @@ def unit_tests(tally, flavor, skip=()):
     wanted = sorted(f[:-2] for f in os.listdir(os.path.join(ROOT, "tests", "unit")) if f.endswith("_test.c"))
     wanted = [name for name in wanted if name not in skip]
     env = dict(SANITIZERS, CK_DEFAULT_TIMEOUT="120")  # for tests that state none: sanitizers and busy machines
+    if os.path.isdir(CONFORMANCE):
+        env["WORLDLINE_CONFORMANCE"] = CONFORMANCE
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         results = pool.map(lambda name: run([os.path.join(folder, name)], env=env), wanted)
         for name, (status, output) in zip(wanted, results):
@@ -137,18 +139,20 @@ def node_package(tally, folder):
 
 
 # Node's own runner (node --test) reads the tests' output from a pipe and now and then stumbles over it: run directly.
-TYPESCRIPT = ["node", "--test-reporter=tap", "types.test.mjs"]
+TYPESCRIPT = ["node", "--test-reporter=tap"]
 
 
-def e2e_typescript(tally, what, env):
-    status, output = run(TYPESCRIPT, env=env, cwd=os.path.join(ROOT, "tests", "e2e", "ts"))
+def e2e_typescript(tally, what, env, module):
+    test = "live.test.mjs" if module == "live" else "types.test.mjs"
+    status, output = run([*TYPESCRIPT, test], env=env, cwd=os.path.join(ROOT, "tests", "e2e", "ts"))
     passed, failed = (re.findall(rf"^# {word} (\d+)", output, re.M) for word in ("pass", "(?:fail|cancelled)"))
     count = sum(map(int, failed))
     tally.add(what, int(passed[-1]) if passed else 0, count or int(status != 0 or not passed), output[-20000:])
 
 
-def e2e_rust(tally, what, env):
-    status, output = run([os.path.join(ROOT, "build", "e2e", "worldline-e2e")], env=env)
+def e2e_rust(tally, what, env, module):
+    program = "worldline-live" if module == "live" else "worldline-e2e"
+    status, output = run([os.path.join(ROOT, "build", "e2e", program)], env=env)
     counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
     passed, failed = map(int, counts[-1]) if counts else (0, 1)
     complaints = "\n".join(line for line in output.splitlines() if not line.startswith("ok "))
@@ -177,9 +181,9 @@ def e2e(tally, flavor, names, clients, slow=1):
                        "WORLDLINE_RESTART": host.restart_command(), "WORLDLINE_DB": f"e2e-{module}",
                        "WORLDLINE_SLOW": str(slow)}
                 if client == "typescript":
-                    e2e_typescript(tally, what, env)
+                    e2e_typescript(tally, what, env, module)
                 else:
-                    e2e_rust(tally, what, env)
+                    e2e_rust(tally, what, env, module)
                 status = host_end(host)
                 if not sanitizer_report(tally, what, host) and status != 0:
                     tally.add(f"{what}: the host's end: {status}", 0, 1, host.log()[-20000:])
@@ -208,17 +212,17 @@ def sanitizer_report(tally, what, host):
 
 def suite_e2e(tally):
     """official clients against a real host"""
-    e2e(tally, "dev", ["types283", "types214"], ["typescript", "rust"])
+    e2e(tally, "dev", ["types283", "types214", "live"], ["typescript", "rust"])
 
 
 def suite_e2e_asan(tally):
     """official clients against a host under ASan and UBSan"""
-    e2e(tally, "asan", ["types283"], ["typescript", "rust"], slow=5)
+    e2e(tally, "asan", ["types283", "live"], ["typescript", "rust"], slow=5)
 
 
 def suite_e2e_tsan(tally):
     """official clients against a host under TSan"""
-    e2e(tally, "tsan", ["types283"], ["typescript", "rust"], slow=10)
+    e2e(tally, "tsan", ["types283", "live"], ["typescript", "rust"], slow=10)
 
 
 def cli(tally, flavor):
@@ -239,7 +243,7 @@ KIT = [
     "abi/names,pointers,wrong-ids,insert,update,delete,iterators,index-scan,index-order,key-types,malformed-keys,"
     "auto-inc,return-codes,traps,console,timers,identity,bytes,early,procedures,immediate,"
     "event-tables,views,view-dependencies",
-    "http/tokens,auth,cors,call,call-args,call-types,names,logs",
+    "http/tokens,auth,cors,call,call-args,call-types,call-returns,handlers,names,logs",
     "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,event,join,"
     "light,one_off,procedure,query_error,rls,schedule,subscribe,unsubscribe,update,v1_subscribe,view",
     "sql/auto-increment,comparison,count-limit,delete,dialects,dml-sequences,errors,insert-literals,insert,joins,"
@@ -256,7 +260,7 @@ def kit(tally, flavor):
         return
     if not build(tally, f"build/{flavor}/worldline", flavor=flavor):
         return
-    with Host(flavor, env=SANITIZERS) as host:
+    with Host(flavor, env=SANITIZERS, port_digits=4) as host:  # requests are recorded with their addresses
         command = [sys.executable, os.path.join(CONFORMANCE, "run.py"), "--host", host.url, *KIT,
                    "--key", host.key_file, "--restart", host.restart_command()]
         for listed in ("not-yet.txt", "different.txt"):
@@ -305,6 +309,34 @@ def suite_reads(tally):
     """large reads while others write, against a host under ASan and UBSan"""
     if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "transfer"):
         scripted_test(tally, "reads.py", what="reads", folder="e2e")
+
+
+def model(tally, flavor, seeds):
+    if build(tally, f"build/{flavor}/worldline", flavor=flavor):
+        scripted_test(tally, "model.py", "--flavor", flavor, "--seeds", str(seeds), what=f"model/{flavor}",
+                      folder="model")
+
+
+def suite_model(tally):
+    """random worlds, clients of every protocol: their caches against a model behind every message"""
+    model(tally, "dev", 1000)
+
+
+def suite_model_asan(tally):
+    """the same against a host under ASan and UBSan"""
+    model(tally, "asan", 150)
+
+
+def suite_sqlite(tally):
+    """random SELECTs of POST /sql give what SQLite gives"""
+    if build(tally, "build/dev/worldline"):
+        scripted_test(tally, "sqlite.py", what="sqlite", folder="model")
+
+
+def suite_docs(tally):
+    """the examples of docs/ give what stands below them"""
+    if build(tally, "build/dev/worldline") and modules(tally, "quickstart"):
+        scripted_test(tally, "docs.py", what="docs", folder="e2e")
 
 
 def suite_hostile(tally):

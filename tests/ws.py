@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small WebSocket client for tests: protocol v2, uncompressed, on a blocking socket, standard library only."""
+"""A small WebSocket client for tests: uncompressed, on a blocking socket, standard library only. Messages are v2's."""
 
 import base64
 import os
@@ -26,15 +26,17 @@ def bsatn_str(text):
 
 
 class Client:
-    def __init__(self, port, database, token=None, confirmed=True, timeout=30):
+    def __init__(self, port, database, token=None, confirmed=True, timeout=30, protocol="v2.bsatn.spacetimedb",
+                 light=False):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.next_request = 1
         key = base64.b64encode(os.urandom(16)).decode()
-        lines = [f"GET /v1/database/{database}/subscribe?compression=None&confirmed={str(confirmed).lower()} HTTP/1.1",
+        query = f"compression=None&confirmed={str(confirmed).lower()}" + ("&light=true" if light else "")
+        lines = [f"GET /v1/database/{database}/subscribe?{query} HTTP/1.1",
                  f"Host: 127.0.0.1:{port}", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
-                 f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Protocol: v2.bsatn.spacetimedb"]
+                 f"Sec-WebSocket-Key: {key}", f"Sec-WebSocket-Protocol: {protocol}"]
         if token:
             lines.append(f"Authorization: Bearer {token}")
         self.socket.sendall("\r\n".join(lines + ["", ""]).encode())
@@ -71,8 +73,11 @@ class Client:
             head += bytes([0x80 | 127]) + struct.pack(">Q", len(payload))
         self.socket.sendall(head + b"\0\0\0\0" + payload)  # a mask of zeros is a mask
 
-    def receive(self):
-        """(tag, body) of the next server message; Closed when the connection ends."""
+    def send(self, data, text=False):
+        self._send_frame(1 if text else 2, data)
+
+    def payload(self):
+        """The bytes of the next server message; Closed when the connection ends."""
         message = b""
         while True:
             first, second = self._take(2)
@@ -92,9 +97,14 @@ class Client:
                 continue
             message += payload
             if first & 0x80:
-                if message[0] != 0:
-                    raise ValueError(f"compressed with {message[0]}, which nobody asked for")
-                return message[1], message[2:]
+                return message
+
+    def receive(self):
+        """(tag, body) of the next server message of a binary protocol."""
+        message = self.payload()
+        if message[0] != 0:
+            raise ValueError(f"compressed with {message[0]}, which nobody asked for")
+        return message[1], message[2:]
 
     # ---- messages ----
 

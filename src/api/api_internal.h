@@ -122,6 +122,9 @@ void router_request(struct api *api, struct net_request *request);
 
 /* ---- answers: each ends the call ---- */
 void reply(struct api_call *call, uint32_t status, const char *content_type, const void *body, size_t len);
+/* With these headers before our own. */
+void reply_with(struct api_call *call, uint32_t status, const struct net_header *headers, uint32_t count,
+	const void *body, size_t len);
 void reply_empty(struct api_call *call, uint32_t status);
 void reply_text(struct api_call *call, uint32_t status, struct str text);
 void reply_printf(struct api_call *call, uint32_t status, const char *format, ...) PRINTF_LIKE(3, 4);

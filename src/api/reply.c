@@ -57,6 +57,21 @@ void reply(struct api_call *call, uint32_t status, const char *content_type, con
 	call_free(call);
 }
 
+void reply_with(struct api_call *call, uint32_t status, const struct net_header *headers, uint32_t count,
+	const void *body, size_t len)
+{
+	struct net_header *all = arena_array(&call->arena, count + API_HEADERS_MAX, sizeof(*all));
+	if (all == NULL) {
+		reply_text(call, 503, STR("the server is short of memory"));
+		return;
+	}
+	call_finish_headers(call);
+	memcpy(all, headers, count * sizeof(*all));
+	memcpy(all + count, call->headers, call->header_count * sizeof(*all));
+	net_respond(call->request, status, all, count + call->header_count, body, len);
+	call_free(call);
+}
+
 void reply_empty(struct api_call *call, uint32_t status)
 {
 	reply(call, status, NULL, NULL, 0);

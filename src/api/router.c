@@ -64,11 +64,11 @@ const struct route api_routes[] = {
 	{ "/v1/database/:db/unstable/timestamp", DB,
 		{ { METHOD_GET, route_timestamp, CREDENTIALS_ANYBODY, 0, false } } },
 	{ "/v1/database/:db/route", ROUTE_CORS,
-		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
+		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false, LANE_DATABASE } } },
 	{ "/v1/database/:db/route/", ROUTE_CORS,
-		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
+		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false, LANE_DATABASE } } },
 	{ "/v1/database/:db/route/*path", ROUTE_CORS,
-		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false } } },
+		{ { METHOD_ANY, route_module_http, CREDENTIALS_IGNORED, NO_LIMIT, false, LANE_DATABASE } } },
 };
 const size_t api_route_count = ARRAY_COUNT(api_routes);
 

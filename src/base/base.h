@@ -19,6 +19,8 @@ typedef unsigned __int128 u128;
 typedef __int128 i128;
 
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+/* The struct whose part `pointer` points to. */
+#define CONTAINER_OF(pointer, type, part) ((type *)(void *)((char *)(pointer) - offsetof(type, part)))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))

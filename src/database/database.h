@@ -200,6 +200,20 @@ void database_result_deinit(struct database_result *result);
 /* POST …/call: connect, call with JSON arguments, disconnect; reducer or procedure. Waits for durability. */
 void database_call_json(struct database *db, const struct database_caller *caller, struct str function,
 	struct str json, struct database_result *result);
+/*
+ * A module's own HTTP handler, by its number in `def`, which is the running definition. [blocking], on a thread with
+ * THREAD_STACK_GUEST. `request` is the BSATN of its head. False: `response` has the text of the failure. True:
+ * `response` and `body` are what it returned, unchecked, and what it committed is durable.
+ */
+struct database_http_call {
+	uint32_t handler;
+	struct bytes request, body;
+	struct identity sender; /* of handlers that take one (2.14), with the payload of its token */
+	struct str jwt_payload;
+};
+bool database_http_handler(struct database *db, const struct module_def *def, const struct database_http_call *call,
+	struct buf *response, struct buf *body);
+bool database_handlers_take_sender(struct database *db);
 /* POST …/sql: connect, one statement, disconnect. On success `json` is the whole body. WL_ERR_INVALID: text = cause;
  * WL_ERR_DENIED: connect refused. */
 enum wl_err database_sql(struct database *db, const struct database_caller *caller, struct str sql, bool confirmed,

@@ -323,9 +323,15 @@ struct procedure_result {
 	bool ok;
 	struct buf value;  /* ok: the returned BSATN */
 	struct buf text;   /* otherwise: why */
+	struct buf body;   /* ok, of an HTTP handler: the response's; `value` is its head */
 	uint64_t nanos;
+	uint64_t offset;   /* of the last transaction that it committed; COMMITLOG_NONE */
 };
-void db_procedure_run(struct database *db, const struct runtime_call *call, struct procedure_result *result);
+/* `call->id` is of this definition: another one by now is a failure. */
+void db_procedure_run(struct database *db, const struct module_def *def, const struct runtime_call *call,
+	struct procedure_result *result);
+void db_http_handler_run(struct database *db, const struct module_def *def, const struct runtime_call *call,
+	struct procedure_result *result);
 void db_procedure_result_deinit(struct procedure_result *result);
 bool db_procedure_thread(thread_fn fn, void *arg); /* false: no memory or threads */
 void db_procedures_drop(struct database *db); /* idle instances; [any] */

@@ -40,6 +40,7 @@ struct procedure {
 	struct runtime_instance *instance;
 	struct runtime_program *program; /* borrowed from the instance: only compared */
 	int64_t micros;                  /* of the open transaction */
+	uint64_t offset;                 /* of the last one that this call committed */
 	struct procedure *next_idle;
 };
 
@@ -69,6 +70,8 @@ static bool tx_commit(void *context, struct buf *error)
 	struct procedure *procedure = context;
 	struct database *db = procedure->db;
 	bool ok = db_commit(db, procedure->micros, REDUCER_NAME_UNKNOWN, NULL, true, NULL, error) == WL_OK;
+	if (ok)
+		procedure->offset = db->offset;
 	db_token_return(db);
 	return ok;
 }
@@ -121,18 +124,22 @@ void db_procedures_drop(struct database *db)
 	}
 }
 
-static struct procedure *take(struct database *db, struct runtime_program **program)
+/* False: the module is another by now. Without an idle instance *program is a share to make one of. */
+static bool take(struct database *db, const struct module_def *def, struct procedure **out,
+	struct runtime_program **program)
 {
 	pthread_mutex_lock(&db->lock);
-	struct procedure *procedure = db->idle_procedures;
+	bool same = db->module.def == def;
+	struct procedure *procedure = same ? db->idle_procedures : NULL;
 	if (procedure != NULL) {
 		db->idle_procedures = procedure->next_idle;
 		db->idle_procedure_count--;
-	} else {
+	} else if (same) {
 		*program = runtime_program_share(db->module.program);
 	}
 	pthread_mutex_unlock(&db->lock);
-	return procedure;
+	*out = procedure;
+	return same;
 }
 
 static struct procedure *procedure_make(struct database *db, struct runtime_program *program, struct buf *error)
@@ -153,10 +160,14 @@ static struct procedure *procedure_make(struct database *db, struct runtime_prog
 	return NULL;
 }
 
-static struct procedure *procedure_get(struct database *db, struct buf *error)
+static struct procedure *procedure_get(struct database *db, const struct module_def *def, struct buf *error)
 {
 	struct runtime_program *program = NULL;
-	struct procedure *procedure = take(db, &program);
+	struct procedure *procedure;
+	if (!take(db, def, &procedure, &program)) {
+		buf_put_cstr(error, "the module was replaced before the call began: call it again");
+		return NULL;
+	}
 	if (procedure != NULL)
 		return procedure;
 	procedure = procedure_make(db, program, error);
@@ -189,21 +200,30 @@ static struct str without_causes(struct str text)
 	return at == NULL ? text : (struct str){ text.data, (size_t)(at - text.data) };
 }
 
-void db_procedure_run(struct database *db, const struct runtime_call *call, struct procedure_result *out)
+typedef enum runtime_outcome (*run_fn)(struct runtime_instance *instance, const struct runtime_call *call,
+	struct runtime_result *result);
+
+static void run_in_instance(struct database *db, const struct module_def *def, const struct runtime_call *call,
+	run_fn run, struct procedure_result *out)
 {
-	*out = (struct procedure_result){ .value = BUF_INIT(RESULT_BYTES_MAX), .text = BUF_INIT(ERROR_TEXT_BYTES_MAX) };
-	struct procedure *procedure = procedure_get(db, &out->text);
+	*out = (struct procedure_result){ .value = BUF_INIT(RESULT_BYTES_MAX), .body = BUF_INIT(RESULT_BYTES_MAX),
+		.text = BUF_INIT(ERROR_TEXT_BYTES_MAX), .offset = COMMITLOG_NONE };
+	struct procedure *procedure = procedure_get(db, def, &out->text);
 	if (procedure == NULL)
 		return;
 	struct runtime_result result = { 0 };
-	enum runtime_outcome outcome = runtime_call_procedure(procedure->instance, call, &result);
+	procedure->offset = COMMITLOG_NONE;
+	enum runtime_outcome outcome = run(procedure->instance, call, &result);
 	out->ok = outcome == RUNTIME_OK;
 	out->nanos = result.nanos;
-	if (out->ok)
+	out->offset = procedure->offset;
+	if (out->ok) {
 		buf_put(&out->value, result.value.data, result.value.len);
-	else
+		buf_put(&out->body, result.body.data, result.body.len);
+	} else {
 		buf_put_str(&out->text, without_causes(result.text));
-	if (out->value.failed) {
+	}
+	if (out->value.failed || out->body.failed) {
 		buf_put_cstr(&out->text, "the returned value is too large");
 		out->ok = false;
 	}
@@ -213,9 +233,22 @@ void db_procedure_run(struct database *db, const struct runtime_call *call, stru
 		procedure_put(procedure);
 }
 
+void db_procedure_run(struct database *db, const struct module_def *def, const struct runtime_call *call,
+	struct procedure_result *out)
+{
+	run_in_instance(db, def, call, runtime_call_procedure, out);
+}
+
+void db_http_handler_run(struct database *db, const struct module_def *def, const struct runtime_call *call,
+	struct procedure_result *out)
+{
+	run_in_instance(db, def, call, runtime_call_http_handler, out);
+}
+
 void db_procedure_result_deinit(struct procedure_result *result)
 {
 	buf_deinit(&result->value);
+	buf_deinit(&result->body);
 	buf_deinit(&result->text);
 }
 
@@ -293,14 +326,14 @@ static void run_job(void *arg)
 	struct procedure_job *job = arg;
 	struct database *db = job->database;
 	struct procedure_result *result = &job->result;
-	db_procedure_run(db, &job->call, result);
+	db_procedure_run(db, job->def, &job->call, result);
 	if (result->ok) {
 		struct error why;
 		size_t used;
 		result->ok = sats_validate(job->function->returns_layout, result->value.data, result->value.len, &used,
 			&why) == WL_OK;
 		if (!result->ok)
-			buf_printf(&result->text, "the returned value is not of the declared type: %s", why.text);
+			buf_put_cstr(&result->text, why.text);
 		result->value.len = result->ok ? used : 0; /* what follows the value is not part of it */
 	}
 	buf_printf(&job->text, "The module instance encountered a fatal error: %.*s", (int)result->text.len,

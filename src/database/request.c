@@ -106,8 +106,7 @@ static void put_returned(struct json_call *job, const struct module_function *fu
 	struct error why;
 	if (sats_validate(function->returns_layout, value.data, value.len, &used, &why) != WL_OK) {
 		result->outcome = DATABASE_PROCEDURE_FATAL;
-		buf_printf(&result->text, "The module instance encountered a fatal error: the returned value is not of the "
-			"declared type: %s", why.text);
+		buf_printf(&result->text, "The module instance encountered a fatal error: %s", why.text);
 		return;
 	}
 	result->outcome = DATABASE_RETURNED;
@@ -132,7 +131,7 @@ static void call_procedure(struct database *db, struct json_call *job)
 	struct runtime_call call = { .id = id, .name = function->name, .sender = job->caller->identity,
 		.connection = job->caller->connection, .timestamp = clock_wall_micros(), .args = buf_bytes(&job->args) };
 	struct procedure_result ran;
-	db_procedure_run(db, &call, &ran);
+	db_procedure_run(db, job->def, &call, &ran);
 	if (ran.ok) {
 		result->started = true;
 		put_returned(job, function, buf_bytes(&ran.value));
@@ -176,6 +175,37 @@ void database_call_json(struct database *db, const struct database_caller *calle
 	buf_deinit(&job.args);
 }
 
+/* ---- HTTP handlers ---- */
+
+bool database_handlers_take_sender(struct database *db)
+{
+	pthread_mutex_lock(&db->lock);
+	bool takes = db->module.program != NULL && runtime_program_handlers_take_sender(db->module.program);
+	pthread_mutex_unlock(&db->lock);
+	return takes;
+}
+
+bool database_http_handler(struct database *db, const struct module_def *def, const struct database_http_call *request,
+	struct buf *response, struct buf *body)
+{
+	struct runtime_call call = { .id = request->handler, .name = module_def_info(def)->handlers[request->handler],
+		.sender = request->sender, .timestamp = clock_wall_micros(), .args = request->request, .body = request->body,
+		.jwt = request->jwt_payload };
+	struct procedure_result ran;
+	db_http_handler_run(db, def, &call, &ran);
+	bool ok = ran.ok;
+	if (ok && ran.offset != COMMITLOG_NONE && !database_wait_durable(db, ran.offset, DURABLE_WAIT_MS)) {
+		buf_put_cstr(&ran.text, "the transaction could not be made durable");
+		ok = false;
+	}
+	const struct buf *said = ok ? &ran.value : &ran.text;
+	buf_put(response, said->data, said->len);
+	if (ok)
+		buf_put(body, ran.body.data, ran.body.len);
+	db_procedure_result_deinit(&ran);
+	return ok;
+}
+
 /* ---- SQL ---- */
 
 struct sql_job {
@@ -213,8 +243,13 @@ static bool put_row(void *context, const uint8_t *row, size_t len)
 	return !rows->json->failed;
 }
 
-static void put_schema(struct buf *json, const struct sql_rows *rows)
+/* Before the first row; `columns` last until the run is over. */
+static void put_schema(void *context, const struct query_column *columns, uint32_t count)
 {
+	struct sql_rows *rows = context;
+	struct buf *json = rows->json;
+	rows->columns = columns;
+	rows->column_count = count;
 	buf_put_cstr(json, "[{\"schema\":{\"elements\":[");
 	for (uint32_t i = 0; i < rows->column_count; i++) {
 		const struct query_column *column = &rows->columns[i];
@@ -238,14 +273,12 @@ static void run_query(struct database *db, struct sql_job *job, const struct que
 {
 	struct query_effects effects = { 0 };
 	struct sql_rows rows = { .json = job->json };
-	bool reads = query_kind(query) == QUERY_SELECT;
-	if (reads)
-		rows.column_count = query_columns(query, &rows.columns);
-	put_schema(job->json, &rows);
-	if (reads)
-		job->err = query_select(query, db->store, limits, put_row, &rows, job->error);
-	else
+	if (query_kind(query) == QUERY_SELECT) {
+		job->err = query_select_described(query, db->store, limits, put_schema, put_row, &rows, job->error);
+	} else {
+		put_schema(&rows, NULL, 0);
 		job->err = query_execute(query, db->store, limits, &effects, job->error);
+	}
 	job->micros = (clock_mono_nanos() - job->begin) / 1000;
 	buf_printf(job->json, "],\"total_duration_micros\":%llu,\"stats\":{\"rows_inserted\":%llu,\"rows_deleted\":%llu,"
 		"\"rows_updated\":%llu}}]", (unsigned long long)job->micros, (unsigned long long)effects.inserted,

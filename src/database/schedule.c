@@ -29,70 +29,15 @@ enum {
 struct scheduled {
 	uint64_t row;       /* the key in the map, with `table` behind it */
 	uint64_t table;
-	int64_t due;
+	struct heap_entry due;
 	uint64_t hash;      /* of the row's bytes */
-	uint32_t place;     /* in the heap, from 1; 0: not there */
 	bool is_running, is_gone;
 	uint32_t changes;   /* times that due and hash were given anew */
 };
 struct schedule {
 	struct map entries; /* row and table -> entry */
-	struct scheduled **heap;
-	uint32_t count, cap;
+	struct heap heap;   /* by when they are due */
 };
-
-/* ---- the heap ---- */
-
-static void put(struct schedule *s, uint32_t at, struct scheduled *e)
-{
-	s->heap[at] = e;
-	e->place = at + 1;
-}
-
-static void rise(struct schedule *s, uint32_t at, struct scheduled *e)
-{
-	while (at > 0 && s->heap[(at - 1) / 2]->due > e->due) {
-		put(s, at, s->heap[(at - 1) / 2]);
-		at = (at - 1) / 2;
-	}
-	put(s, at, e);
-}
-
-static void sink(struct schedule *s, uint32_t at, struct scheduled *e)
-{
-	for (;;) {
-		uint32_t child = 2 * at + 1;
-		if (child >= s->count)
-			break;
-		if (child + 1 < s->count && s->heap[child + 1]->due < s->heap[child]->due)
-			child++;
-		if (s->heap[child]->due >= e->due)
-			break;
-		put(s, at, s->heap[child]);
-		at = child;
-	}
-	put(s, at, e);
-}
-
-static void heap_add(struct schedule *s, struct scheduled *e)
-{
-	ASSERT(e->place == 0 && s->count < s->cap);
-	s->count++;
-	rise(s, s->count - 1, e);
-}
-
-static void heap_remove(struct schedule *s, struct scheduled *e)
-{
-	uint32_t at = e->place - 1;
-	e->place = 0;
-	struct scheduled *last = s->heap[--s->count];
-	if (last == e)
-		return;
-	if (at > 0 && s->heap[(at - 1) / 2]->due > last->due)
-		rise(s, at, last);
-	else
-		sink(s, at, last);
-}
 
 /* ---- entries ---- */
 
@@ -105,14 +50,8 @@ static struct scheduled *entry_find(const struct schedule *s, const struct store
 static struct scheduled *entry_make(struct schedule *s, const struct store_table *table, uint64_t row)
 {
 	/* There is room in the heap for every entry, so that it can always come back. */
-	if (s->entries.count >= s->cap) {
-		uint32_t cap = s->cap == 0 ? 16 : s->cap * 2;
-		void *grown = cap > ENTRIES_MAX ? NULL : mem_realloc(s->heap, cap * sizeof(struct scheduled *));
-		if (grown == NULL)
-			return NULL;
-		s->heap = grown;
-		s->cap = cap;
-	}
+	if (s->entries.count >= ENTRIES_MAX || !heap_reserve(&s->heap, s->entries.count + 1))
+		return NULL;
 	struct scheduled *e = mem_zalloc(sizeof(*e));
 	if (e == NULL)
 		return NULL;
@@ -127,8 +66,7 @@ static struct scheduled *entry_make(struct schedule *s, const struct store_table
 /* Whose call runs goes when it is done. */
 static void entry_end(struct schedule *s, struct scheduled *e)
 {
-	if (e->place != 0)
-		heap_remove(s, e);
+	heap_remove(&s->heap, &e->due);
 	if (e->is_running) {
 		e->is_gone = true;
 		return;
@@ -187,7 +125,7 @@ static struct schedule *schedule_of(struct database *db)
 static void set_timer(struct database *db)
 {
 	const struct schedule *s = db->schedule;
-	int64_t due = s == NULL || s->count == 0 ? INT64_MAX : s->heap[0]->due;
+	int64_t due = s == NULL || s->heap.count == 0 ? INT64_MAX : heap_first(&s->heap)->key;
 	if (due == db->timer_due)
 		return;
 	db->timer_due = due;
@@ -209,14 +147,13 @@ static void row_scheduled(struct database *db, const struct store_table *table, 
 	}
 	int64_t at;
 	int kind = row_at(table, row.data, &at);
-	if (e->place != 0)
-		heap_remove(s, e);
-	e->due = kind == AT_TIME ? at : add_micros(micros, at);
+	heap_remove(&s->heap, &e->due);
+	e->due.key = kind == AT_TIME ? at : add_micros(micros, at);
 	e->hash = hash_bytes(row.data, row.len);
 	e->is_gone = false;
 	e->changes++;
 	if (!e->is_running)
-		heap_add(s, e);
+		heap_add(&s->heap, &e->due);
 }
 
 void db_schedule_delta(struct database *db, const struct store_delta_table *changed, int64_t micros)
@@ -259,7 +196,7 @@ void db_schedule_free(struct database *db)
 	for (const struct map_entry *at; (at = map_next(&s->entries, &cursor)) != NULL;)
 		mem_free((void *)(uintptr_t)at->value);
 	map_deinit(&s->entries);
-	mem_free(s->heap);
+	heap_deinit(&s->heap);
 	mem_free(s);
 	db->schedule = NULL;
 }
@@ -313,7 +250,7 @@ static void call_done(struct database *db, struct scheduled *e, struct store_tab
 	if (e->changes == called) {
 		int64_t now = db_now(db), interval;
 		if (again) {
-			e->due = add_micros(now, AGAIN_MICROS);
+			e->due.key = add_micros(now, AGAIN_MICROS);
 		} else if (row_at(table, row.data, &interval) == AT_TIME) {
 			e->is_running = true; /* so that the commit which deletes the row leaves the entry to us */
 			bool deleted = delete_row(db, e, table);
@@ -322,15 +259,15 @@ static void call_done(struct database *db, struct scheduled *e, struct store_tab
 				entry_end(s, e);
 				return;
 			}
-			e->due = add_micros(now, AGAIN_MICROS);
+			e->due.key = add_micros(now, AGAIN_MICROS);
 		} else if (interval == 0) {
-			e->due = now;
-		} else if (now >= e->due) {
-			e->due = add_micros(e->due, ((now - e->due) / interval + 1) * interval);
+			e->due.key = now;
+		} else if (now >= e->due.key) {
+			e->due.key = add_micros(e->due.key, ((now - e->due.key) / interval + 1) * interval);
 		}
 	}
-	if (e->place == 0)
-		heap_add(s, e);
+	if (e->due.place == 0)
+		heap_add(&s->heap, &e->due);
 }
 
 /* ---- procedures: on threads of their own ---- */
@@ -363,7 +300,7 @@ static void procedure_run(void *arg)
 	struct scheduled_procedure *job = arg;
 	struct database *db = job->db;
 	struct procedure_result result;
-	db_procedure_run(db, &job->call, &result);
+	db_procedure_run(db, job->def, &job->call, &result);
 	if (!result.ok)
 		db_log_failure(db, clock_wall_micros(), job->call.name, buf_str(&result.text));
 	db_procedure_result_deinit(&result);
@@ -421,14 +358,14 @@ static void run_entry(struct database *db, struct scheduled *e)
 	struct schedule *s = db->schedule;
 	struct store_table *table = store_table_by_id(db->store, (uint32_t)e->table);
 	struct store_row row;
-	heap_remove(s, e);
+	heap_remove(&s->heap, &e->due);
 	if (table == NULL || !row_find(table, e->row, &row) || hash_bytes(row.data, row.len) != e->hash) {
 		entry_end(s, e);
 		return;
 	}
 	struct buf args = BUF_INIT(STORE_ROW_BYTES_MAX); /* the call may change the row */
 	buf_put(&args, row.data, row.len);
-	int64_t now = db_now(db), micros = e->due > now ? e->due : now;
+	int64_t now = db_now(db), micros = e->due.key > now ? e->due.key : now;
 	struct str name = store_table_def(table)->schedule_function;
 	uint32_t id, called = e->changes;
 	e->is_running = true;
@@ -464,12 +401,12 @@ void db_schedule_run(struct database *db)
 	if (s == NULL || db_is_closing(db) || database_closed(db) || database_failed(db))
 		return;
 	uint64_t begin = clock_mono_nanos();
-	for (uint32_t calls = 0; s->count > 0 && s->heap[0]->due <= clock_wall_micros(); calls++) {
+	for (uint32_t calls = 0; s->heap.count > 0 && heap_first(&s->heap)->key <= clock_wall_micros(); calls++) {
 		if (calls >= CALLS_AT_ONCE || clock_mono_nanos() - begin > STEP_NANOS_MAX) {
 			(void)db_post_due(db);
 			return;
 		}
-		run_entry(db, s->heap[0]);
+		run_entry(db, CONTAINER_OF(heap_first(&s->heap), struct scheduled, due));
 		db->now_nanos = clock_mono_nanos();
 	}
 	set_timer(db);

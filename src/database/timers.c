@@ -3,7 +3,7 @@
  * A heap of databases by due time, and the thread that watches it.
  *
  * Invariants
- *  1. A database is in the heap at most once; timer.place is where.
+ *  1. A database is in the heap at most once.
  *  2. The thread holds no lock while it posts, but a share of the database.
  *  3. It never sleeps beyond the heap's first due time by more than
  *     LONGEST_NANOS, whatever the wall clock does.
@@ -18,71 +18,11 @@ enum { RUNNERS_MAX = 4, RUN_BUDGET = 256 };
 
 struct database_timers {
 	struct monitor monitor;
-	struct database **heap;
-	uint32_t count, cap;
+	struct heap heap;
 	bool stop;
 	pthread_t thread;
 	struct worker_pool *runners;
 };
-
-/* ---- the heap ---- */
-
-static void put(struct database_timers *t, uint32_t at, struct database *db)
-{
-	t->heap[at] = db;
-	db->timer.place = at + 1;
-}
-
-static void rise(struct database_timers *t, uint32_t at, struct database *db)
-{
-	while (at > 0 && t->heap[(at - 1) / 2]->timer.due > db->timer.due) {
-		put(t, at, t->heap[(at - 1) / 2]);
-		at = (at - 1) / 2;
-	}
-	put(t, at, db);
-}
-
-static void sink(struct database_timers *t, uint32_t at, struct database *db)
-{
-	for (;;) {
-		uint32_t child = 2 * at + 1;
-		if (child >= t->count)
-			break;
-		if (child + 1 < t->count && t->heap[child + 1]->timer.due < t->heap[child]->timer.due)
-			child++;
-		if (t->heap[child]->timer.due >= db->timer.due)
-			break;
-		put(t, at, t->heap[child]);
-		at = child;
-	}
-	put(t, at, db);
-}
-
-static void take_out(struct database_timers *t, struct database *db)
-{
-	uint32_t at = db->timer.place - 1;
-	db->timer.place = 0;
-	struct database *last = t->heap[--t->count];
-	if (last == db)
-		return;
-	if (at > 0 && t->heap[(at - 1) / 2]->timer.due > last->timer.due)
-		rise(t, at, last);
-	else
-		sink(t, at, last);
-}
-
-static bool reserve(struct database_timers *t)
-{
-	if (t->count < t->cap)
-		return true;
-	uint32_t cap = t->cap == 0 ? 16 : t->cap * 2;
-	void *grown = mem_realloc(t->heap, cap * sizeof(struct database *));
-	if (grown == NULL)
-		return false;
-	t->heap = grown;
-	t->cap = cap;
-	return true;
-}
 
 /* ---- what databases say ---- */
 
@@ -91,18 +31,13 @@ void timers_set(struct database_timers *t, struct database *db, int64_t due)
 	if (t == NULL)
 		return;
 	monitor_lock(&t->monitor);
-	bool first = t->count > 0 && t->heap[0] == db;
-	if (db->timer.place != 0)
-		take_out(t, db);
-	db->timer.due = due;
-	if (due != INT64_MAX && !db->timer.gone && reserve(t)) {
-		t->count++;
-		rise(t, t->count - 1, db);
-		first = !first && t->heap[0] == db;
-	} else {
-		first = false;
-	}
-	if (first)
+	struct heap_entry *entry = &db->timer.entry;
+	bool was_first = heap_first(&t->heap) == entry;
+	heap_remove(&t->heap, entry);
+	entry->key = due;
+	if (due != INT64_MAX && !db->timer.gone && heap_reserve(&t->heap, t->heap.count + 1))
+		heap_add(&t->heap, entry);
+	if (!was_first && heap_first(&t->heap) == entry)
 		monitor_wake_all(&t->monitor);
 	monitor_unlock(&t->monitor);
 }
@@ -113,8 +48,7 @@ void timers_remove(struct database_timers *t, struct database *db)
 		return;
 	monitor_lock(&t->monitor);
 	db->timer.gone = true;
-	if (db->timer.place != 0)
-		take_out(t, db);
+	heap_remove(&t->heap, &db->timer.entry);
 	monitor_unlock(&t->monitor);
 }
 
@@ -142,17 +76,17 @@ static struct database *next_due(struct database_timers *t, uint64_t *wait)
 {
 	int64_t now = clock_wall_micros();
 	*wait = LONGEST_NANOS;
-	if (t->count == 0)
+	struct heap_entry *first = heap_first(&t->heap);
+	if (first == NULL)
 		return NULL;
-	struct database *db = t->heap[0];
-	if (db->timer.due > now) {
-		uint64_t left = (uint64_t)(db->timer.due - now);
+	if (first->key > now) {
+		uint64_t left = (uint64_t)(first->key - now);
 		*wait = left < LONGEST_NANOS / 1000 ? left * 1000 : LONGEST_NANOS;
 		*wait = *wait < SHORTEST_NANOS ? SHORTEST_NANOS : *wait;
 		return NULL;
 	}
-	take_out(t, db);
-	return database_share(db);
+	heap_remove(&t->heap, first);
+	return database_share(CONTAINER_OF(first, struct database, timer.entry));
 }
 
 static void watch(void *arg)
@@ -162,7 +96,7 @@ static void watch(void *arg)
 	while (!t->stop) {
 		uint64_t wait;
 		struct database *db = next_due(t, &wait);
-		if (db == NULL && t->count == 0) {
+		if (db == NULL && t->heap.count == 0) {
 			monitor_wait(&t->monitor);
 		} else if (db == NULL) {
 			(void)monitor_wait_nanos(&t->monitor, wait);
@@ -203,8 +137,8 @@ void database_timers_destroy(struct database_timers *t)
 	monitor_unlock(&t->monitor);
 	thread_join(t->thread);
 	worker_pool_destroy(t->runners);
-	ASSERT(t->count == 0);
-	mem_free(t->heap);
+	ASSERT(t->heap.count == 0);
+	heap_deinit(&t->heap);
 	monitor_deinit(&t->monitor);
 	mem_free(t);
 }

@@ -9,12 +9,12 @@
  * Threading: [any]. A database is known here from its first timers_set to its
  * timers_remove, and must not end before.
  */
+#include "base/heap.h"
 #include "database/database.h"
 
 struct timer { /* one in each database; the room's own */
-	int64_t due;
-	uint32_t place; /* in the heap, from 1; 0: not there */
-	bool gone;      /* removed for good */
+	struct heap_entry entry; /* by when it is due */
+	bool gone;               /* removed for good */
 };
 /* The database's due mail is posted at this time of the wall clock (micros) or a little later; INT64_MAX: not at all.
  * Replaces what was set before. */

@@ -265,6 +265,11 @@ struct str net_request_target(const struct net_request *request)
 	return request->target;
 }
 
+uint8_t net_request_minor_version(const struct net_request *request)
+{
+	return request->minor_version;
+}
+
 struct str net_request_header(const struct net_request *request, const char *lower_name, bool *present)
 {
 	struct str name = str_of(lower_name);

@@ -91,6 +91,7 @@ bool net_loop_lend(struct net_loop *loop, void (*fn)(void *arg), void *arg);
 struct net_header { struct str name, value; };
 struct str net_request_method(const struct net_request *request);
 struct str net_request_target(const struct net_request *request); /* path?query, as sent */
+uint8_t net_request_minor_version(const struct net_request *request); /* of HTTP/1 */
 struct str net_request_header(const struct net_request *request, const char *lower_name, bool *present); /* first one */
 uint32_t net_request_header_count(const struct net_request *request);
 struct net_header net_request_header_at(const struct net_request *request, uint32_t index);

@@ -100,7 +100,7 @@ struct conn {
 	uint32_t left_len, left_cap;
 	struct ws_parser ws;
 	struct out_node *out_first, *out_last;
-	size_t out_held, counted;
+	size_t out_held, out_large, counted; /* out_large: of one message that is larger than the queue may be */
 	struct net_ring *ring;
 	uint64_t ring_at;                   /* queued or sent up to here; what is behind it is still to come */
 	struct conn *ring_next, **ring_prev;

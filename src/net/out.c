@@ -9,8 +9,9 @@
  *
  * Invariants
  *   1. Every ring node of a connection refers to the ring it follows now, in rising, disjoint ranges below ring_at.
- *   2. out_held counts the memory of all nodes; own bytes never pass NET_OUTPUT_BYTES_MAX. A whole HTTP answer is one
- *      node that its maker has allocated already, and is let through.
+ *   2. out_held counts the memory of all nodes; own bytes never pass NET_OUTPUT_BYTES_MAX, but for one message that
+ *      found the queue nearly empty. A whole HTTP answer is one node that its maker has allocated already, and is let
+ *      through.
  *   3. blocked means EPOLLOUT is asked for (or will be by the end of this call), and nothing is sent until it comes.
  *   4. Nodes from the pool go back to it; big ones to the heap. A queue that is empty holds no memory.
  */
@@ -173,12 +174,15 @@ uint8_t *out_reserve(struct net_loop *loop, struct conn *conn, size_t len)
 		return at;
 	}
 	/* A message may be larger than the queue, or a large table could never be sent; but nothing large before it. */
+	size_t held = conn->out_held - conn->out_large;
 	size_t max = conn->out_held <= OUT_LARGE ? NET_OUTPUT_MESSAGE_BYTES_MAX : NET_OUTPUT_BYTES_MAX;
-	struct out_node *node = conn->out_held <= max && len <= max - conn->out_held ? node_for(loop, conn, len) : NULL;
+	struct out_node *node = held <= max && len <= max - held ? node_for(loop, conn, len) : NULL;
 	if (node == NULL) {
 		cut_off(loop, conn);
 		return NULL;
 	}
+	if (node->held > NET_OUTPUT_BYTES_MAX)
+		conn->out_large = node->held;
 	node->end = len;
 	link_node(loop, conn, node);
 	return node->data;
@@ -253,6 +257,8 @@ static void advance(struct net_loop *loop, struct conn *conn, size_t sent)
 			return;
 		conn->out_first = node->next;
 		conn->out_held -= node->held;
+		if (node->held == conn->out_large)
+			conn->out_large = 0;
 		out_node_free(loop, node);
 	}
 	conn->out_last = NULL;
@@ -327,6 +333,6 @@ void out_clear(struct net_loop *loop, struct conn *conn)
 		out_node_free(loop, node);
 	}
 	conn->out_last = NULL;
-	conn->out_held = 0;
+	conn->out_held = conn->out_large = 0;
 	conn->blocked = false;
 }

@@ -192,7 +192,7 @@ static bool range_copy(struct net_loop *loop, struct conn *conn, struct out_node
 {
 	struct out_node *range = *at;
 	size_t len = (size_t)(range->end - range->begin);
-	struct out_node *own = conn->out_held + len <= NET_OUTPUT_BYTES_MAX ? out_node_alloc(len) : NULL;
+	struct out_node *own = conn->out_held - conn->out_large + len <= NET_OUTPUT_BYTES_MAX ? out_node_alloc(len) : NULL;
 	if (own == NULL)
 		return false;
 	memcpy(own->data, range->ring->data + (range->begin - range->ring->base), len);

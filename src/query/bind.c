@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names to tables and columns, values to bytes: from a statement to a query. */
 #include "native.h"
-#include "query/query_internal.h"
+#include "query/extended_internal.h"
 
 enum wl_err no_memory(struct buf *error)
 {
@@ -67,8 +67,7 @@ static bool view_is_anonymous(struct store *store, const struct store_table *tab
 	return true;
 }
 
-/* The condition that makes a view's table one instance's. */
-static const struct node *view_condition(struct binder *binder, const struct block *block, uint16_t relation)
+const struct node *bind_view(struct binder *binder, const struct block *block, uint16_t relation)
 {
 	struct store_table *table = block->relations[relation].table;
 	bool anonymous = view_is_anonymous(binder->store, table);
@@ -115,7 +114,7 @@ static bool add_conjunct(struct conjuncts *list, const struct node *node)
 	return true;
 }
 
-static enum wl_err add_relation(struct binder *binder, struct block *block, const struct relvar *relvar,
+enum wl_err bind_relation(struct binder *binder, struct block *block, const struct relvar *relvar,
 	const struct guard *guard, struct scope *scope, int32_t self)
 {
 	struct store_table *table = query_find_table(binder->store, relvar->table, binder->caller, binder->error);
@@ -160,17 +159,18 @@ static enum wl_err bind_relvars(struct binder *binder, const struct statement *s
 	const struct guard *guard, struct scope *scope, struct conjuncts *where)
 {
 	int returned = self >= 0 ? returned_relvar(s) : -1;
-	enum wl_err err = add_relation(binder, block, &s->from, guard, scope, returned == 0 ? self : -1);
+	enum wl_err err = bind_relation(binder, block, &s->from, guard, scope, returned == 0 ? self : -1);
 	for (uint32_t i = 0; err == WL_OK && i < s->join_count; i++) {
 		const struct join *join = &s->joins[i];
-		err = add_relation(binder, block, &join->relvar, guard, scope, returned == (int)i + 1 ? self : -1);
+		err = bind_relation(binder, block, &join->relvar, guard, scope, returned == (int)i + 1 ? self : -1);
 		if (err != WL_OK || join->on_left == NULL)
 			continue;
 		const struct expr on = { .kind = EXPR_COMPARE, .op = OP_EQ, .left = join->on_left, .right = join->on_right };
 		const struct node *node = query_type_condition(binder, scope, &on);
 		if (node == NULL)
 			return WL_ERR_INVALID;
-		if (node->kind == NODE_COMPARE_COLUMNS && node->relation == node->relation2) { /* it joins nothing */
+		bool joins = node->kind != NODE_COMPARE_COLUMNS || node->relation != node->relation2;
+		if (!joins && (binder->dialect == QUERY_DIALECT_SUBSCRIBE || guard != NULL)) {
 			buf_put_cstr(binder->error, "Could not compute positional arguments during query planning");
 			return WL_ERR_INVALID;
 		}
@@ -180,22 +180,29 @@ static enum wl_err bind_relvars(struct binder *binder, const struct statement *s
 	return err;
 }
 
-enum wl_err bind_block(struct binder *binder, const struct statement *s, struct block *block, int32_t self,
-	const struct guard *guard, struct scope *scope)
+enum wl_err bind_begin(struct binder *binder, struct block *block, uint32_t more, struct scope *scope)
 {
-	struct arena *arena = &binder->query->arena;
-	uint32_t more = s->join_count + 1;
 	*scope = (struct scope){ .relations = arena_array(binder->syntax, more, sizeof(uint16_t)),
 		.names = arena_array(binder->syntax, more, sizeof(struct str)), .block = block };
 	uint32_t room = block->relation_count + (more < QUERY_RELATIONS_MAX ? more : QUERY_RELATIONS_MAX);
-	struct relation *relations = arena_array(arena, room, sizeof(*relations));
+	struct relation *relations = arena_array(&binder->query->arena, room, sizeof(*relations));
 	if (scope->relations == NULL || scope->names == NULL || relations == NULL)
 		return no_memory(binder->error);
 	if (block->relation_count > 0)
 		memcpy(relations, block->relations, block->relation_count * sizeof(*relations));
 	block->relations = relations;
+	return WL_OK;
+}
+
+enum wl_err bind_block(struct binder *binder, const struct statement *s, struct block *block, int32_t self,
+	const struct guard *guard, struct scope *scope)
+{
+	struct arena *arena = &binder->query->arena;
+	enum wl_err err = bind_begin(binder, block, s->join_count + 1, scope);
+	if (err != WL_OK)
+		return err;
 	struct conjuncts where = { .binder = binder };
-	enum wl_err err = bind_relvars(binder, s, block, self, guard, scope, &where);
+	err = bind_relvars(binder, s, block, self, guard, scope, &where);
 	if (err == WL_OK && s->where != NULL) {
 		const struct node *node = query_type_condition(binder, scope, s->where);
 		if (node == NULL)
@@ -207,7 +214,7 @@ enum wl_err bind_block(struct binder *binder, const struct statement *s, struct 
 		uint16_t relation = scope->relations[i];
 		if (relation == self || !store_table_def(block->relations[relation].table)->is_ephemeral)
 			continue;
-		const struct node *node = view_condition(binder, block, relation);
+		const struct node *node = bind_view(binder, block, relation);
 		if (node == NULL || !add_conjunct(&where, node))
 			return no_memory(binder->error);
 	}
@@ -281,7 +288,7 @@ static enum wl_err bind_count(struct binder *binder, const struct statement *s)
 	return WL_OK;
 }
 
-static enum wl_err bind_projection(struct binder *binder, enum query_dialect dialect, const struct statement *s,
+static enum wl_err bind_projection(struct binder *binder, const struct statement *s,
 	const struct scope *scope, struct block *block)
 {
 	enum wl_err err = WL_OK;
@@ -306,14 +313,14 @@ static enum wl_err bind_projection(struct binder *binder, enum query_dialect dia
 		err = bind_items(binder, s, scope);
 		break;
 	}
-	if (err != WL_OK || dialect == QUERY_DIALECT_SQL)
+	if (err != WL_OK || binder->dialect == QUERY_DIALECT_SQL)
 		return err;
 	buf_put_cstr(binder->error, "Column projections are not supported in subscriptions; Subscriptions must return a "
 		"table type");
 	return WL_ERR_INVALID;
 }
 
-static enum wl_err bind_number(struct binder *binder, struct str text, uint64_t *out)
+enum wl_err bind_number(struct binder *binder, struct str text, uint64_t *out)
 {
 	struct expr number = { .kind = EXPR_LITERAL, .literal = LITERAL_NUMBER, .name = text };
 	struct bytes value;
@@ -325,104 +332,37 @@ static enum wl_err bind_number(struct binder *binder, struct str text, uint64_t 
 
 static enum wl_err bind_limit(struct binder *binder, const struct statement *s)
 {
-	enum wl_err err = WL_OK;
 	binder->query->limit = UINT64_MAX;
-	if (s->has_limit)
-		err = bind_number(binder, s->limit, &binder->query->limit);
-	if (err == WL_OK && s->offset.data != NULL)
-		err = bind_number(binder, s->offset, &binder->query->offset);
-	return err;
-}
-
-/* A column of the result by its number or its name, or else one of the tables'. */
-static enum wl_err bind_order_item(struct binder *binder, const struct order_item *item, const struct scope *scope,
-	struct output *out)
-{
-	const struct query *query = binder->query;
-	uint16_t returned = scope->block->returned;
-	const uint16_t hidden = query->hidden > 0 ? 1 : 0;
-	uint64_t place = 0;
-	if (item->position.data != NULL) {
-		enum wl_err err = bind_number(binder, item->position, &place);
-		if (err != WL_OK || (place > 0 && place <= query->column_count)) {
-			*out = query->outputs != NULL && err == WL_OK ? query->outputs[place - 1]
-				: (struct output){ returned, (uint16_t)(place - 1 + hidden) };
-			return err;
-		}
-		buf_printf(binder->error, "ORDER BY %.*s: the result has %u columns", STR_FMT(item->position),
-			query->column_count);
-		return WL_ERR_INVALID;
-	}
-	for (uint32_t i = 0; query->outputs != NULL && item->column->table.data == NULL && i < query->column_count; i++)
-		if (str_eq(query->columns[i].name, item->column->name)) {
-			*out = query->outputs[i];
-			return WL_OK;
-		}
-	if (scope->count > 1 && item->column->table.data == NULL) {
-		buf_put_cstr(binder->error, "Names must be qualified when using joins");
-		return WL_ERR_INVALID;
-	}
-	return scope_find(binder, scope, item->column, &out->relation, &out->column) ? WL_OK : WL_ERR_INVALID;
-}
-
-static enum wl_err bind_order(struct binder *binder, const struct statement *s, const struct scope *scope)
-{
-	struct query *query = binder->query;
-	query->is_distinct = s->is_distinct;
-	query->orders = arena_array(&query->arena, size_max(s->order_count, 1), sizeof(*query->orders));
-	if (query->orders == NULL)
-		return no_memory(binder->error);
-	for (uint32_t i = 0; i < s->order_count; i++) {
-		struct order *order = &query->orders[i];
-		enum wl_err err = bind_order_item(binder, &s->orders[i], scope, &order->by);
-		if (err != WL_OK)
-			return err;
-		const struct store_table_def *def = store_table_def(scope->block->relations[order->by.relation].table);
-		order->descends = s->orders[i].descends;
-		order->nulls_first = s->orders[i].nulls_first;
-		order->is_option = sats_special_of(def->columns[order->by.column].type) == SATS_OPTION;
-		query->order_count++;
-	}
-	return WL_OK;
+	return s->has_limit ? bind_number(binder, s->limit, &binder->query->limit) : WL_OK;
 }
 
 /* ---- joins name all their columns in full ---- */
 
-static bool is_qualified(const struct expr *e)
+bool expr_is_qualified(const struct expr *e)
 {
 	for (; e != NULL; e = e->left) {
 		if (e->kind == EXPR_COLUMN && e->table.data == NULL)
 			return false;
-		if (e->right != NULL && !is_qualified(e->right))
+		if (e->right != NULL && !expr_is_qualified(e->right))
 			return false;
+		for (uint32_t i = 0; i < e->item_count; i++)
+			if (!expr_is_qualified(e->items[i]))
+				return false;
 	}
 	return true;
 }
 
 static bool all_qualified(const struct statement *s)
 {
-	bool ok = s->where == NULL || is_qualified(s->where);
+	bool ok = s->where == NULL || expr_is_qualified(s->where);
 	for (uint32_t i = 0; ok && i < s->join_count; i++)
-		ok = is_qualified(s->joins[i].on_left) && is_qualified(s->joins[i].on_right);
+		ok = expr_is_qualified(s->joins[i].on_left) && expr_is_qualified(s->joins[i].on_right);
 	for (uint32_t i = 0; ok && i < s->item_count; i++)
-		ok = is_qualified(s->items[i].column);
+		ok = expr_is_qualified(s->items[i].column);
 	return ok;
 }
 
-/* The plan is text; what it is the plan of stays as it was. */
-static enum wl_err bind_explain(struct binder *binder)
-{
-	struct query *query = binder->query;
-	query->is_explain = true;
-	query->column_count = 1;
-	query->columns = arena_array(&query->arena, 1, sizeof(*query->columns));
-	if (query->columns == NULL)
-		return no_memory(binder->error);
-	query->columns[0] = (struct query_column){ STR("plan"), &sats_primitive[SATS_STRING] };
-	return WL_OK;
-}
-
-static enum wl_err bind_select(struct binder *binder, enum query_dialect dialect, const struct statement *s)
+static enum wl_err bind_select(struct binder *binder, const struct statement *s)
 {
 	struct block block = { 0 };
 	struct scope scope;
@@ -432,15 +372,11 @@ static enum wl_err bind_select(struct binder *binder, enum query_dialect dialect
 	}
 	enum wl_err err = bind_block(binder, s, &block, -1, NULL, &scope);
 	if (err == WL_OK)
-		err = bind_projection(binder, dialect, s, &scope, &block);
+		err = bind_projection(binder, s, &scope, &block);
 	if (err == WL_OK)
 		err = bind_limit(binder, s);
-	if (err == WL_OK && (s->order_count > 0 || s->is_distinct))
-		err = bind_order(binder, s, &scope);
 	if (err == WL_OK)
 		err = rules_expand(binder, &block);
-	if (err == WL_OK && s->is_explain)
-		err = bind_explain(binder);
 	return err;
 }
 
@@ -519,7 +455,25 @@ static enum wl_err bind_insert(struct binder *binder, const struct statement *s)
 	return WL_OK;
 }
 
-static enum wl_err bind_update(struct binder *binder, const struct statement *s)
+/* What can be NULL fits an Option, and nothing else does. */
+static enum wl_err bind_set_expression(struct binder *binder, const struct scope *scope, struct expr *value,
+	struct set_column *set)
+{
+	struct compiler c = { .binder = binder, .scope = scope };
+	const struct sats_type *type = target_def(binder)->columns[set->column].type;
+	bool option = type->special == SATS_OPTION;
+	set->scalar = scalar_compile(&c, value, option ? type->elements[0].type : type);
+	if (set->scalar == NULL)
+		return WL_ERR_INVALID;
+	set->as_option = option;
+	if (set->scalar->is_nullable == option)
+		return WL_OK;
+	buf_put_cstr(binder->error, option ? "an Option column takes the value of an Option column only"
+		: "the value can be NULL, the column cannot; a condition IS NOT NULL does not change that");
+	return WL_ERR_INVALID;
+}
+
+static enum wl_err bind_update(struct binder *binder, const struct statement *s, const struct scope *scope)
 {
 	struct query *query = binder->query;
 	const struct store_table_def *def = target_def(binder);
@@ -535,6 +489,12 @@ static enum wl_err bind_update(struct binder *binder, const struct statement *s)
 			return WL_ERR_INVALID;
 		}
 		query->sets[i].column = (uint16_t)column;
+		if (set->value->kind != EXPR_LITERAL) {
+			enum wl_err err = bind_set_expression(binder, scope, set->value, &query->sets[i]);
+			if (err != WL_OK)
+				return err;
+			continue;
+		}
 		if (!write_literal(binder, set->value, def->columns[column].type, &query->sets[i].value))
 			return WL_ERR_INVALID;
 	}
@@ -578,8 +538,11 @@ static enum wl_err bind_dml(struct binder *binder, const struct statement *s)
 		return err;
 	query->blocks = block;
 	query->block_count = 1;
-	err = s->kind == QUERY_INSERT ? bind_insert(binder, s) : s->kind == QUERY_UPDATE ? bind_update(binder, s) : WL_OK;
-	if (err == WL_OK && s->where != NULL) {
+	err = s->kind == QUERY_INSERT ? bind_insert(binder, s)
+		: s->kind == QUERY_UPDATE ? bind_update(binder, s, &scope) : WL_OK;
+	if (err == WL_OK && s->where != NULL && s->is_extended) {
+		err = bind_extended_where(binder, s->where, block, &scope);
+	} else if (err == WL_OK && s->where != NULL) {
 		from.where = s->where;
 		*block = (struct block){ 0 };
 		err = bind_block(binder, &from, block, -1, NULL, &scope);
@@ -630,7 +593,7 @@ static enum wl_err bind_set(struct binder *binder, const struct statement *s)
 	return err == WL_OK ? may_write(binder) : err;
 }
 
-static enum wl_err bind_show(struct binder *binder, enum query_dialect dialect)
+static enum wl_err bind_show(struct binder *binder)
 {
 	struct expr name = { .kind = EXPR_COLUMN, .name = STR("name") };
 	struct expr value = { .kind = EXPR_COLUMN, .name = STR("value") };
@@ -640,15 +603,15 @@ static enum wl_err bind_show(struct binder *binder, enum query_dialect dialect)
 	struct statement select = { .kind = QUERY_SELECT, .projection = PROJECT_COLUMNS, .item_count = 1, .items = &item,
 		.from = { .table = STR("st_var"), .alias = STR("st_var") }, .where = &where };
 	binder->query->kind = QUERY_SELECT;
-	return bind_select(binder, dialect, &select);
+	return bind_select(binder, &select);
 }
 
-enum wl_err query_bind(struct binder *binder, enum query_dialect dialect, const struct statement *s)
+enum wl_err query_bind(struct binder *binder, const struct statement *s)
 {
 	binder->query->kind = s->kind;
 	switch (s->kind) {
 	case QUERY_SELECT:
-		return bind_select(binder, dialect, s);
+		return s->is_extended ? bind_extended(binder, s) : bind_select(binder, s);
 	case QUERY_INSERT:
 	case QUERY_UPDATE:
 	case QUERY_DELETE:
@@ -661,5 +624,5 @@ enum wl_err query_bind(struct binder *binder, enum query_dialect dialect, const 
 		buf_printf(binder->error, "%.*s is not a valid system variable", STR_FMT(s->variable));
 		return WL_ERR_INVALID;
 	}
-	return s->kind == QUERY_SET ? bind_set(binder, s) : bind_show(binder, dialect);
+	return s->kind == QUERY_SET ? bind_set(binder, s) : bind_show(binder);
 }

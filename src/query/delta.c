@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deltas: what a commit means for a block. With R' the relations after the
- * commit and dR their signed changes, the change of a join is
+ * Deltas: what a commit means for a block. With R the relations before the
+ * commit, R' those after it, and dR their signed changes, the change of a
+ * join of n relations is
  *
- *     sum over the non-empty sets S of changed relations of
- *         (-1)^(|S|+1)  join of dR (in S) and R' (not in S)
+ *     sum over the changed relations i of
+ *         R'1 ... R'(i-1)  dRi  R(i+1) ... Rn
  *
- * which is netted by the bytes of the returned row. Self-joins need nothing
- * of their own: both occurrences see the same change. What event tables hold
- * is gone after the commit; so a join with them is one term alone: their
- * inserts with what all others are now.
+ * which is netted by the bytes of the returned row. The store has R' alone:
+ * R is R' without what was inserted, and with what was deleted. Self-joins
+ * need nothing of their own: both occurrences see the same change. What event
+ * tables hold is gone after the commit; so a join with them is one term
+ * alone: their inserts with what all others are now.
  *
  * Invariants
- *  1. A plan is made once for each set of changed relations and kept.
+ *  1. A plan is made once for each relation that changes and kept.
  *  2. A commit of which the block's tables hold nothing costs a comparison
  *     of table pointers.
  */
 #include "query/query_internal.h"
 
-enum { CHANGED_MAX = 10, SLOTS_MIN = 64 };
+enum { SLOTS_MIN = 64, FEW = 8 };
 
 struct delta_plan {
 	uint64_t set;
@@ -40,7 +42,6 @@ struct net {
 	uint32_t mask, count, cap;
 	uint16_t returned;
 	uint32_t hidden;      /* bytes in front of what is returned */
-	int64_t sign;         /* of the term */
 	bool failed;
 };
 
@@ -79,14 +80,36 @@ static bool net_add(void *context, const struct tuple *tuple)
 	while (n->slots[at] != 0) {
 		struct net_row *found = &n->rows[n->slots[at] - 1];
 		if (found->hash == hash && found->row.len == row.len && memcmp(found->row.data, row.data, row.len) == 0) {
-			found->copies += tuple->sign * n->sign;
+			found->copies += tuple->sign;
 			return true;
 		}
 		at = (at + 1) & n->mask;
 	}
-	n->rows[n->count] = (struct net_row){ row, hash, tuple->sign * n->sign };
+	n->rows[n->count] = (struct net_row){ row, hash, tuple->sign };
 	n->slots[at] = ++n->count;
 	return true;
+}
+
+/* ---- relations as they were ---- */
+
+bool source_inserted(const struct run_source *source, const uint8_t *row, uint32_t len)
+{
+	const struct store_delta_rows *inserts = source->inserts;
+	if (source->inserted == NULL) {
+		for (uint32_t i = 0; i < inserts->count; i++) {
+			struct bytes other = store_delta_row(inserts, i);
+			if (other.len == len && (len == 0 || memcmp(other.data, row, len) == 0))
+				return true;
+		}
+		return false;
+	}
+	for (uint32_t at = (uint32_t)hash_bytes(row, len) & source->mask; source->inserted[at] != 0;
+		at = (at + 1) & source->mask) {
+		struct bytes other = store_delta_row(inserts, source->inserted[at] - 1);
+		if (other.len == len && (len == 0 || memcmp(other.data, row, len) == 0))
+			return true;
+	}
+	return false;
 }
 
 /* ---- terms ---- */
@@ -127,26 +150,47 @@ struct terms {
 	struct buf *error;
 };
 
+/* False: no memory. */
+static bool set_before(struct terms *t, struct run_source *source)
+{
+	source->is_before = true;
+	if (source->inserts->count <= FEW)
+		return true;
+	source->mask = 4 * FEW - 1;
+	while (source->mask / 2 < source->inserts->count)
+		source->mask = source->mask * 2 + 1;
+	uint32_t *slots = arena_array(t->net.scratch, (size_t)source->mask + 1, sizeof(*slots));
+	for (uint32_t i = 0; slots != NULL && i < source->inserts->count; i++) {
+		struct bytes row = store_delta_row(source->inserts, i);
+		uint32_t at = (uint32_t)hash_bytes(row.data, row.len) & source->mask;
+		while (slots[at] != 0)
+			at = (at + 1) & source->mask;
+		slots[at] = i + 1;
+	}
+	source->inserted = slots;
+	return slots != NULL;
+}
+
 static enum wl_err run_term(struct terms *t, uint64_t set)
 {
 	const struct plan *plan = plan_for(t->query, t->block, set, t->net.scratch);
 	if (plan == NULL)
 		return no_memory(t->error);
-	t->net.sign = __builtin_popcountll(set) % 2 == 1 ? 1 : -1;
 	enum wl_err err = plan_run(t->block, plan, t->sources, &t->limits, net_add, &t->net, t->error);
 	return err == WL_OK && t->net.failed ? no_memory(t->error) : err;
 }
 
-/* Every non-empty subset of the changed relations. */
+/* Those behind the relation of a term are as they were. */
 static enum wl_err run_terms(struct terms *t, uint64_t changed)
 {
+	for (uint64_t behind = changed & (changed - 1); behind != 0; behind &= behind - 1)
+		if (!set_before(t, &t->sources[__builtin_ctzll(behind)]))
+			return no_memory(t->error);
 	enum wl_err err = WL_OK;
-	if (__builtin_popcountll(changed) > CHANGED_MAX) {
-		buf_printf(t->error, "a commit changed more than %d of the tables that the query joins", CHANGED_MAX);
-		return WL_ERR_LIMIT;
+	for (; err == WL_OK && changed != 0; changed &= changed - 1) {
+		t->sources[__builtin_ctzll(changed)].is_before = false;
+		err = run_term(t, changed & -changed);
 	}
-	for (uint64_t set = changed; err == WL_OK && set != 0; set = (set - 1) & changed)
-		err = run_term(t, set);
 	return err;
 }
 
@@ -164,18 +208,14 @@ static enum wl_err run_all(struct terms *t, const struct store_delta *delta)
 		if (table == NULL)
 			continue;
 		changed |= (uint64_t)1 << i;
-		t->sources[i] = (struct run_source){ &table->inserts, is_event ? NULL : &table->deletes };
+		t->sources[i] = (struct run_source){ .inserts = &table->inserts,
+			.deletes = is_event ? NULL : &table->deletes };
 	}
 	if (events == 0)
 		return run_terms(t, changed);
 	if ((events & changed) != events)
 		return WL_OK;
-	t->net.sign = 1;
-	const struct plan *plan = plan_for(t->query, t->block, events, t->net.scratch);
-	if (plan == NULL)
-		return no_memory(t->error);
-	enum wl_err err = plan_run(t->block, plan, t->sources, &t->limits, net_add, &t->net, t->error);
-	return err == WL_OK && t->net.failed ? no_memory(t->error) : err;
+	return run_term(t, events);
 }
 
 enum wl_err query_block_delta(const struct query *query, uint32_t block, const struct store_delta *delta,

@@ -6,7 +6,7 @@
  * tables. Numbers are compared by clients' tests, so the arithmetic is the
  * reference's, too. Source: sql-and-subscriptions.md 6.2, 7.
  */
-#include "query/query_internal.h"
+#include "query/extended_internal.h"
 
 enum { INDEX_COLUMNS_MAX = 3, VALUE_U64 = 8 };
 
@@ -127,9 +127,9 @@ static bool is_unique_column(const struct store_table *table, uint16_t column)
 /* The condition that joins `relation` to those before it; its own column. NULL: none. */
 static const struct node *join_of(const struct block *b, uint16_t relation, uint16_t *own, uint16_t *other)
 {
-	for (uint32_t i = b->where_count; i-- > 0;) {
-		const struct node *n = b->where[i];
-		if (n->kind != NODE_COMPARE_COLUMNS || n->op != OP_EQ || n->relation == n->relation2)
+	for (uint32_t i = b->where_count + b->test_count; i-- > 0;) {
+		const struct node *n = i < b->where_count ? b->where[i] : b->tests[i - b->where_count]->fact;
+		if (n == NULL || n->kind != NODE_COMPARE_COLUMNS || n->op != OP_EQ || n->relation == n->relation2)
 			continue;
 		if (n->relation == relation && n->relation2 < relation) {
 			*own = n->column;
@@ -167,11 +167,11 @@ static struct size join_size(const struct block *b, struct size left, uint16_t r
 
 static uint64_t block_estimate(const struct block *b, uint64_t limit)
 {
-	bool rest = false;
+	bool rest = b->test_count > 0;
 	for (uint32_t i = 0; i < b->where_count && b->relation_count == 1; i++)
 		rest = rest || b->where[i]->kind != NODE_COMPARE_CONSTANT;
 	struct size size = table_size(b, 0, rest);
-	if (b->relation_count == 1 && b->where_count == 0 && size.scanned > limit)
+	if (b->relation_count == 1 && b->where_count == 0 && b->test_count == 0 && size.scanned > limit)
 		size.scanned = size.rows = limit;
 	for (uint16_t r = 1; r < b->relation_count; r++) {
 		uint16_t own, other;
@@ -193,7 +193,7 @@ uint64_t query_estimate(const struct query *query)
 {
 	uint64_t sum = 0;
 	for (uint16_t i = 0; i < query->block_count; i++)
-		sum = add(sum, block_estimate(&query->blocks[i], query->is_count ? UINT64_MAX : query->limit));
+		sum = add(sum, block_estimate(&query->blocks[i], query_rows_wanted(query)));
 	return sum;
 }
 
@@ -219,7 +219,7 @@ enum wl_err query_check_row_limit(const struct query *query, struct store *store
 	struct buf *error)
 {
 	uint64_t limit, estimate;
-	if (caller->is_owner || query->kind != QUERY_SELECT || !row_limit(store, &limit))
+	if (caller->is_owner || query->is_explained || query->kind != QUERY_SELECT || !row_limit(store, &limit))
 		return WL_OK;
 	estimate = query_estimate(query);
 	if (estimate <= limit)

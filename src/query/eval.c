@@ -35,13 +35,6 @@ static int compare_columns(const struct node *node, const uint8_t *const *rows)
 		: sats_compare(node->type, NULL, a, b);
 }
 
-static bool is_like(const struct node *node, const uint8_t *row)
-{
-	const uint8_t *text = sats_column(node->layout, row, node->column);
-	return like_matches((struct str){ (const char *)text + 4, load_u32(text) },
-		(struct str){ (const char *)node->constant.data, node->constant.len }, (char)node->key, node->op != 0);
-}
-
 bool node_matches(const struct node *node, const uint8_t *const *rows)
 {
 	switch ((enum node_kind)node->kind) {
@@ -61,10 +54,6 @@ bool node_matches(const struct node *node, const uint8_t *const *rows)
 		return node_matches(node->left, rows) && node_matches(node->right, rows);
 	case NODE_OR:
 		return node_matches(node->left, rows) || node_matches(node->right, rows);
-	case NODE_IS_NONE: /* the second variant of an option */
-		return *sats_column(node->layout, rows[node->relation], node->column) == 1;
-	case NODE_LIKE:
-		return is_like(node, rows[node->relation]);
 	case NODE_NOT:
 		return !node_matches(node->left, rows);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running INSERT, UPDATE and DELETE: everything is read before anything is written. */
-#include "query/query_internal.h"
+#include "query/extended_internal.h"
 
 static struct store_table *target(const struct query *query)
 {
@@ -58,12 +58,11 @@ static bool note_row(void *context, const struct tuple *tuple)
 	return !out->numbers.failed && !out->rows.failed && !out->ends.failed;
 }
 
-static enum wl_err match_rows(const struct query *query, const struct query_limits *limits, struct matched *out,
+static enum wl_err match_rows(const struct query *query, const struct run_limits *limits, struct matched *out,
 	struct buf *error)
 {
 	struct matching m = { query, out };
-	struct run_limits run = { .deadline = limits->deadline, .memory_max = QUERY_MEMORY_MAX };
-	enum wl_err err = plan_run(&query->blocks[0], query->blocks[0].plan, NULL, &run, note_row, &m, error);
+	enum wl_err err = plan_run(&query->blocks[0], query->blocks[0].plan, NULL, limits, note_row, &m, error);
 	if (err != WL_OK || (!out->numbers.failed && !out->rows.failed && !out->ends.failed))
 		return err;
 	buf_put_cstr(error, "not enough memory for the rows of the statement");
@@ -87,8 +86,20 @@ static const struct set_column *set_of(const struct query *query, uint32_t colum
 	return NULL;
 }
 
+/* From the row as it was. */
+static enum wl_err put_computed(struct buf *row, const struct set_column *set, const uint8_t *old,
+	const struct run_limits *limits, struct buf *error)
+{
+	struct evaluation ev = { .rows = &old, .limits = limits, .error = error };
+	struct value value;
+	if (!scalar_eval(&ev, set->scalar, &value))
+		return ev.err;
+	put_result(row, set->as_option, (struct bytes){ value.data, value.len });
+	return WL_OK;
+}
+
 static enum wl_err insert_changed(const struct query *query, struct store *store, const struct matched *matched,
-	struct buf *error)
+	const struct run_limits *limits, struct buf *error)
 {
 	struct buf row = BUF_INIT(STORE_ROW_BYTES_MAX);
 	const struct sats_row_layout *layout = store_table_layout(target(query));
@@ -99,12 +110,16 @@ static enum wl_err insert_changed(const struct query *query, struct store *store
 		for (uint32_t c = 0; c < layout->column_count; c++) {
 			const struct set_column *set = set_of(query, c);
 			const uint8_t *column = sats_column(layout, old, c);
-			if (set != NULL)
+			if (set != NULL && set->scalar != NULL)
+				err = err != WL_OK ? err : put_computed(&row, set, old, limits, error);
+			else if (set != NULL)
 				buf_put(&row, set->value.data, set->value.len);
 			else
 				buf_put(&row, column, sats_size(layout->columns[c], column));
 		}
 		size_t len = row.len;
+		if (err != WL_OK)
+			break;
 		if (row.failed)
 			err = WL_ERR_MEMORY;
 		else if (store_insert(store, target(query), row.data, &len, NULL) != STORE_OK)
@@ -123,11 +138,12 @@ enum wl_err query_execute(const struct query *query, struct store *store, const 
 		return run_insert(query, store, effects, error);
 	struct matched matched = { .numbers = BUF_INIT(UINT32_MAX), .rows = BUF_INIT(SIZE_MAX / 4),
 		.ends = BUF_INIT(SIZE_MAX / 4) };
-	enum wl_err err = match_rows(query, limits, &matched, error);
+	const struct run_limits run = { .deadline = limits->deadline, .memory_max = QUERY_MEMORY_MAX };
+	enum wl_err err = match_rows(query, &run, &matched, error);
 	if (err == WL_OK)
 		err = delete_matched(query, store, &matched, error);
 	if (err == WL_OK && query->kind == QUERY_UPDATE)
-		err = insert_changed(query, store, &matched, error);
+		err = insert_changed(query, store, &matched, &run, error);
 	if (query->kind == QUERY_UPDATE)
 		effects->updated += matched.count;
 	else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compiling, and what a compiled query says of itself. */
-#include "query/query_internal.h"
+#include "query/extended_internal.h"
 
 #include <strings.h>
 
@@ -51,18 +51,56 @@ static bool has_table(struct store_table *const *tables, uint32_t count, const s
 	return false;
 }
 
+static bool add_table(struct block *block, uint32_t *cap, struct store_table *table, struct arena *arena)
+{
+	if (has_table(block->tables, block->table_count, table))
+		return true;
+	if (block->table_count == *cap) {
+		uint32_t grown = *cap == 0 ? block->relation_count : *cap * 2;
+		struct store_table **tables = arena_array(arena, grown, sizeof(*tables));
+		if (tables == NULL)
+			return false;
+		if (*cap > 0)
+			memcpy(tables, block->tables, *cap * sizeof(*tables));
+		block->tables = tables;
+		*cap = grown;
+	}
+	block->tables[block->table_count++] = table;
+	return true;
+}
+
+/* The distinct tables that a block reads, for derived relations too. */
+static bool find_tables(struct block *block, uint32_t *cap, const struct block *of, struct arena *arena)
+{
+	for (uint16_t i = 0; i < of->relation_count; i++) {
+		const struct derived *derived = of->relations[i].derived;
+		if (!add_table(block, cap, of->relations[i].table, arena))
+			return false;
+		for (uint16_t b = 0; derived != NULL && b < derived->block_count; b++)
+			if (!find_tables(block, cap, &derived->blocks[b], arena))
+				return false;
+	}
+	return true;
+}
+
 static enum wl_err finish_block(struct query *query, struct block *block, struct arena *scratch, struct buf *error)
 {
-	block->tables = arena_array(&query->arena, block->relation_count, sizeof(struct store_table *));
-	if (block->tables == NULL)
+	uint32_t cap = 0;
+	if (!find_tables(block, &cap, block, &query->arena))
 		return no_memory(error);
-	for (uint16_t i = 0; i < block->relation_count; i++)
-		if (!has_table(block->tables, block->table_count, block->relations[i].table))
-			block->tables[block->table_count++] = block->relations[i].table;
 	if (block->relation_count == 1 && block->where_count > 0) {
 		block->single = all_of(query, block);
 		if (block->single == NULL)
 			return no_memory(error);
+	}
+	for (uint16_t i = 0; i < block->relation_count; i++) {
+		const struct derived *derived = block->relations[i].derived;
+		for (uint16_t b = 0; derived != NULL && b < derived->block_count; b++) {
+			struct block *inner = &derived->blocks[b];
+			enum wl_err err = inner->plan != NULL ? WL_OK : finish_block(query, inner, scratch, error);
+			if (err != WL_OK)
+				return err;
+		}
 	}
 	static const struct plan_options options = { 0 };
 	block->plan = plan_make(&query->arena, scratch, block, &options);
@@ -81,6 +119,18 @@ static enum wl_err collect_tables(struct query *query, struct buf *error)
 		for (uint32_t t = 0; t < query->blocks[i].table_count; t++)
 			if (!has_table(query->tables, query->table_count, query->blocks[i].tables[t]))
 				query->tables[query->table_count++] = query->blocks[i].tables[t];
+	return WL_OK;
+}
+
+/* The plan in place of the rows. */
+static enum wl_err set_explained(struct query *query, struct buf *error)
+{
+	query->is_explained = true;
+	query->column_count = 1;
+	query->columns = arena_array(&query->arena, 1, sizeof(*query->columns));
+	if (query->columns == NULL)
+		return no_memory(error);
+	query->columns[0] = (struct query_column){ STR("plan"), &sats_primitive[SATS_STRING] };
 	return WL_OK;
 }
 
@@ -115,14 +165,17 @@ enum wl_err query_compile(struct store *store, enum query_dialect dialect, struc
 	if (query == NULL)
 		return WL_ERR_MEMORY;
 	arena_init(&syntax, QUERY_ARENA_BYTES_MAX);
-	struct binder binder = { .query = query, .store = store, .caller = caller, .error = error, .syntax = &syntax };
+	struct binder binder = { .query = query, .store = store, .caller = caller, .dialect = dialect, .error = error,
+		.syntax = &syntax };
 	enum wl_err err = parse(&syntax, dialect, sql, &statement, error);
 	if (err == WL_OK)
-		err = query_bind(&binder, dialect, statement);
+		err = query_bind(&binder, statement);
 	for (uint16_t i = 0; err == WL_OK && i < query->block_count; i++)
 		err = finish_block(query, &query->blocks[i], &syntax, error);
 	if (err == WL_OK)
 		err = collect_tables(query, error);
+	if (err == WL_OK && statement->is_explained)
+		err = set_explained(query, error);
 	arena_deinit(&syntax);
 	if (err != WL_OK) {
 		query_destroy(query);
@@ -245,22 +298,31 @@ static uint64_t block_cost(const struct query *query, const struct block *b, str
 	for (uint16_t r = 0; r < b->relation_count; r++)
 		rows += store_table_row_count(b->relations[r].table);
 	*whole += rows;
-	bool ends_early = query->order_count == 0 && !query->is_distinct && query->limit < UINT64_MAX - query->offset;
-	uint64_t wanted = ends_early ? query->offset + query->limit : UINT64_MAX;
-	if (b->relation_count == 1 && b->where_count == 0)
-		return query->is_count ? 0 : rows < wanted ? rows : wanted;
+	if (b->relation_count == 1 && b->where_count == 0 && b->test_count == 0)
+		return query->is_count ? 0 : rows < query_rows_wanted(query) ? rows : query_rows_wanted(query);
 	if (b->relation_count == 1 && rows <= QUERY_SHORT_COST_MAX)
 		return rows;
 	const struct plan *plan = plan_make(scratch, scratch, b, &options);
 	return plan == NULL ? rows : plan->cost;
 }
 
-/* Beside the executor every table is read whole: that must be worth it. */
-bool query_is_long(const struct query *query)
+/* How many tuples give all of the result; UINT64_MAX: all there are. */
+uint64_t query_rows_wanted(const struct query *query)
 {
-	return !query->is_explain && query_is_beside(query);
+	const struct extended *x = query->extended;
+	if (x == NULL)
+		return query->is_count ? UINT64_MAX : query->limit;
+	if (x->is_grouped || x->is_distinct || x->sort_count > 0)
+		return UINT64_MAX;
+	return query->limit + x->offset < query->limit ? UINT64_MAX : query->limit + x->offset;
 }
 
+bool query_is_long(const struct query *query)
+{
+	return !query->is_explained && query_is_beside(query);
+}
+
+/* Beside the executor every table is read whole: that must be worth it. */
 bool query_is_beside(const struct query *query)
 {
 	enum { WORTH_IT = 16 };

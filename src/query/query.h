@@ -79,6 +79,11 @@ enum { QUERY_VISITS_MAX = 16384 }; /* of a run on the executor: what turns out l
 typedef bool (*query_row_fn)(void *context, const uint8_t *row, size_t len);
 enum wl_err query_select(const struct query *query, struct store *store, const struct query_limits *limits,
 	query_row_fn fn, void *context, struct buf *error);
+/* The same; tells what the columns are, once, before the first row; they last until it returns. Of aggregates over no
+ * rows at all the type is only known then: an Option; query_columns says what it is otherwise. */
+typedef void (*query_columns_fn)(void *context, const struct query_column *columns, uint32_t count);
+enum wl_err query_select_described(const struct query *query, struct store *store, const struct query_limits *limits,
+	query_columns_fn columns, query_row_fn fn, void *context, struct buf *error);
 /* Runs INSERT, UPDATE, DELETE in the open transaction. On failure: roll it back. */
 struct query_effects { uint64_t inserted, deleted, updated; };
 enum wl_err query_execute(const struct query *query, struct store *store, const struct query_limits *limits,

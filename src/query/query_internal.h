@@ -37,8 +37,11 @@ bool lexer_is_keyword(const struct lexer *lexer, const char *keyword); /* unquot
 bool lexer_expected(struct lexer *lexer, const char *what);
 
 /* ---- syntax ---- */
-enum expr_kind { EXPR_COLUMN, EXPR_LITERAL, EXPR_SENDER, EXPR_COMPARE, EXPR_AND, EXPR_OR, EXPR_NOT,
-	EXPR_IS_NULL, EXPR_LIKE /* of Q alone */ };
+enum expr_kind {
+	EXPR_COLUMN, EXPR_LITERAL, EXPR_SENDER, EXPR_COMPARE, EXPR_AND, EXPR_OR, EXPR_NOT,
+	/* of the extended language only */
+	EXPR_ARITHMETIC, EXPR_NEGATE, EXPR_IN, EXPR_BETWEEN, EXPR_LIKE, EXPR_IS_NULL, EXPR_AGGREGATE,
+};
 enum literal_kind { LITERAL_NUMBER, LITERAL_STRING, LITERAL_HEX, LITERAL_TRUE, LITERAL_FALSE };
 enum compare_op { OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE };
 struct expr {
@@ -47,10 +50,21 @@ struct expr {
 	enum compare_op op;
 	uint32_t depth;
 	struct str table;  /* EXPR_COLUMN: qualifier, .data NULL when bare */
-	struct str name;   /* column, or literal text with its sign; LIKE: the pattern */
-	char escape;       /* LIKE; 0: none */
-	bool folds;        /* ILIKE */
+	struct str name;   /* column, or literal text with its sign */
 	struct expr *left, *right;
+	/* extended */
+	bool is_negated;   /* NOT IN, NOT BETWEEN, NOT LIKE, IS NOT NULL */
+	bool is_distinct;  /* COUNT(DISTINCT x) */
+	bool ignores_case; /* ILIKE */
+	char symbol;       /* of arithmetic */
+	uint8_t aggregate; /* enum aggregate_kind */
+	bool is_typed;     /* `type` is known */
+	uint32_t item_count;
+	struct expr **items; /* IN: the list; BETWEEN: both bounds; LIKE: the escape, if one is given */
+	const struct sats_type *type; /* NULL: that of whatever it meets: literals */
+};
+enum aggregate_kind {
+	AGGREGATE_COUNT_ROWS, AGGREGATE_COUNT, AGGREGATE_SUM, AGGREGATE_MIN, AGGREGATE_MAX, AGGREGATE_AVG,
 };
 struct relvar {
 	struct str table, alias; /* alias = table as written when none is given */
@@ -58,16 +72,18 @@ struct relvar {
 struct join {
 	struct relvar relvar;
 	struct expr *on_left, *on_right; /* NULL: cross join */
+	/* extended */
+	bool is_left;
+	struct expr *on;
+};
+struct ordering {
+	struct expr *by;
+	bool descends, nulls_first;
 };
 enum projection_kind { PROJECT_ALL, PROJECT_TABLE, PROJECT_COLUMNS, PROJECT_COUNT };
 struct projection {
 	struct expr *column;
 	struct str alias;
-};
-struct order_item {
-	struct expr *column; /* or an output column's name */
-	struct str position; /* instead: its number; data NULL: none */
-	bool descends, nulls_first;
 };
 struct assignment {
 	struct str column;
@@ -83,10 +99,15 @@ struct statement {
 	struct relvar from;
 	struct join *joins;
 	struct expr *where;
-	bool has_limit, is_distinct, is_explain;
-	struct str limit, offset; /* offset.data NULL: none */
-	uint32_t order_count;
-	struct order_item *orders;
+	bool has_limit;
+	struct str limit;
+	/* SELECT, extended */
+	bool is_extended, is_explained, is_distinct, has_offset;
+	struct str offset;
+	uint32_t group_count, order_count;
+	struct expr **groups;
+	struct expr *having;
+	struct ordering *orders;
 	/* DML, SET, SHOW */
 	struct str table, variable;
 	uint32_t column_count, row_count, value_count; /* INSERT: every row has value_count values … */
@@ -102,6 +123,10 @@ bool statement_parse(struct arena *arena, enum query_dialect dialect, struct str
 
 /* ---- the compiled query ---- */
 
+struct scalar; /* extended_internal.h */
+struct test;
+struct derived;
+struct extended;
 /* One occurrence of a table in a block. */
 struct relation {
 	struct store_table *table;
@@ -109,6 +134,8 @@ struct relation {
 	struct str alias;            /* copied; empty for those that row-level rules bring */
 	const struct guard *guard;   /* which rules brought it; NULL: the query itself */
 	bool is_open;                /* no rules apply (any more) */
+	bool is_left;                /* right side of a LEFT JOIN: its row may be NULL */
+	const struct derived *derived; /* whose rows it has instead of the table's; NULL: the table's */
 };
 /* A chain of guarded tables, innermost first: a rule of one brought a relation of the next. */
 struct guard {
@@ -118,7 +145,7 @@ struct guard {
 
 /* Conditions over the rows of a block: rows[relation]. */
 enum node_kind { NODE_TRUE, NODE_FALSE, NODE_BOOL_COLUMN, NODE_COMPARE_CONSTANT, NODE_COMPARE_COLUMNS,
-	NODE_COMPARE_CONDITIONS, NODE_AND, NODE_OR, NODE_NOT, NODE_IS_NONE, NODE_LIKE };
+	NODE_COMPARE_CONDITIONS, NODE_AND, NODE_OR, NODE_NOT };
 struct node {
 	uint8_t kind, op;
 	bool has_key;                /* compare as scalars */
@@ -139,6 +166,8 @@ struct block {
 	struct relation *relations;
 	const struct node **where;   /* conjuncts, inner ON among them */
 	const struct node *single;   /* one relation: the whole condition; NULL: none */
+	uint32_t test_count;         /* extended: conjuncts besides those of `where`, in the order written */
+	const struct test **tests;
 	uint32_t table_count;
 	struct store_table **tables; /* distinct */
 	const struct plan *plan;     /* over live tables */
@@ -147,10 +176,6 @@ struct block {
 
 struct output { /* a column of the result */
 	uint16_t relation, column;
-};
-struct order { /* of the result */
-	struct output by;
-	bool descends, is_option, nulls_first;
 };
 struct query {
 	struct arena arena;
@@ -165,17 +190,21 @@ struct query {
 	struct output *outputs;      /* one for each column; NULL: the whole returned row */
 	bool is_count;               /* one row: how many there are */
 	uint64_t limit;              /* UINT64_MAX: none */
-	uint64_t offset;
-	bool is_distinct, is_explain;
-	uint32_t order_count;
-	struct order *orders;
+	const struct extended *extended; /* what is done with tuples; NULL: what the fields above say */
+	bool is_explained;           /* the plan is the result */
+	bool hides_sizes;            /* rules keep rows from its caller: how many there are is not told */
 	const struct sats_type *row_type; /* of whole rows */
 	uint32_t hidden;             /* bytes of the returned table's rows that nobody sees: a view's hash */
 	/* DML: changes blocks[0].relations[0] */
 	uint32_t row_count;
 	struct bytes *rows;          /* INSERT */
 	uint32_t set_count;
-	struct set_column { uint16_t column; struct bytes value; } *sets;
+	struct set_column {
+		uint16_t column;
+		struct bytes value;
+		const struct scalar *scalar; /* over the row itself; NULL: `value` */
+		bool as_option;
+	} *sets;
 };
 
 /* bind.c */
@@ -183,6 +212,7 @@ struct binder {
 	struct query *query;
 	struct store *store;
 	const struct query_caller *caller;
+	enum query_dialect dialect;
 	struct buf *error;
 	struct arena *syntax;        /* of statements; gone when the query is made */
 };
@@ -193,7 +223,7 @@ struct scope {
 	struct str *names;
 	const struct block *block;
 };
-enum wl_err query_bind(struct binder *binder, enum query_dialect dialect, const struct statement *statement);
+enum wl_err query_bind(struct binder *binder, const struct statement *statement);
 struct store_table *query_find_table(struct store *store, struct str name, const struct query_caller *caller,
 	struct buf *error);
 bool query_is_guarded(struct store *store, const struct store_table *table);
@@ -202,8 +232,17 @@ bool query_is_guarded(struct store *store, const struct store_table *table);
 enum wl_err bind_block(struct binder *binder, const struct statement *s, struct block *block, int32_t self,
 	const struct guard *guard, struct scope *scope);
 enum wl_err no_memory(struct buf *error);
+/* One more relation, with its name in scope; `self` >= 0: it is that one, which is there already. */
+enum wl_err bind_relation(struct binder *binder, struct block *block, const struct relvar *relvar,
+	const struct guard *guard, struct scope *scope, int32_t self);
+/* Room for `more` relations. */
+enum wl_err bind_begin(struct binder *binder, struct block *block, uint32_t more, struct scope *scope);
+/* The condition that makes a view's table one instance's. NULL: no memory. */
+const struct node *bind_view(struct binder *binder, const struct block *block, uint16_t relation);
+enum wl_err bind_number(struct binder *binder, struct str text, uint64_t *out); /* of LIMIT and OFFSET */
+bool expr_is_qualified(const struct expr *e);
 
-/* rules.c: the blocks of a SELECT for its caller. */
+/* rules.c: the blocks of a SELECT for its caller. What is guarded on the right of a LEFT JOIN is derived. */
 enum wl_err rules_expand(struct binder *binder, const struct block *block);
 
 /* type.c: types an expression as Bool. NULL: error written. */
@@ -212,32 +251,14 @@ int query_column_find(const struct store_table *table, struct str name); /* acce
 /* The relation of a column and its position; false: error written. */
 bool scope_find(struct binder *binder, const struct scope *scope, const struct expr *column, uint16_t *relation,
 	uint16_t *position);
+bool query_comparable(const struct sats_type *type);
+/* :sender against a column of this type: an Identity, or its 32 bytes in big-endian order. */
+bool query_sender(struct binder *binder, const struct sats_type *type, struct bytes *out);
 bool query_literal(struct binder *binder, const struct expr *expr, const struct sats_type *type, struct bytes *out);
 
 /* eval.c */
 bool node_matches(const struct node *node, const uint8_t *const *rows);
 bool order_holds(int order, enum compare_op op);
-
-/* sort.c: ORDER BY and DISTINCT over the rows of all blocks. */
-struct tuple;
-struct sorter;
-struct sorter *sorter_create(const struct query *query, uint64_t memory_max); /* NULL: no memory */
-void sorter_destroy(struct sorter *sorter);
-/* False: the row has been there (DISTINCT), or it failed. It is kept if there is an order. */
-bool sorter_add(struct sorter *sorter, const struct block *block, const struct tuple *tuple, struct bytes row);
-bool sorter_failed(const struct sorter *sorter);
-/* What failed; else gives the kept rows in order, behind the offset and up to the limit. */
-enum wl_err sorter_end(struct sorter *sorter, const struct query_limits *limits, query_row_fn fn, void *context,
-	struct buf *error);
-
-/* query.c: as query_is_long, also of what is only explained. */
-bool query_is_beside(const struct query *query);
-
-/* explain.c */
-enum wl_err query_explain(const struct query *query, query_row_fn fn, void *context, struct buf *error);
-
-/* like.c: % stands for any text, _ for one character. */
-bool like_matches(struct str text, struct str pattern, char escape, bool folds);
 
 /* quick.c */
 struct quick { /* a column of an integer type: key - low <= span, or (outside) not */
@@ -249,10 +270,16 @@ struct quick { /* a column of an integer type: key - low <= span, or (outside) n
 bool quick_make(const struct node *node, struct quick *out); /* false: the condition is not of that kind */
 uint64_t quick_matches(const struct quick *quick, const struct store_slots *slots); /* those of slots->bits */
 
+/* query.c */
+uint64_t query_rows_wanted(const struct query *query);
+bool query_is_beside(const struct query *query); /* as query_is_long, also of what is only explained */
+
 /* plan.c: a left-deep pipeline over a tuple of rows. */
 enum access { ACCESS_SCAN, ACCESS_POINT, ACCESS_RANGE, ACCESS_DELTA, ACCESS_HASH };
-struct key_part { /* of a look-up: a constant, or a column of a row that is there already */
+struct constants; /* extended_internal.h */
+struct key_part { /* of a look-up: a constant, one of several, or a column of a row that is there already */
 	const struct node *constant; /* NODE_COMPARE_CONSTANT; NULL: the column */
+	const struct constants *list; /* looked up one after the other; of one part of a key at most */
 	uint16_t relation, column;
 	const struct sats_row_layout *layout;
 	uint16_t own;                /* the column that must equal it */
@@ -272,6 +299,12 @@ struct step {
 	uint32_t own_count;
 	const struct node **filters;
 	uint64_t rows;               /* expected for one tuple before it, for people */
+	/* extended */
+	bool is_left;                /* without a match the relation's row is NULL */
+	bool has_tests;
+	bool has_list;               /* some part of the key is one */
+	uint32_t on_count, test_count; /* ON: what a match is; the others: what a tuple is */
+	const struct test **on, **tests;
 };
 struct plan {
 	uint16_t step_count;
@@ -288,9 +321,14 @@ const struct plan *plan_make(struct arena *arena, struct arena *scratch, const s
 	const struct plan_options *options);
 
 /* run.c */
-struct run_source { /* of a relation with ACCESS_DELTA */
+struct run_source { /* of a relation that a commit changed */
 	const struct store_delta_rows *inserts, *deletes; /* may be NULL */
+	bool is_before;           /* with another access than ACCESS_DELTA: its rows are those before the commit */
+	const uint32_t *inserted; /* is_before: slots of the inserts by hash, index + 1; NULL: they are few */
+	uint32_t mask;
 };
+/* delta.c: did the commit insert it? */
+bool source_inserted(const struct run_source *source, const uint8_t *row, uint32_t len);
 struct tuple { /* one row of each relation of the block */
 	const uint8_t **rows;
 	uint32_t *lens, *numbers; /* numbers: of rows of live tables */
@@ -302,7 +340,12 @@ struct run_limits {
 	const _Atomic bool *cancelled;
 	struct store_snapshot *snapshot;
 	bool plain; /* row by row */
+	uint64_t *used; /* memory, of what belongs to one run together; NULL: the plan's alone */
 };
+/* A whole block by the plan it has, or by one for these limits. */
+enum wl_err block_run(const struct block *block, const struct run_limits *limits, tuple_fn fn, void *context,
+	struct buf *error);
+struct run_limits select_run_limits(const struct query_limits *limits); /* select.c */
 /* The live table of a relation, or the snapshot's. */
 static inline struct store_table *relation_table(const struct block *block, uint16_t relation,
 	struct store_snapshot *snapshot)

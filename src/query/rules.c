@@ -15,7 +15,7 @@
  *
  * Source: sql-and-subscriptions.md 6.3.
  */
-#include "query/query_internal.h"
+#include "query/extended_internal.h"
 
 enum { RULES_MAX = 256 }; /* of one table */
 
@@ -129,6 +129,51 @@ static enum wl_err expand(struct expansion *x, const struct block *block, uint16
 	return err;
 }
 
+/* Guards were of the syntax arena. */
+static enum wl_err keep_blocks(struct binder *binder, const struct expansion *x, struct block **out, uint16_t *count)
+{
+	*out = arena_array(&binder->query->arena, x->count, sizeof(**out));
+	if (*out == NULL)
+		return no_memory(binder->error);
+	memcpy(*out, x->blocks, x->count * sizeof(**out));
+	*count = (uint16_t)x->count;
+	for (uint32_t i = 0; i < x->count; i++)
+		for (uint16_t r = 0; r < (*out)[i].relation_count; r++)
+			(*out)[i].relations[r].guard = NULL;
+	return WL_OK;
+}
+
+/* Rules as blocks would make NULL of rows that match what is hidden, or lose the left row: what a LEFT JOIN joins is
+ * evaluated by itself, as SELECT * FROM the table. */
+static enum wl_err derive(struct binder *binder, struct relation *relation)
+{
+	struct str name = store_table_def(relation->table)->name;
+	struct statement all = { .from = { .table = name, .alias = name } };
+	struct derived *derived = arena_zalloc(&binder->query->arena, sizeof(*derived));
+	struct expansion x = { .binder = binder };
+	struct block block = { 0 };
+	struct scope scope;
+	if (derived == NULL)
+		return no_memory(binder->error);
+	enum wl_err err = bind_block(binder, &all, &block, -1, NULL, &scope);
+	if (err == WL_OK)
+		err = expand(&x, &block, 0);
+	if (err == WL_OK)
+		err = keep_blocks(binder, &x, &derived->blocks, &derived->block_count);
+	relation->derived = derived;
+	relation->is_open = true;
+	return err;
+}
+
+static enum wl_err derive_all(struct binder *binder, const struct block *block)
+{
+	enum wl_err err = WL_OK;
+	for (uint16_t i = 0; err == WL_OK && i < block->relation_count; i++)
+		if (block->relations[i].is_left && query_is_guarded(binder->store, block->relations[i].table))
+			err = derive(binder, &block->relations[i]);
+	return err;
+}
+
 enum wl_err rules_expand(struct binder *binder, const struct block *block)
 {
 	struct query *query = binder->query;
@@ -140,16 +185,9 @@ enum wl_err rules_expand(struct binder *binder, const struct block *block)
 		if (is_guarded || !store_table_def(block->relations[i].table)->is_public)
 			query->depends_on_caller = true; /* others see other rows, or none */
 	}
-	enum wl_err err = binder->caller->is_owner || !guarded ? emit(&x, block) : expand(&x, block, 0);
-	if (err != WL_OK)
-		return err;
-	query->blocks = arena_array(&query->arena, x.count, sizeof(*query->blocks));
-	if (query->blocks == NULL)
-		return no_memory(binder->error);
-	memcpy(query->blocks, x.blocks, x.count * sizeof(*query->blocks));
-	query->block_count = (uint16_t)x.count;
-	for (uint32_t i = 0; i < x.count; i++)
-		for (uint16_t r = 0; r < query->blocks[i].relation_count; r++)
-			query->blocks[i].relations[r].guard = NULL; /* was of the syntax arena */
-	return WL_OK;
+	query->hides_sizes = guarded && !binder->caller->is_owner;
+	enum wl_err err = query->hides_sizes ? derive_all(binder, block) : WL_OK;
+	if (err == WL_OK)
+		err = query->hides_sizes ? expand(&x, block, 0) : emit(&x, block);
+	return err == WL_OK ? keep_blocks(binder, &x, &query->blocks, &query->block_count) : err;
 }

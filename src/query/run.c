@@ -5,7 +5,7 @@
  * row pointer a relation, and a hash table where a step needs one.
  */
 #include "base/clock.h"
-#include "query/query_internal.h"
+#include "query/extended_internal.h"
 
 #include <stdatomic.h>
 
@@ -36,6 +36,15 @@ struct run {
 	struct tuple tuple;
 	struct buf key;
 	struct hash_table **tables;  /* of each step; made when first needed */
+	/* extended */
+	uint64_t *used;              /* memory */
+	struct evaluation ev;
+	struct step_state *states;   /* of each step; NULL: no step needs one */
+	bool any_before;             /* some source is as it was before the commit */
+};
+struct step_state {
+	bool matched;                /* LEFT JOIN: for the tuple before it */
+	struct bytes choice;         /* of a list, the constant that is looked up */
 };
 
 static bool stop(struct run *r, enum wl_err err, const char *text)
@@ -70,6 +79,30 @@ static void scan(const struct run *r, uint16_t relation, struct store_cursor *cu
 
 static bool run_step(struct run *r, uint16_t at);
 
+/* ---- tests ---- */
+
+static bool tests_hold(struct run *r, const struct test *const *tests, uint32_t count, bool *holds)
+{
+	*holds = true;
+	r->ev.rows = r->tuple.rows;
+	for (uint32_t i = 0; *holds && i < count; i++)
+		if (!scalar_holds(&r->ev, tests[i]->scalar, holds))
+			return stop(r, r->ev.err, "");
+	return true;
+}
+
+/* Whether the row is a match, if it has to be one, and then whether the tuple may go on. */
+static bool take_tests(struct run *r, uint16_t at, bool *holds)
+{
+	const struct step *step = &r->plan->steps[at];
+	if (step->is_left) {
+		if (!tests_hold(r, (const struct test *const *)step->on, step->on_count, holds) || !*holds)
+			return r->err == WL_OK;
+		r->states[at].matched = true;
+	}
+	return tests_hold(r, (const struct test *const *)step->tests, step->test_count, holds);
+}
+
 /* One row of a step: on to the next step if its conditions hold. */
 static bool take_row(struct run *r, uint16_t at, uint32_t from, const uint8_t *data, uint32_t len, uint32_t number)
 {
@@ -77,9 +110,19 @@ static bool take_row(struct run *r, uint16_t at, uint32_t from, const uint8_t *d
 	r->tuple.rows[step->relation] = data;
 	if (!go_on(r, 1))
 		return false;
+	if (UNLIKELY(r->any_before) && r->sources[step->relation].is_before &&
+		source_inserted(&r->sources[step->relation], data, len))
+		return true;
 	for (uint32_t i = from; i < step->filter_count; i++)
 		if (!node_matches(step->filters[i], r->tuple.rows))
 			return true;
+	if (UNLIKELY(step->has_tests)) {
+		bool holds;
+		if (!take_tests(r, at, &holds))
+			return false;
+		if (!holds)
+			return true;
+	}
 	r->tuple.lens[step->relation] = len;
 	r->tuple.numbers[step->relation] = number;
 	return at + 1 == r->plan->step_count ? r->fn(r->context, &r->tuple) : run_step(r, (uint16_t)(at + 1));
@@ -134,24 +177,27 @@ static bool run_scan(struct run *r, uint16_t at)
 
 /* ---- look-ups ---- */
 
-static struct bytes part_value(const struct run *r, const struct key_part *part)
+static struct bytes part_value(const struct run *r, uint16_t at, const struct key_part *part)
 {
 	if (part->constant != NULL)
 		return part->constant->constant;
+	if (part->list != NULL)
+		return r->states[at].choice;
 	const uint8_t *column = sats_column(part->layout, r->tuple.rows[part->relation], part->column);
 	return (struct bytes){ column, sats_size(part->layout->columns[part->column], column) };
 }
 
 /* The parts back to back. */
-static bool make_key(struct run *r, const struct step *step, struct bytes *key)
+static bool make_key(struct run *r, uint16_t at, struct bytes *key)
 {
+	const struct step *step = &r->plan->steps[at];
 	if (step->key_count == 1) {
-		*key = part_value(r, step->keys);
+		*key = part_value(r, at, step->keys);
 		return true;
 	}
 	buf_clear(&r->key);
 	for (uint16_t i = 0; i < step->key_count; i++) {
-		struct bytes value = part_value(r, &step->keys[i]);
+		struct bytes value = part_value(r, at, &step->keys[i]);
 		buf_put(&r->key, value.data, value.len);
 	}
 	*key = buf_bytes(&r->key);
@@ -163,7 +209,7 @@ static bool run_point(struct run *r, uint16_t at)
 	const struct step *step = &r->plan->steps[at];
 	struct store_cursor cursor;
 	struct bytes key;
-	if (!make_key(r, step, &key))
+	if (!make_key(r, at, &key))
 		return false;
 	if (store_scan_point(step->index, key.data, key.len, &cursor) != STORE_OK)
 		return stop(r, WL_ERR_INVALID, "a key of the query does not fit the index");
@@ -187,7 +233,7 @@ static bool run_range(struct run *r, uint16_t at)
 	struct store_cursor cursor;
 	buf_clear(&r->key);
 	for (uint16_t i = 0; i < step->key_count; i++) {
-		struct bytes value = part_value(r, &step->keys[i]);
+		struct bytes value = part_value(r, at, &step->keys[i]);
 		buf_put(&r->key, value.data, value.len);
 	}
 	size_t prefix_len = r->key.len;
@@ -252,8 +298,8 @@ static uint32_t hash_theirs(const struct run *r, const struct step *step)
 
 static bool charge(struct run *r, uint64_t bytes)
 {
-	r->memory += bytes;
-	if (r->memory <= r->limits->memory_max)
+	*r->used += bytes;
+	if (*r->used <= r->limits->memory_max)
 		return true;
 	struct str text = STR("the query needs more memory than it may take: an index on the columns it joins by, or a "
 		"narrower WHERE, would help");
@@ -294,6 +340,39 @@ static bool hash_add(struct run *r, const struct step *step, struct hash_table *
 	return true;
 }
 
+/* The visible rows of a guarded table: those of each of its blocks. */
+struct deriving {
+	struct run *r;
+	const struct block *block;
+	uint16_t at;
+};
+
+static bool take_derived(void *context, const struct tuple *tuple)
+{
+	struct deriving *d = context;
+	uint16_t returned = d->block->returned;
+	struct store_row row = { tuple->numbers[returned], tuple->lens[returned], tuple->rows[returned] };
+	return hash_add(d->r, &d->r->plan->steps[d->at], d->r->tables[d->at], &row);
+}
+
+static bool hash_derived(struct run *r, uint16_t at)
+{
+	const struct derived *derived = r->block->relations[r->plan->steps[at].relation].derived;
+	struct run_limits limits = *r->limits;
+	limits.used = r->used;
+	for (uint16_t i = 0; i < derived->block_count; i++) {
+		struct deriving d = { r, &derived->blocks[i], at };
+		struct buf error = BUF_INIT(1 << 12);
+		enum wl_err err = block_run(d.block, &limits, take_derived, &d, &error);
+		if (err != WL_OK)
+			(void)stop(r, err, buf_text(&error));
+		buf_deinit(&error);
+		if (r->err != WL_OK)
+			return false;
+	}
+	return true;
+}
+
 static bool hash_build(struct run *r, uint16_t at)
 {
 	const struct step *step = &r->plan->steps[at];
@@ -305,6 +384,8 @@ static bool hash_build(struct run *r, uint16_t at)
 	r->tables[at] = t;
 	if (!hash_grow(r, t))
 		return false;
+	if (r->block->relations[step->relation].derived != NULL)
+		return hash_derived(r, at);
 	scan(r, step->relation, &cursor);
 	while (store_cursor_next(&cursor, &row)) {
 		bool holds = true;
@@ -334,7 +415,7 @@ static bool run_hash(struct run *r, uint16_t at)
 
 /* ---- all together ---- */
 
-static bool run_step(struct run *r, uint16_t at)
+static bool run_access(struct run *r, uint16_t at)
 {
 	switch ((enum access)r->plan->steps[at].access) {
 	case ACCESS_POINT:
@@ -351,6 +432,63 @@ static bool run_step(struct run *r, uint16_t at)
 	return run_scan(r, at);
 }
 
+/* A key with a row that is NULL matches nothing. */
+static bool has_null_key(const struct run *r, const struct step *step)
+{
+	for (uint16_t i = 0; i < step->key_count; i++)
+		if (step->keys[i].constant == NULL && step->keys[i].list == NULL &&
+			r->tuple.rows[step->keys[i].relation] == NULL)
+			return true;
+	return false;
+}
+
+/* As often as its list has constants. */
+static bool run_list(struct run *r, uint16_t at)
+{
+	const struct step *step = &r->plan->steps[at];
+	const struct constants *list = NULL;
+	for (uint16_t i = 0; i < step->key_count; i++)
+		list = step->keys[i].list != NULL ? step->keys[i].list : list;
+	for (uint32_t i = 0; i < list->count; i++) {
+		r->states[at].choice = list->values[i];
+		if (!go_on(r, 1) || !run_access(r, at))
+			return false;
+	}
+	return true;
+}
+
+/* The tuple goes on with NULL where nothing matched. */
+static bool run_left(struct run *r, uint16_t at)
+{
+	const struct step *step = &r->plan->steps[at];
+	bool holds;
+	r->states[at].matched = false;
+	if (!has_null_key(r, step) && !(step->has_list ? run_list(r, at) : run_access(r, at)))
+		return false;
+	if (r->states[at].matched)
+		return true;
+	r->tuple.rows[step->relation] = NULL;
+	r->tuple.lens[step->relation] = r->tuple.numbers[step->relation] = 0;
+	if (!tests_hold(r, (const struct test *const *)step->tests, step->test_count, &holds))
+		return false;
+	if (!holds)
+		return true;
+	return at + 1 == r->plan->step_count ? r->fn(r->context, &r->tuple) : run_step(r, (uint16_t)(at + 1));
+}
+
+static bool run_step(struct run *r, uint16_t at)
+{
+	const struct step *step = &r->plan->steps[at];
+	if (UNLIKELY(step->is_left))
+		return run_left(r, at);
+	if (UNLIKELY(step->has_list))
+		return run_list(r, at);
+	if (!run_access(r, at))
+		return false;
+	const struct run_source *source = UNLIKELY(r->any_before) ? &r->sources[step->relation] : NULL;
+	return source == NULL || !source->is_before || take_delta(r, at, source->deletes);
+}
+
 enum { FEW = 8 };
 static void tables_free(struct run *r)
 {
@@ -362,6 +500,14 @@ static void tables_free(struct run *r)
 		}
 }
 
+static bool needs_states(const struct plan *plan)
+{
+	for (uint16_t i = 0; i < plan->step_count; i++)
+		if (plan->steps[i].is_left || plan->steps[i].has_list)
+			return true;
+	return false;
+}
+
 enum wl_err plan_run(const struct block *block, const struct plan *plan, const struct run_source *sources,
 	const struct run_limits *limits, tuple_fn fn, void *context, struct buf *error)
 {
@@ -370,7 +516,10 @@ enum wl_err plan_run(const struct block *block, const struct plan *plan, const s
 	struct hash_table *tables[FEW] = { 0 };
 	struct run r = { .block = block, .plan = plan, .sources = sources, .limits = limits, .fn = fn, .context = context,
 		.error = error, .tuple = { .rows = rows, .lens = lens, .numbers = numbers, .sign = 1 },
-		.key = BUF_INIT(KEY_BYTES_MAX), .tables = tables };
+		.key = BUF_INIT(KEY_BYTES_MAX), .tables = tables, .ev = { .limits = limits, .error = error } };
+	r.used = limits->used != NULL ? limits->used : &r.memory;
+	for (uint16_t i = 0; sources != NULL && i < plan->step_count; i++)
+		r.any_before = r.any_before || sources[i].is_before;
 	uint8_t *many = NULL;
 	size_t n = plan->step_count;
 	if (n > FEW) {
@@ -384,9 +533,31 @@ enum wl_err plan_run(const struct block *block, const struct plan *plan, const s
 		r.tuple.lens = (uint32_t *)(void *)(many + n * (sizeof(rows[0]) + sizeof(tables[0])));
 		r.tuple.numbers = r.tuple.lens + n;
 	}
-	(void)run_step(&r, 0);
+	if (needs_states(plan)) {
+		r.states = mem_zalloc_array(n, sizeof(*r.states));
+		if (r.states == NULL)
+			(void)stop(&r, WL_ERR_MEMORY, "not enough memory for the query");
+	}
+	if (r.err == WL_OK)
+		(void)run_step(&r, 0);
 	tables_free(&r);
+	mem_free(r.states);
 	buf_deinit(&r.key);
 	mem_free(many);
 	return r.err;
+}
+
+enum wl_err block_run(const struct block *block, const struct run_limits *limits, tuple_fn fn, void *context,
+	struct buf *error)
+{
+	if (!limits->plain && limits->snapshot == NULL)
+		return plan_run(block, block->plan, NULL, limits, fn, context, error);
+	struct arena arena;
+	const struct plan_options options = { .plain = limits->plain, .without_indexes = true,
+		.snapshot = limits->snapshot };
+	arena_init(&arena, QUERY_ARENA_BYTES_MAX);
+	const struct plan *plan = plan_make(&arena, &arena, block, &options);
+	enum wl_err err = plan == NULL ? no_memory(error) : plan_run(block, plan, NULL, limits, fn, context, error);
+	arena_deinit(&arena);
+	return err;
 }

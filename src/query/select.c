@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running SELECT: what is done with the tuples of a plan. */
-#include "query/query_internal.h"
+#include "query/extended_internal.h"
 
 struct selection {
 	const struct query *query;
@@ -10,10 +10,9 @@ struct selection {
 	struct buf row;      /* a projected row */
 	uint64_t count;
 	bool stopped;        /* by fn, or by the limit */
-	struct sorter *sorter; /* NULL: rows are given as they come */
 };
 
-static void put_columns(struct selection *s, const struct tuple *tuple)
+static bool emit_columns(struct selection *s, const struct tuple *tuple)
 {
 	const struct query *query = s->query;
 	buf_clear(&s->row);
@@ -23,39 +22,23 @@ static void put_columns(struct selection *s, const struct tuple *tuple)
 		const uint8_t *column = sats_column(layout, tuple->rows[out->relation], out->column);
 		buf_put(&s->row, column, sats_size(layout->columns[out->column], column));
 	}
+	return !s->row.failed && s->fn(s->context, s->row.data, s->row.len);
 }
 
 static bool take_tuple(void *context, const struct tuple *tuple)
 {
 	struct selection *s = context;
-	const struct query *query = s->query;
-	if (query->is_count) {
-		s->count++;
+	s->count++;
+	if (s->query->is_count)
 		return true;
-	}
 	uint16_t returned = s->block->returned;
-	struct bytes row;
-	if (query->outputs != NULL) {
-		put_columns(s, tuple);
-		row = buf_bytes(&s->row);
-	} else {
-		row = (struct bytes){ tuple->rows[returned] + query->hidden, tuple->lens[returned] - query->hidden };
-	}
-	if (s->sorter != NULL) {
-		bool is_new = sorter_add(s->sorter, s->block, tuple, row);
-		if (s->row.failed || !is_new)
-			return !s->row.failed && !sorter_failed(s->sorter);
-		if (query->order_count > 0)
-			return true;
-	}
-	if (s->count++ < query->offset)
-		return true;
-	bool more = !s->row.failed && s->fn(s->context, row.data, row.len);
-	s->stopped = !more || s->count - query->offset >= query->limit;
+	bool more = s->query->outputs != NULL ? emit_columns(s, tuple)
+		: s->fn(s->context, tuple->rows[returned] + s->query->hidden, tuple->lens[returned] - s->query->hidden);
+	s->stopped = !more || s->count >= s->query->limit;
 	return !s->stopped;
 }
 
-static struct run_limits run_limits(const struct query_limits *limits)
+struct run_limits select_run_limits(const struct query_limits *limits)
 {
 	return (struct run_limits){ .deadline = limits->deadline,
 		.memory_max = limits->memory_max != 0 ? limits->memory_max : QUERY_MEMORY_MAX,
@@ -65,56 +48,42 @@ static struct run_limits run_limits(const struct query_limits *limits)
 
 static enum wl_err run_block(struct selection *s, const struct query_limits *limits, struct buf *error)
 {
-	struct run_limits run = run_limits(limits);
-	if (!limits->plain && limits->snapshot == NULL)
-		return plan_run(s->block, s->block->plan, NULL, &run, take_tuple, s, error);
-	struct arena arena;
-	const struct plan_options options = { .plain = limits->plain, .without_indexes = true,
-		.snapshot = limits->snapshot };
-	arena_init(&arena, QUERY_ARENA_BYTES_MAX);
-	const struct plan *plan = plan_make(&arena, &arena, s->block, &options);
-	enum wl_err err = plan == NULL ? no_memory(error) : plan_run(s->block, plan, NULL, &run, take_tuple, s, error);
-	arena_deinit(&arena);
-	return err;
-}
-
-static enum wl_err select_rows(struct selection *s, const struct query_limits *limits, struct buf *error)
-{
-	const struct query *query = s->query;
-	enum wl_err err = WL_OK;
-	for (uint16_t i = 0; err == WL_OK && !s->stopped && i < query->block_count; i++) {
-		s->block = &query->blocks[i];
-		if (query->is_count && s->block->relation_count == 1 && s->block->where_count == 0)
-			s->count += store_table_row_count(relation_table(s->block, 0, limits->snapshot));
-		else
-			err = run_block(s, limits, error);
-	}
-	return err;
+	struct run_limits run = select_run_limits(limits);
+	return block_run(s->block, &run, take_tuple, s, error);
 }
 
 enum wl_err query_select(const struct query *query, struct store *store, const struct query_limits *limits,
 	query_row_fn fn, void *context, struct buf *error)
 {
+	return query_select_described(query, store, limits, NULL, fn, context, error);
+}
+
+enum wl_err query_select_described(const struct query *query, struct store *store, const struct query_limits *limits,
+	query_columns_fn columns, query_row_fn fn, void *context, struct buf *error)
+{
 	struct selection s = { .query = query, .fn = fn, .context = context, .row = BUF_INIT(STORE_ROW_BYTES_MAX),
 		.stopped = query->limit == 0 };
+	enum wl_err err = WL_OK;
 	(void)store;
 	ASSERT(query->kind == QUERY_SELECT);
-	if (query->is_explain)
-		return query_explain(query, fn, context, error);
-	if (query->order_count > 0 || query->is_distinct) {
-		s.sorter = sorter_create(query, run_limits(limits).memory_max);
-		if (s.sorter == NULL)
-			return no_memory(error);
+	if (query->extended != NULL && !query->is_explained)
+		return extended_select(query, limits, columns, fn, context, error);
+	if (columns != NULL)
+		columns(context, query->columns, query->column_count);
+	if (query->is_explained)
+		return explain(query, fn, context, error);
+	for (uint16_t i = 0; err == WL_OK && !s.stopped && i < query->block_count; i++) {
+		s.block = &query->blocks[i];
+		if (query->is_count && s.block->relation_count == 1 && s.block->where_count == 0)
+			s.count += store_table_row_count(relation_table(s.block, 0, limits->snapshot));
+		else
+			err = run_block(&s, limits, error);
 	}
-	enum wl_err err = select_rows(&s, limits, error);
-	if (err == WL_OK && s.sorter != NULL)
-		err = sorter_end(s.sorter, limits, fn, context, error);
-	if (err == WL_OK && query->is_count && query->limit > 0 && query->offset == 0) {
+	if (err == WL_OK && query->is_count && query->limit > 0) {
 		uint8_t value[8];
 		store_u64(value, s.count);
 		(void)fn(context, value, sizeof(value));
 	}
-	sorter_destroy(s.sorter);
 	buf_deinit(&s.row);
 	return err;
 }

@@ -82,7 +82,7 @@ static bool resolve(struct binder *binder, const struct scope *scope, const stru
 	return true;
 }
 
-static bool comparable(const struct sats_type *type)
+bool query_comparable(const struct sats_type *type)
 {
 	switch (type->special) {
 	case SATS_IDENTITY: case SATS_CONNECTION_ID: case SATS_TIMESTAMP: case SATS_UUID:
@@ -118,8 +118,7 @@ bool query_literal(struct binder *binder, const struct expr *expr, const struct 
 	return !failed;
 }
 
-/* :sender against a column of this type: an Identity, or its 32 bytes in big-endian order. */
-static bool sender_value(struct binder *binder, const struct sats_type *type, struct bytes *out)
+bool query_sender(struct binder *binder, const struct sats_type *type, struct bytes *out)
 {
 	const struct identity *identity = &binder->caller->identity;
 	uint8_t *value = arena_alloc(&binder->query->arena, 36);
@@ -168,11 +167,11 @@ static const struct node *column_constant(struct binder *binder, const struct pl
 	struct node *node = make(binder, NODE_COMPARE_CONSTANT);
 	if (node == NULL)
 		return NULL;
-	bool ok = value->kind == EXPR_SENDER ? sender_value(binder, type, &node->constant)
+	bool ok = value->kind == EXPR_SENDER ? query_sender(binder, type, &node->constant)
 		: query_literal(binder, value, type, &node->constant);
 	if (!ok)
 		return NULL;
-	if (!comparable(type))
+	if (!query_comparable(type))
 		return invalid_operator(binder->error, op, type);
 	node->op = (uint8_t)op;
 	node->relation = column->relation;
@@ -190,7 +189,7 @@ static const struct node *two_columns(struct binder *binder, const struct place 
 {
 	if (!sats_type_eq(a->type, b->type))
 		return unexpected(binder->error, b->type, a->type);
-	if (!comparable(a->type))
+	if (!query_comparable(a->type))
 		return invalid_operator(binder->error, op, a->type);
 	struct node *node = make(binder, NODE_COMPARE_COLUMNS);
 	if (node == NULL)
@@ -285,42 +284,6 @@ static const struct node *bool_column(struct binder *binder, const struct scope 
 	return node;
 }
 
-/* IS NULL, LIKE: of a column. */
-static const struct node *predicate(struct binder *binder, const struct scope *scope, const struct expr *e)
-{
-	enum { PATTERN_BYTES_MAX = 1000 };
-	struct place column;
-	bool is_like = e->kind == EXPR_LIKE;
-	if (e->left->kind != EXPR_COLUMN) {
-		buf_printf(binder->error, "%s is of a column", is_like ? "LIKE" : "IS NULL");
-		return NULL;
-	}
-	if (!resolve(binder, scope, e->left, &column))
-		return NULL;
-	if (!is_like && sats_special_of(column.type) != SATS_OPTION)
-		return make(binder, NODE_FALSE); /* nothing else is ever absent */
-	if (is_like && column.type->tag != SATS_STRING)
-		return unexpected(binder->error, &sats_primitive[SATS_STRING], column.type);
-	if (is_like && e->name.len > PATTERN_BYTES_MAX) {
-		buf_printf(binder->error, "a pattern may have at most %d bytes", PATTERN_BYTES_MAX);
-		return NULL;
-	}
-	struct node *node = make(binder, is_like ? NODE_LIKE : NODE_IS_NONE);
-	if (node == NULL)
-		return NULL;
-	node->relation = column.relation;
-	node->column = column.column;
-	node->layout = column.layout;
-	node->type = column.type;
-	node->op = e->folds;
-	node->key = (uint8_t)e->escape;
-	node->constant = (struct bytes){ arena_copy(&binder->query->arena, e->name.data, e->name.len), e->name.len };
-	if (node->constant.data != NULL || e->name.len == 0)
-		return node;
-	(void)no_memory(binder->error);
-	return NULL;
-}
-
 const struct node *query_type_condition(struct binder *binder, const struct scope *scope, const struct expr *e)
 {
 	switch (e->kind) {
@@ -336,13 +299,14 @@ const struct node *query_type_condition(struct binder *binder, const struct scop
 		return NULL;
 	case EXPR_COMPARE:
 		return compare(binder, scope, e);
-	case EXPR_IS_NULL:
-	case EXPR_LIKE:
-		return predicate(binder, scope, e);
 	case EXPR_AND:
 	case EXPR_OR:
 	case EXPR_NOT:
 		break;
+	case EXPR_ARITHMETIC: case EXPR_NEGATE: case EXPR_IN: case EXPR_BETWEEN: case EXPR_LIKE: case EXPR_IS_NULL:
+	case EXPR_AGGREGATE: /* the grammar of the reference has none of them */
+		buf_put_cstr(binder->error, "Unsupported expression");
+		return NULL;
 	}
 	const struct node *left = query_type_condition(binder, scope, e->left);
 	if (left == NULL)

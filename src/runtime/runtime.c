@@ -357,14 +357,20 @@ void instance_resume(struct runtime_instance *in, uint64_t paused_nanos)
 
 /* ---- calls ---- */
 
-static bool begin_call(struct runtime_instance *in, const struct runtime_call *call, enum frame_kind frame,
-	uint32_t *source, uint32_t *sink)
+static bool begin_call(struct runtime_instance *in, enum runtime_export export, const struct runtime_call *call,
+	enum frame_kind frame, struct handles *handles)
 {
 	ASSERT(in->frame == FRAME_NONE && !in->in_tx);
-	*sink = sink_create(in);
-	ASSERT(*sink != 0);
-	if (!source_create(in, call->args, false, source))
+	*handles = (struct handles){ .sink = sink_create(in) };
+	ASSERT(handles->sink != 0);
+	if (!source_create(in, call->args, false, &handles->source))
 		return false;
+	if (UNLIKELY(export == EXPORT_HTTP_HANDLER)) {
+		struct bytes jwt = { (const uint8_t *)call->jwt.data, call->jwt.len };
+		handles->body_sink = sink_create(in);
+		if (!source_create(in, call->body, false, &handles->body) || !source_create(in, jwt, false, &handles->jwt))
+			return false;
+	}
 	buf_clear(&in->function);
 	buf_put(&in->function, call->name.data, call->name.len);
 	in->has_function = true;
@@ -402,22 +408,24 @@ static enum runtime_outcome run(struct runtime_instance *in, enum runtime_export
 	*result = (struct runtime_result){ 0 };
 	ASSERT(!in->dead);
 	forget_last_call(in);
-	uint32_t source, sink;
-	if (!begin_call(in, call, frame, &source, &sink)) {
+	struct handles handles;
+	if (!begin_call(in, export, call, frame, &handles)) {
 		result->text = STR("the arguments do not fit into memory");
 		end_call(in);
 		return RUNTIME_FAILED;
 	}
 	in->in_tx = frame == FRAME_REDUCER || frame == FRAME_VIEW;
-	*sink_data = &sink_find(in, sink)->data;
+	*sink_data = &sink_find(in, handles.sink)->data;
 	uint64_t start = call->now_nanos != 0 ? call->now_nanos : clock_mono_nanos();
 	instance_enter(in, start);
-	enum runtime_outcome outcome = in->ops->call(in, export, call, source, sink, code);
+	enum runtime_outcome outcome = in->ops->call(in, export, call, &handles, code);
 	instance_leave(in);
 	result->end_nanos = clock_mono_nanos();
 	result->nanos = result->end_nanos - start;
 	if (UNLIKELY(outcome != RUNTIME_OK))
 		result->text = buf_str(&in->text);
+	else if (UNLIKELY(handles.body_sink != 0))
+		result->body = buf_bytes(&sink_find(in, handles.body_sink)->data);
 	return outcome;
 }
 
@@ -459,17 +467,18 @@ enum runtime_outcome runtime_call_view(struct runtime_instance *in, const struct
 	return outcome;
 }
 
-enum runtime_outcome runtime_call_procedure(struct runtime_instance *in, const struct runtime_call *call,
-	struct runtime_result *result)
+static enum runtime_outcome call_outside(struct runtime_instance *in, enum runtime_export export,
+	const struct runtime_call *call, struct runtime_result *result)
 {
 	struct buf *value;
 	int32_t code = 0;
-	enum runtime_outcome outcome = run(in, EXPORT_PROCEDURE, FRAME_PROCEDURE, call, result, &value, &code);
+	bool handler = export == EXPORT_HTTP_HANDLER;
+	enum runtime_outcome outcome = run(in, export, FRAME_PROCEDURE, call, result, &value, &code);
 	if (outcome == RUNTIME_OK && code != 0) {
 		buf_clear(&in->text);
-		buf_printf(&in->text, "__call_procedure__ returned unexpected code %d. "
-			"Procedures should return code 0 or trap.",
-			(int)code);
+		buf_printf(&in->text, "%s returned unexpected code %d. %s should return code 0 or trap.",
+			handler ? "__call_http_handler__" : "__call_procedure__", (int)code,
+			handler ? "HTTP handlers" : "Procedures");
 		result->text = buf_str(&in->text);
 		outcome = RUNTIME_FAILED;
 	} else if (outcome == RUNTIME_OK) {
@@ -478,10 +487,28 @@ enum runtime_outcome runtime_call_procedure(struct runtime_instance *in, const s
 	if (UNLIKELY(instance_end_dangling_tx(in)) && in->env->log != NULL) {
 		struct buf *text = &in->scratch[0];
 		buf_clear(text);
-		buf_printf(text, "aborting dangling anonymous transaction in procedure %.*s", STR_FMT(call->name));
+		buf_printf(text, "aborting dangling anonymous transaction in %s %.*s", handler ? "HTTP handler" : "procedure",
+			STR_FMT(call->name));
 		in->env->log(in->env->context, &(struct runtime_log){ .line = UINT32_MAX, .message = buf_str(text),
 			.micros = clock_wall_micros() });
 	}
 	end_call(in);
 	return outcome;
+}
+
+enum runtime_outcome runtime_call_procedure(struct runtime_instance *in, const struct runtime_call *call,
+	struct runtime_result *result)
+{
+	return call_outside(in, EXPORT_PROCEDURE, call, result);
+}
+
+enum runtime_outcome runtime_call_http_handler(struct runtime_instance *in, const struct runtime_call *call,
+	struct runtime_result *result)
+{
+	return call_outside(in, EXPORT_HTTP_HANDLER, call, result);
+}
+
+bool runtime_program_handlers_take_sender(const struct runtime_program *program)
+{
+	return wasm_program_handlers_take_sender(program->engine);
 }

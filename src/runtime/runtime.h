@@ -118,10 +118,13 @@ struct runtime_call {
 	int64_t timestamp; /* micros */
 	uint64_t now_nanos; /* a clock_mono_nanos() from just now, if there is one at hand; 0: it is read */
 	struct bytes args;
+	struct bytes body; /* HTTP handlers: the request's; `args` is its head */
+	struct str jwt;    /* HTTP handlers that take a sender: the payload of its token */
 };
 struct runtime_result {
 	struct str text;      /* borrowed until the next call on this instance */
-	struct bytes value;   /* procedures: the returned BSATN */
+	struct bytes value;   /* procedures: the returned BSATN; HTTP handlers: the response's head */
+	struct bytes body;    /* HTTP handlers: the response's */
 	uint64_t nanos;       /* of guest and syscalls together */
 	uint64_t end_nanos;   /* clock_mono_nanos() at the end: the next call's now_nanos */
 };
@@ -140,6 +143,10 @@ enum runtime_outcome runtime_call_view(struct runtime_instance *instance, const 
 /* Without one. */
 enum runtime_outcome runtime_call_procedure(struct runtime_instance *instance, const struct runtime_call *call,
 	struct runtime_result *result);
+enum runtime_outcome runtime_call_http_handler(struct runtime_instance *instance, const struct runtime_call *call,
+	struct runtime_result *result);
+/* Do its HTTP handlers take a sender (2.14)? */
+bool runtime_program_handlers_take_sender(const struct runtime_program *program);
 /* Bytes of the guest's memory that are in use. */
 uint64_t runtime_instance_memory(const struct runtime_instance *instance);
 #endif

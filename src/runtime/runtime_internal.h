@@ -108,6 +108,7 @@ enum runtime_export {
 	EXPORT_PROCEDURE,
 	EXPORT_VIEW,
 	EXPORT_VIEW_ANONYMOUS,
+	EXPORT_HTTP_HANDLER,
 	EXPORT_DESCRIBE,
 	EXPORT_COUNT,
 };
@@ -164,10 +165,13 @@ struct runtime {
 /* ---- instances ---- */
 enum frame_kind { FRAME_NONE, FRAME_INIT, FRAME_REDUCER, FRAME_PROCEDURE, FRAME_VIEW };
 
+struct handles { /* of one call; 0: empty, or not used by the export */
+	uint32_t source, sink, body, body_sink, jwt;
+};
 struct engine_ops {
 	/* Calls an export; *code is its i32 result. On failure the reason is in instance->text. */
 	enum runtime_outcome (*call)(struct runtime_instance *instance, enum runtime_export export,
-		const struct runtime_call *call, uint32_t source, uint32_t sink, int32_t *code);
+		const struct runtime_call *call, const struct handles *handles, int32_t *code);
 	/* Size of the guest's memory now; the base never moves. */
 	size_t (*memory_size)(struct runtime_instance *instance);
 	/* Names on the guest's stack, innermost first, their text in `scratch`; how many. */
@@ -275,6 +279,7 @@ void wasm_compilers_stop(struct runtime *runtime);
 enum wl_err wasm_program_compile(struct runtime *runtime, struct bytes code, const uint8_t hash[32], void **out,
 	struct buf *error);
 void wasm_program_destroy(void *program);
+bool wasm_program_handlers_take_sender(const void *program);
 enum wl_err wasm_instance_create(struct runtime_program *program, const struct runtime_env *env,
 	struct buf *description, struct runtime_instance **out, struct buf *error);
 

@@ -8,6 +8,7 @@
  * whole commit (query_block_delta).
  */
 #include "base/clock.h"
+#include "base/log.h"
 #include "subs/subs_internal.h"
 
 enum { ROWS_BETWEEN = 1024, BLOCKS_BETWEEN = 16 };
@@ -160,6 +161,8 @@ static void evaluate_join(struct subs *subs, struct live_block *block, const str
 	buf_clear(&subs->text);
 	enum wl_err err = query_block_delta(block->query->query, block->index, delta, &limits, &subs->scratch, take_net,
 		&sink, &subs->text);
+	if (err != WL_OK)
+		log_info("a live query cannot be kept up: %s", buf_text(&subs->text));
 	if (err == WL_OK || !note_failure(subs, block->query))
 		finish(subs, block, err == WL_OK && sink.ok);
 }

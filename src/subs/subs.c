@@ -418,10 +418,12 @@ void subs_one_off_answer(struct subs *subs, struct subs_client *client, struct r
 		&subs->text);
 	if (err == WL_OK)
 		err = query_check_row_limit(reply->query, subs->store, &client->options.caller, &subs->text);
-	if (err == WL_OK)
+	if (err == WL_OK) {
+		subs_tell_views(subs, reply->query, &client->options.caller.identity, 0);
 		subs_answer(subs, client, reply);
-	else
+	} else {
 		subs_reply_settle(subs, client, reply, err);
+	}
 }
 
 void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t request_id, struct str sql)

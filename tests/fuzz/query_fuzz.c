@@ -8,7 +8,7 @@
 #include "unit/store_util.h"
 
 #include "base/clock.h"
-#include "query/query.h"
+#include "query/extended_internal.h"
 
 enum { ROWS = 8 };
 static struct store *store;
@@ -126,17 +126,24 @@ static enum wl_err select_all(const struct query *query, bool plain, struct bag 
 	*bag = (struct bag){ 0 };
 	buf_clear(error);
 	enum wl_err err = query_select(query, store, &limits, count_row, bag, error);
-	ASSERT(err == WL_OK || (err == WL_ERR_LIMIT && error->len > 0));
+	ASSERT(err == WL_OK || ((err == WL_ERR_LIMIT || err == WL_ERR_INVALID) && error->len > 0)); /* INVALID: 1 / 0 */
 	return err;
 }
 
-/* With the optimiser and without it the answer is the same; with a LIMIT, as long. */
+/* Rows may differ: any are good for a LIMIT, and sums of floats depend on their order. */
+static bool may_differ(const struct query *query)
+{
+	const struct extended *x = query->extended;
+	return query->limit != UINT64_MAX || (x != NULL && (x->offset > 0 || x->aggregate_count > 0));
+}
+
+/* With the optimiser and without it the answer is the same. */
 static void check_select(const struct query *query, enum query_dialect dialect, struct buf *error)
 {
 	struct bag bag, plain;
 	if (select_all(query, false, &bag, error) != WL_OK || select_all(query, true, &plain, error) != WL_OK)
 		return;
-	ASSERT(bag.count == plain.count && (bag.sum == plain.sum || dialect == QUERY_DIALECT_SQL));
+	ASSERT(bag.count == plain.count && (bag.sum == plain.sum || may_differ(query)));
 	if (dialect == QUERY_DIALECT_SUBSCRIBE && query_block_is_single(query, 0))
 		ASSERT(bag.count == count_matching(query));
 }
@@ -146,6 +153,7 @@ static void check_change(struct query *query, struct buf *error)
 	struct store_table *table = query_table(query);
 	struct query_effects effects = { 0 };
 	uint64_t before = store_table_row_count(table), sum = store_table_checksum(table);
+	bool is_plain = query_kind(query) == QUERY_INSERT || query->blocks[0].test_count == 0;
 	uint64_t matching = query_kind(query) == QUERY_INSERT ? 0 : count_matching(query);
 	store_tx_begin(store);
 	enum wl_err err = query_execute(query, store, &(struct query_limits){ 0 }, &effects, error);
@@ -155,9 +163,11 @@ static void check_change(struct query *query, struct buf *error)
 	} else if (query_kind(query) == QUERY_INSERT) {
 		ASSERT(after == before + effects.inserted);
 	} else if (query_kind(query) == QUERY_DELETE) {
-		ASSERT(effects.deleted == matching && after == before - matching);
+		ASSERT(after == before - effects.deleted);
+		ASSERT(is_plain ? effects.deleted == matching : effects.deleted <= matching);
 	} else {
-		ASSERT(effects.updated == matching && after <= before);
+		ASSERT(after <= before);
+		ASSERT(is_plain ? effects.updated == matching : effects.updated <= matching);
 	}
 	store_tx_rollback(store);
 	ASSERT(store_table_row_count(table) == before && store_table_checksum(table) == sum);

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/thread.h"
@@ -244,6 +245,40 @@ START_TEST(memory_limit)
 }
 END_TEST
 
+/* Goal: whatever is added, taken out and given another key, the first is a smallest one. Method: an array beside it. */
+START_TEST(heaps_agree_with_a_model)
+{
+	enum { THINGS = 200, STEPS = 20000 };
+	static struct thing { uint32_t number; struct heap_entry entry; } things[THINGS];
+	struct heap heap = { 0 };
+	uint64_t seed = 7;
+	for (uint32_t step = 0; step < STEPS; step++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		struct thing *thing = &things[(seed >> 33) % THINGS];
+		bool was_in = thing->entry.place != 0;
+		heap_remove(&heap, &thing->entry);
+		ck_assert_uint_eq(thing->entry.place, 0);
+		if (!was_in || (seed >> 60) < 8) {
+			thing->entry.key = (int64_t)(seed >> 50 & 63) - 32;
+			ck_assert(heap_reserve(&heap, heap.count + 1));
+			heap_add(&heap, &thing->entry);
+		}
+		uint32_t count = 0;
+		int64_t smallest = INT64_MAX;
+		for (uint32_t i = 0; i < THINGS; i++) {
+			count += things[i].entry.place != 0;
+			if (things[i].entry.place != 0 && things[i].entry.key < smallest)
+				smallest = things[i].entry.key;
+		}
+		ck_assert_uint_eq(heap.count, count);
+		ck_assert(count == 0 ? heap_first(&heap) == NULL : heap_first(&heap)->key == smallest);
+		if (count > 0)
+			ck_assert_uint_ne(CONTAINER_OF(heap_first(&heap), struct thing, entry)->entry.place, 0);
+	}
+	heap_deinit(&heap);
+}
+END_TEST
+
 /* Goal: every wait lies below its bucket's limit and not below the one before; buckets are narrow and leave no gap. */
 START_TEST(waits_fall_into_their_buckets)
 {
@@ -280,6 +315,7 @@ int main(void)
 	tcase_add_test(tcase, hex_and_identities);
 	tcase_add_test(tcase, a_reset_arena_allocates_nothing);
 	tcase_add_test(tcase, maps_agree_with_a_model);
+	tcase_add_test(tcase, heaps_agree_with_a_model);
 	tcase_add_test(tcase, queues_keep_the_order_of_each_producer);
 	tcase_add_test(tcase, worker_pools_finish_what_they_took);
 	tcase_add_test(tcase, timestamps_as_text);

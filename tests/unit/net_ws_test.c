@@ -385,6 +385,13 @@ START_TEST(ws_large_message)
 	ws_say(client, "B80000000");
 	ck_assert_int_eq(ws_client_receive(client, 30000, &message, NULL), WL_OK);
 	ck_assert_uint_eq(message.len, LARGE + 1);
+	ws_say(client, "B80000000"); /* what comes behind it waits as ever */
+	for (int i = 0; i < 7; i++)
+		ws_say(client, "B8000000");
+	for (int i = 0; i < 8; i++) {
+		ck_assert_int_eq(ws_client_receive(client, 30000, &message, NULL), WL_OK);
+		ck_assert_uint_eq(message.len, i == 0 ? LARGE + 1 : 8000001);
+	}
 	ck_assert_uint_eq(net_stats(app.net).cut_off, 0);
 	ws_say(client, "B8000000");
 	ws_say(client, "B80000000");

@@ -83,35 +83,68 @@ static enum runtime_outcome enter(struct wasm_instance *instance, const wasmtime
 static const char *const export_names[EXPORT_COUNT] = {
 	[EXPORT_REDUCER] = "__call_reducer__", [EXPORT_PROCEDURE] = "__call_procedure__",
 	[EXPORT_VIEW] = "__call_view__", [EXPORT_VIEW_ANONYMOUS] = "__call_view_anon__",
-	[EXPORT_DESCRIBE] = "__describe_module__",
+	[EXPORT_HTTP_HANDLER] = "__call_http_handler__", [EXPORT_DESCRIBE] = "__describe_module__",
 };
+static const char *const export_kinds[EXPORT_COUNT] = { [EXPORT_REDUCER] = "reducer",
+	[EXPORT_PROCEDURE] = "procedure", [EXPORT_VIEW] = "view", [EXPORT_VIEW_ANONYMOUS] = "anonymous view",
+	[EXPORT_HTTP_HANDLER] = "http handler" };
+
+/* How many values of `v` an identity takes. */
+static size_t put_sender(wasmtime_val_raw_t *v, const struct identity *sender)
+{
+	for (size_t i = 0; i < 4; i++)
+		v[i].i64 = (int64_t)load_u64(sender->le + 8 * i);
+	return 4;
+}
+
+/* Two signatures: 2.14 added who calls. */
+static enum runtime_outcome call_handler(struct wasm_instance *instance, const struct runtime_call *call,
+	const struct handles *handles, int32_t *code)
+{
+	const struct wasm_program *program = instance->base.program->engine;
+	wasmtime_val_raw_t v[11];
+	size_t n = 0;
+	v[n++].i64 = call->id;
+	if (program->handlers_take_sender) {
+		n += put_sender(v + n, &call->sender);
+		v[n++].i64 = handles->jwt;
+	}
+	v[n++].i64 = call->timestamp;
+	v[n++].i64 = handles->source;
+	v[n++].i64 = handles->body;
+	v[n++].i64 = handles->sink;
+	v[n++].i64 = handles->body_sink;
+	enum runtime_outcome ended = enter(instance, &instance->exports[EXPORT_HTTP_HANDLER], v, n);
+	*code = v[0].i32;
+	return ended;
+}
 
 static enum runtime_outcome call(struct runtime_instance *in, enum runtime_export export,
-	const struct runtime_call *call, uint32_t source, uint32_t sink, int32_t *code)
+	const struct runtime_call *call, const struct handles *handles, int32_t *code)
 {
 	struct wasm_instance *instance = wasm_of(in);
 	const struct wasm_program *program = in->program->engine;
 	if (UNLIKELY(!program->has[export])) {
 		buf_clear(&in->text);
-		buf_printf(&in->text, "Module defines %s %.*s but does not export `%s`",
-			export == EXPORT_PROCEDURE ? "procedure" : export == EXPORT_VIEW ? "view" : "anonymous view",
+		buf_printf(&in->text, "Module defines %s %.*s but does not export `%s`", export_kinds[export],
 			STR_FMT(call->name), export_names[export]);
 		return RUNTIME_FAILED;
 	}
+	if (UNLIKELY(export == EXPORT_HTTP_HANDLER))
+		return call_handler(instance, call, handles, code);
 	wasmtime_val_raw_t v[10];
 	v[0].i64 = call->id;
 	if (export == EXPORT_VIEW_ANONYMOUS) {
-		v[1].i64 = source;
-		v[2].i64 = sink;
+		v[1].i64 = handles->source;
+		v[2].i64 = handles->sink;
 		enum runtime_outcome ended = enter(instance, &instance->exports[export], v, 3);
 		*code = v[0].i32;
 		return ended;
 	}
-	for (size_t i = 0; i < 4; i++)
-		v[1 + i].i64 = (int64_t)load_u64(call->sender.le + 8 * i);
+	(void)put_sender(v + 1, &call->sender);
 	if (export == EXPORT_VIEW) {
-		v[5].i64 = source;
-		v[6].i64 = sink;
+		v[5].i64 = handles->source;
+		v[6].i64 = handles->sink;
 		enum runtime_outcome ended = enter(instance, &instance->exports[export], v, 7);
 		*code = v[0].i32;
 		return ended;
@@ -119,8 +152,8 @@ static enum runtime_outcome call(struct runtime_instance *in, enum runtime_expor
 	for (size_t i = 0; i < 2; i++)
 		v[5 + i].i64 = (int64_t)load_u64(call->connection.le + 8 * i);
 	v[7].i64 = call->timestamp;
-	v[8].i64 = source;
-	v[9].i64 = sink;
+	v[8].i64 = handles->source;
+	v[9].i64 = handles->sink;
 	enum runtime_outcome outcome = enter(instance, &instance->exports[export], v, ARRAY_COUNT(v));
 	*code = v[0].i32;
 	return outcome;

@@ -146,7 +146,8 @@ static enum wl_err check_required(const wasm_exporttype_vec_t *exports, struct b
 }
 
 /* Exports that may be missing, but not have another type. A second signature is that of a newer release. */
-static enum wl_err check_optional(const wasm_exporttype_vec_t *exports, struct buf *error)
+static enum wl_err check_optional(struct wasm_program *program, const wasm_exporttype_vec_t *exports,
+	struct buf *error)
 {
 	static const struct { const char *name, *kind, *signature, *newer; } optional[] = {
 		{ "__call_procedure__", "call_procedure", reducer_signature, NULL },
@@ -159,8 +160,10 @@ static enum wl_err check_optional(const wasm_exporttype_vec_t *exports, struct b
 		if (type == NULL)
 			continue;
 		const wasm_functype_t *function = wasm_externtype_as_functype_const(type);
-		if (function != NULL && optional[i].newer != NULL && wasm_signature_is(function, optional[i].newer))
+		if (function != NULL && optional[i].newer != NULL && wasm_signature_is(function, optional[i].newer)) {
+			program->handlers_take_sender = true;
 			continue;
+		}
 		enum wl_err err = check_signature(type, str_of(optional[i].name), optional[i].kind, optional[i].signature,
 			error);
 		if (err != WL_OK)
@@ -227,7 +230,7 @@ static enum wl_err check_exports(struct wasm_program *program, struct buf *error
 	if (err == WL_OK)
 		err = collect_initialisers(program, &exports, error);
 	if (err == WL_OK)
-		err = check_optional(&exports, error);
+		err = check_optional(program, &exports, error);
 	if (err == WL_OK) {
 		const wasm_externtype_t *init = find_export(&exports, "_initialize");
 		const wasm_functype_t *function = init == NULL ? NULL
@@ -237,6 +240,7 @@ static enum wl_err check_exports(struct wasm_program *program, struct buf *error
 		program->has[EXPORT_PROCEDURE] = find_export(&exports, "__call_procedure__") != NULL;
 		program->has[EXPORT_VIEW] = find_export(&exports, "__call_view__") != NULL;
 		program->has[EXPORT_VIEW_ANONYMOUS] = find_export(&exports, "__call_view_anon__") != NULL;
+		program->has[EXPORT_HTTP_HANDLER] = find_export(&exports, "__call_http_handler__") != NULL;
 	}
 	wasm_exporttype_vec_delete(&exports);
 	return err;
@@ -334,4 +338,9 @@ void wasm_program_destroy(void *opaque)
 		mem_free((void *)(uintptr_t)program->preinits[i].data);
 	mem_free(program->preinits);
 	mem_free(program);
+}
+
+bool wasm_program_handlers_take_sender(const void *program)
+{
+	return ((const struct wasm_program *)program)->handlers_take_sender;
 }

@@ -49,6 +49,7 @@ struct wasm_program {
 	struct str *preinits;      /* owned, terminated, sorted bytewise */
 	uint32_t preinit_count;
 	bool has_initialize, has_setup;
+	bool handlers_take_sender; /* __call_http_handler__ as of 2.14 */
 	bool has[EXPORT_COUNT];
 };
 

@@ -4,7 +4,7 @@
 #
 #   tests/e2e/rust/build.sh
 #
-# Writes build/e2e/worldline-e2e. The result is kept in ${WORLDLINE_CACHE:-~/.cache/worldline}/e2e,
+# Writes build/e2e/worldline-e2e and worldline-live. The results are kept in ${WORLDLINE_CACHE:-~/.cache/worldline}/e2e,
 # named by a hash of sources, lock and compiler.
 set -eu
 
@@ -16,13 +16,16 @@ mkdir -p "$out" "$cache"
 cd "$here"
 hash=$({ rustc -vV; cat build.sh Cargo.toml Cargo.lock; find src -type f | LC_ALL=C sort | xargs cat; } |
 	sha256sum | cut -c1-24)
-kept=$cache/worldline-e2e-$hash
-if [ ! -e "$kept" ]; then
+if [ ! -e "$cache/worldline-e2e-$hash" ] || [ ! -e "$cache/worldline-live-$hash" ]; then
 	CARGO_TARGET_DIR=$out/target nice cargo build --locked
-	cp "$out/target/debug/worldline-e2e" "$kept.$$"
-	mv "$kept.$$" "$kept"
+	for name in worldline-e2e worldline-live; do
+		cp "$out/target/debug/$name" "$cache/$name.$$"
+		mv "$cache/$name.$$" "$cache/$name-$hash"
+	done
 fi
-cmp -s "$kept" "$out/worldline-e2e" || {
-	cp "$kept" "$out/worldline-e2e.$$"
-	mv "$out/worldline-e2e.$$" "$out/worldline-e2e"
-}
+for name in worldline-e2e worldline-live; do
+	cmp -s "$cache/$name-$hash" "$out/$name" || {
+		cp "$cache/$name-$hash" "$out/$name.$$"
+		mv "$out/$name.$$" "$out/$name"
+	}
+done

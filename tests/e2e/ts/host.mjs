@@ -8,7 +8,6 @@
  *   WORLDLINE_RESTART   a shell command that restarts the host on the same data and returns
  *                       when it runs again; without it the tests that need it are skipped
  *   WORLDLINE_SLOW      a factor for all times waited for: hosts under sanitizers
- *   WORLDLINE_SCHEDULES if given: also timers, which this version does not serve yet
  */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -20,7 +19,6 @@ import {
   AlgebraicType,
   DbConnectionBuilder,
   DbConnectionImpl,
-  convertToAccessorMap,
   procedures,
   reducerSchema,
   reducers,
@@ -29,7 +27,6 @@ import {
   table,
   t,
 } from 'spacetimedb';
-import * as types from './types.mjs';
 
 export const url = process.env.WORLDLINE_URL ?? 'http://127.0.0.1:3000';
 export const database = process.env.WORLDLINE_DB ?? 'types';
@@ -59,25 +56,25 @@ export function accessor(name) {
   return name.replace(/_([a-z0-9])/g, (_, c) => c.toUpperCase());
 }
 
-const tables = schema(
-  Object.fromEntries(
-    types.tables.map(([name, row, options]) => [
-      accessor(name),
-      table({ name: canonical(name), indexes: [], constraints: [], ...options }, t.row(row)),
-    ])
-  )
-);
+let remoteModule;
 
-const remoteModule = {
-  versionInfo: { cliVersion: '2.8.3' },
-  tables: tables.schemaType.tables,
-  reducers: reducers(
-    ...types.reducers.map(([name, params]) => reducerSchema(canonical(name), params))
-  ).reducersType.reducers,
-  ...procedures(),
-};
-
-export const reducerAccessors = Object.keys(convertToAccessorMap(remoteModule.reducers));
+/** What the module declares, as types.mjs and live.mjs say it; before the first connection. */
+export function declare({ tables, reducers: calls }) {
+  remoteModule = {
+    versionInfo: { cliVersion: '2.8.3' },
+    tables: schema(
+      Object.fromEntries(
+        tables.map(([name, row, options]) => [
+          accessor(name),
+          table({ name: canonical(name), indexes: [], constraints: [], ...options }, t.row(row)),
+        ])
+      )
+    ).schemaType.tables,
+    reducers: reducers(...calls.map(([name, params]) => reducerSchema(canonical(name), params)))
+      .reducersType.reducers,
+    ...procedures(),
+  };
+}
 
 /** What a value looks like after a trip through BSATN. */
 export function travelled(type, value) {
@@ -101,12 +98,13 @@ export function ownerToken() {
   return owner?.token ?? null;
 }
 
+/** A fresh database, every time with the same owner. */
 export async function publish() {
   const file = process.env.WORLDLINE_MODULE;
   if (!file) {
     return;
   }
-  owner = JSON.parse(await checked(await fetch(`${url}/v1/identity`, { method: 'POST' })));
+  owner ??= JSON.parse(await checked(await fetch(`${url}/v1/identity`, { method: 'POST' })));
   await checked(
     await fetch(`${url}/v1/database/${database}?clear=true`, {
       method: 'PUT',

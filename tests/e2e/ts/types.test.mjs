@@ -13,6 +13,7 @@ import {
   canRestart,
   close,
   connect,
+  declare,
   next,
   ownerToken,
   publish,
@@ -24,7 +25,9 @@ import {
   until,
   within,
 } from './host.mjs';
-import { allColumns, allColumnsRow, columns, keys, tables } from './types.mjs';
+import { allColumns, allColumnsRow, columns, keys, reducers, tables } from './types.mjs';
+
+declare({ tables, reducers });
 
 const blue = { tag: 'Blue' };
 const red = { tag: 'Red' };
@@ -265,8 +268,7 @@ describe('rows', () => {
     assert.equal(client.db.notice.count(), 0n);
   });
 
-  const later = 'schedules are stored, not fired, by this version';
-  test('timers', { skip: process.env.WORLDLINE_SCHEDULES ? false : later }, async () => {
+    test('timers', async () => {
     const text = unique('once');
     const ticked = () => all(client.db.bag).some(row => row.text === `tick ${text}`);
     await call(client, 'start_timer', { text, micros: 50_000n });

@@ -3,7 +3,7 @@
 
 use crate::bindings::*;
 use crate::host::{self, patience};
-use crate::module::stop_timers;
+use crate::module::nothing;
 use spacetimedb_sdk::__codegen::{InternalError, SubscriptionHandle as _};
 use spacetimedb_sdk::{Compression, Error, Identity};
 use std::sync::mpsc::{channel, Receiver, Sender};
@@ -200,7 +200,7 @@ impl Client {
 
     /// The SDK may take up a message before a callback that was registered earlier; not after an answer.
     pub fn settle(&self) {
-        self.call(stop_timers());
+        self.call(nothing());
     }
 
     pub fn watch_stored<R: StoredRow>(&self) -> Watch<R> {

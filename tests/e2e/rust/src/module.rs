@@ -192,6 +192,7 @@ reducers! {
     start_timer "start_timer" (text: String, micros: i64);
     start_interval "start_interval" (text: String, micros: i64);
     stop_timers "stop_timers" ();
+    nothing "stop_timers" ();
     fail "fail" (text: String);
     panic "panic" (text: String);
     loop_forever "loop_forever" ();

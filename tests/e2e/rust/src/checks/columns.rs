@@ -6,7 +6,7 @@ use crate::bindings::*;
 use crate::client::{Cause, Change, Client};
 use crate::module::*;
 use crate::values::{all_columns_row, each_column, each_keyed, each_unique, EachColumn, EachKey, Tried, TriedKey};
-use crate::Run;
+use crate::run::Run;
 use spacetimedb_sdk::Compression;
 
 pub fn all(run: &mut Run) {

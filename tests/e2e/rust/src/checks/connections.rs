@@ -5,7 +5,7 @@ use super::{new_key, same_option, select};
 use crate::bindings::*;
 use crate::client::{until, Client, Options};
 use crate::module::*;
-use crate::Run;
+use crate::run::Run;
 use spacetimedb_sdk::Compression;
 
 pub fn all(run: &mut Run) {

@@ -5,7 +5,7 @@ use super::{select, unique};
 use crate::bindings::*;
 use crate::client::Client;
 use crate::module::*;
-use crate::Run;
+use crate::run::Run;
 use spacetimedb_sdk::{Compression, Status};
 use std::sync::mpsc::channel;
 

@@ -9,7 +9,7 @@ mod rows;
 mod subscriptions;
 
 use crate::bindings::Row;
-use crate::Run;
+use crate::run::Run;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub fn all(run: &mut Run) {

@@ -7,7 +7,7 @@ use crate::client::{Client, Options};
 use crate::host;
 use crate::module::*;
 use crate::values::{all_columns_row, each_column, EachColumn, Tried};
-use crate::Run;
+use crate::run::Run;
 use spacetimedb_sdk::Compression;
 use std::collections::HashMap;
 

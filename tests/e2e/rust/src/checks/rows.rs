@@ -5,7 +5,7 @@ use super::{new_key, select, unique};
 use crate::bindings::*;
 use crate::client::{until, Cause, Change, Client};
 use crate::module::*;
-use crate::Run;
+use crate::run::Run;
 use spacetimedb_sdk::Compression;
 use std::sync::mpsc::channel;
 
@@ -20,9 +20,7 @@ pub fn all(run: &mut Run) {
     run.check("equal rows are one", || equal_rows(&client));
     run.check("rows of an event table are seen and not kept", || events(&client));
     run.check("many calls in flight", || in_flight(&client));
-    if std::env::var_os("WORLDLINE_SCHEDULES").is_some() {
-        run.check("timers", || timers(&client));
-    }
+    run.check("timers", || timers(&client));
     client.close();
 }
 

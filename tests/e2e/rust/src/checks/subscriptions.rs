@@ -6,7 +6,7 @@ use crate::bindings::*;
 use crate::client::{Cause, Change, Client};
 use crate::module::*;
 use crate::values::Tried;
-use crate::Run;
+use crate::run::Run;
 use spacetimedb_sdk::__codegen::SubscriptionHandle as _;
 use spacetimedb_sdk::{i256, u256, Compression, Identity, Timestamp};
 use std::sync::mpsc::channel;
@@ -19,9 +19,7 @@ pub fn all(run: &mut Run) {
     run.check("all tables", all_tables);
     run.check("unsubscribing in every state", unsubscribe_states);
     run.check("typed queries with conditions", typed_conditions);
-    if std::env::var_os("WORLDLINE_JOINS").is_some() {
-        run.check("typed queries with joins", typed_joins);
-    }
+    run.check("typed queries with joins", typed_joins);
     run.check("queries that cannot be subscribed to", refused_queries);
     for compression in [Compression::Brotli, Compression::Gzip, Compression::None] {
         run.check(&format!("many rows at once, {compression:?}"), || many_rows(compression));
