@@ -212,6 +212,9 @@ static bool listen_all(struct subs *subs, struct live_query *query)
 		uint32_t count = query_block_tables(query->query, b, &tables);
 		block->query = query;
 		block->index = b;
+		block->is_single = query_block_is_single(query->query, b);
+		block->is_key = query_block_is_key(query->query, b);
+		block->hidden = query_hidden_bytes(query->query);
 		block->listenings = mem_zalloc_array(count, sizeof(struct listening));
 		if (block->listenings == NULL)
 			return false;

@@ -38,6 +38,8 @@ struct live_block {
 	struct live_query *query;
 	uint32_t index;            /* among the query's */
 	uint32_t listening_count;
+	bool is_single, is_key;    /* of the query's block: kept here, since most of what a commit finds is cold memory */
+	uint32_t hidden;           /* bytes of a row that its client does not see */
 	struct listening *listenings; /* one for each of its tables */
 	/* of the commit `epoch` */
 	uint64_t epoch;
