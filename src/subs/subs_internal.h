@@ -220,8 +220,6 @@ void subs_set_sort(struct query_set *set); /* by table name */
 enum wl_err subs_query_acquire(struct subs *subs, struct str sql, const struct query_caller *caller,
 	struct live_query **out, struct buf *error);
 void subs_query_release(struct subs *subs, struct live_query *query);
-/* Tells the owner which views a query reads, by `change` of subs_view_fn. */
-void subs_tell_views(struct subs *subs, const struct query *query, const struct identity *viewer, int change);
 struct listeners *subs_listeners(struct subs *subs, const struct store_table *table); /* NULL: none */
 /* False: no live query reads any of its tables. */
 bool subs_is_listened(const struct subs *subs, const struct store_delta *delta);
