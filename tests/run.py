@@ -143,7 +143,7 @@ TYPESCRIPT = ["node", "--test-reporter=tap"]
 
 
 def e2e_typescript(tally, what, env, module):
-    test = "live.test.mjs" if module == "live" else "types.test.mjs"
+    test = "live.test.mjs" if module.startswith("live") else "types.test.mjs"
     status, output = run([*TYPESCRIPT, test], env=env, cwd=os.path.join(ROOT, "tests", "e2e", "ts"))
     passed, failed = (re.findall(rf"^# {word} (\d+)", output, re.M) for word in ("pass", "(?:fail|cancelled)"))
     count = sum(map(int, failed))
@@ -151,7 +151,7 @@ def e2e_typescript(tally, what, env, module):
 
 
 def e2e_rust(tally, what, env, module):
-    program = "worldline-live" if module == "live" else "worldline-e2e"
+    program = f"worldline-{module}" if module.startswith("live") else "worldline-e2e"
     status, output = run([os.path.join(ROOT, "build", "e2e", program)], env=env)
     counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
     passed, failed = map(int, counts[-1]) if counts else (0, 1)
@@ -212,7 +212,7 @@ def sanitizer_report(tally, what, host):
 
 def suite_e2e(tally):
     """official clients against a real host"""
-    e2e(tally, "dev", ["types283", "types214", "live"], ["typescript", "rust"])
+    e2e(tally, "dev", ["types283", "types214", "live", "live214"], ["typescript", "rust"])
 
 
 def suite_e2e_asan(tally):

@@ -35,11 +35,20 @@ export const slow = Number(process.env.WORLDLINE_SLOW ?? 1);
 
 setGlobalLogLevel('error');
 
-// The SDK offers its protocols newest first; a test may insist on one.
+// The SDK offers its protocols newest first; a test may insist on one. Connections are made one after the other.
 let protocolWanted;
+let socket;
 globalThis.WebSocket = class extends WebSocket {
   constructor(address, protocols) {
     super(address, protocolWanted ? [protocolWanted] : protocols);
+    socket = this;
+    this.compressions = new Set(); // the first byte of each message: 0 none, 1 Brotli, 2 gzip
+    this.on('message', data => this.compressions.add(new Uint8Array(data)[0]));
+  }
+  // The SDK unpacks messages side by side, so that a small one may overtake a large one: here they wait.
+  set onmessage(handler) {
+    let last = Promise.resolve();
+    super.onmessage = event => (last = last.then(() => handler(event)));
   }
 };
 
@@ -123,8 +132,9 @@ export async function sql(query, token) {
   );
 }
 
-export async function restart() {
-  await promisify(execFile)('/bin/sh', ['-c', process.env.WORLDLINE_RESTART]);
+/** `how` is TERM or KILL. */
+export async function restart(how = 'TERM') {
+  await promisify(execFile)('/bin/sh', ['-c', `${process.env.WORLDLINE_RESTART} ${how}`]);
 }
 
 export function within(ms, promise, what) {
@@ -146,8 +156,8 @@ export async function until(condition, what, ms = 10_000) {
   throw new Error(`${what}: not within ${ms * slow} ms`);
 }
 
-/** Resolves to a connection that the host has greeted. `closed` resolves when it ends. */
-export function connect({ compression = 'none', protocol, token, light = false } = {}) {
+/** Resolves to a connection that the host has greeted. `closed` resolves when it ends, `socket` is what carries it. */
+export function connect({ compression = 'none', protocol, token, light = false, confirmed } = {}) {
   return within(
     10_000,
     new Promise((resolve, reject) => {
@@ -158,6 +168,9 @@ export function connect({ compression = 'none', protocol, token, light = false }
         remoteModule,
         config => new DbConnectionImpl(config)
       );
+      if (confirmed !== undefined) {
+        builder.withConfirmedReads(confirmed);
+      }
       builder
         .withUri(url)
         .withDatabaseName(database)
@@ -165,7 +178,7 @@ export function connect({ compression = 'none', protocol, token, light = false }
         .withCompression(compression)
         .withLightMode(light)
         .onConnect((connection, identity, newToken) => {
-          resolve(Object.assign(connection, { closed, token: newToken, identity }));
+          resolve(Object.assign(connection, { closed, token: newToken, identity, socket }));
         })
         .onConnectError((_context, error) => reject(error))
         .onDisconnect((_context, error) => end(error))

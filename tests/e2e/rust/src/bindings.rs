@@ -68,9 +68,13 @@ pub trait KeyColumn: StoredRow {
     fn find(handle: &Handle<'_, Self>, value: &Self::Value) -> Option<Self>;
 }
 
-/// The fields of a table's row by name, for typed queries.
+/// The fields of a table's row by name, for typed queries. Event tables are not looked up in joins.
 macro_rules! query_columns {
-    ($Row:ident $Cols:ident $IxCols:ident { $($field:ident: $type:ty),* } { $($ix:ident: $ix_type:ty),* }) => {
+    ($Row:ident $Cols:ident $IxCols:ident $fields:tt $indexed:tt) => {
+        query_columns! { event $Row $Cols $IxCols $fields $indexed }
+        impl __sdk::__query_builder::CanBeLookupTable for $Row {}
+    };
+    (event $Row:ident $Cols:ident $IxCols:ident { $($field:ident: $type:ty),* } { $($ix:ident: $ix_type:ty),* }) => {
         pub struct $Cols {
             $(pub $field: __sdk::__query_builder::Col<$Row, $type>,)*
         }
@@ -89,7 +93,6 @@ macro_rules! query_columns {
                 $IxCols { $($ix: __sdk::__query_builder::IxCol::new(table, stringify!($ix)),)* }
             }
         }
-        impl __sdk::__query_builder::CanBeLookupTable for $Row {}
     };
 }
 
@@ -193,6 +196,17 @@ macro_rules! tables {
         impl RemoteTables {
             $(pub fn $table(&self) -> Handle<'_, $Row> {
                 self.table::<$Row>()
+            })*
+        }
+
+        /// What `add_query` gives to build queries from.
+        pub trait QueryTables {
+            $(fn $table(&self) -> __sdk::__query_builder::Table<$Row>;)*
+        }
+
+        impl QueryTables for __sdk::QueryTableAccessor {
+            $(fn $table(&self) -> __sdk::__query_builder::Table<$Row> {
+                __sdk::__query_builder::Table::new($name)
             })*
         }
 

@@ -305,6 +305,17 @@ impl<R: StoredRow> Watch<R> {
         }
     }
 
+    /// How many more rows came than went.
+    #[allow(dead_code)]
+    pub fn balance(&self) -> i64 {
+        let worth = |(_, change)| match change {
+            Change::Insert(_) => 1,
+            Change::Update(..) => 0,
+            Change::Delete(_) => -1,
+        };
+        self.receiver.try_iter().map(worth).sum()
+    }
+
     /// Nothing came that was not asked for.
     pub fn quiet(&self) {
         if let Ok(change) = self.receiver.try_recv() {

@@ -31,8 +31,13 @@ pub fn can_restart() -> bool {
 }
 
 pub fn restart() {
+    restart_by("TERM");
+}
+
+/// `signal` is TERM or KILL.
+pub fn restart_by(signal: &str) {
     let command = std::env::var("WORLDLINE_RESTART").expect("WORLDLINE_RESTART is set");
-    let done = Command::new("/bin/sh").arg("-c").arg(command).output().expect("a shell");
+    let done = Command::new("/bin/sh").arg("-c").arg(format!("{command} {signal}")).output().expect("a shell");
     assert!(done.status.success(), "restart: {}", String::from_utf8_lossy(&done.stderr));
 }
 

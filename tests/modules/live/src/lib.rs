@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What live queries can be about: joins, row-level rules, views, event tables, rows without a key, private rows.
+//! What live queries can be about: joins, row-level rules, views, event tables, rows without a key, private rows,
+//! schedules. One source for two generations of the `spacetimedb` crate: `live` and `live214` build it.
+
+mod changes;
 
 use spacetimedb::{
     client_visibility_filter, reducer, table, view, AnonymousViewContext, Filter, Identity, Query,
-    ReducerContext, Table, ViewContext,
+    ReducerContext, ScheduleAt, SpacetimeType, Table, TimeDuration, ViewContext,
 };
 
 #[table(accessor = player, public)]
@@ -40,10 +43,33 @@ pub struct Ping {
     text: String,
 }
 
+/// Heard by one alone.
+#[table(accessor = whisper, public, event)]
+pub struct Whisper {
+    hearer: Identity,
+    text: String,
+}
+
+#[client_visibility_filter]
+const WHISPERS_TO_ME: Filter = Filter::Sql("SELECT * FROM whisper WHERE hearer = :sender");
+
+/// A tree: each names its parent.
+#[table(accessor = node, public)]
+pub struct Node {
+    #[primary_key]
+    id: u32,
+    #[index(btree)]
+    parent: u32,
+    label: String,
+    open: bool,
+}
+
 #[table(accessor = secret)]
 pub struct Secret {
     #[primary_key]
     id: u32,
+    #[index(btree)]
+    who: Identity,
     word: String,
 }
 
@@ -78,6 +104,28 @@ const NOTES_OF_MY_TEAMS: Filter = Filter::Sql(
     "SELECT note.* FROM note JOIN member ON note.team = member.team WHERE member.who = :sender",
 );
 
+/// Seen by whoever sees the note.
+#[table(accessor = reply, public)]
+pub struct Reply {
+    #[primary_key]
+    id: u32,
+    #[index(btree)]
+    note: u64,
+    text: String,
+}
+
+#[client_visibility_filter]
+const REPLIES_TO_NOTES: Filter = Filter::Sql("SELECT reply.* FROM reply JOIN note ON reply.note = note.id");
+
+#[table(accessor = bell, public, scheduled(ring))]
+pub struct Bell {
+    #[primary_key]
+    #[auto_inc]
+    scheduled_id: u64,
+    scheduled_at: ScheduleAt,
+    text: String,
+}
+
 #[view(accessor = my_players, public)]
 fn my_players(ctx: &ViewContext) -> Vec<Player> {
     let me = ctx.sender();
@@ -92,6 +140,34 @@ fn first_player(ctx: &AnonymousViewContext) -> Option<Player> {
 #[view(accessor = winners, public)]
 fn winners(ctx: &AnonymousViewContext) -> impl Query<Player> {
     ctx.from.player().r#where(|p| p.score.gt(100))
+}
+
+#[view(accessor = winning_teams, public)]
+fn winning_teams(ctx: &AnonymousViewContext) -> impl Query<Team> {
+    ctx.from.player().r#where(|p| p.score.gt(100)).right_semijoin(ctx.from.team(), |p, t| p.team.eq(t.id))
+}
+
+/// A private table's rows, for whom they are.
+#[view(accessor = my_secrets, public)]
+fn my_secrets(ctx: &ViewContext) -> Vec<Secret> {
+    ctx.db.secret().who().filter(ctx.sender()).collect()
+}
+
+#[derive(SpacetimeType)]
+pub struct Standing {
+    team: u32,
+    players: u32,
+    total: i64,
+}
+
+/// Rows that are in no table, without a key.
+#[view(accessor = standings, public)]
+fn standings(ctx: &AnonymousViewContext) -> Vec<Standing> {
+    let standing = |team| {
+        let scores: Vec<i64> = ctx.db.player().team().filter(team).map(|p| p.score.into()).collect();
+        Standing { team, players: scores.len() as u32, total: scores.iter().sum() }
+    };
+    (0u32..8).map(standing).filter(|standing| standing.players > 0).collect()
 }
 
 #[reducer]
@@ -152,7 +228,24 @@ pub fn send_ping(ctx: &ReducerContext, from: u32, count: u32) {
 
 #[reducer]
 pub fn put_secret(ctx: &ReducerContext, id: u32, word: String) {
-    ctx.db.secret().insert(Secret { id, word });
+    ctx.db.secret().insert(Secret { id, who: ctx.sender(), word });
+}
+
+#[reducer]
+pub fn whisper_to(ctx: &ReducerContext, hearer: Identity, text: String) {
+    ctx.db.whisper().insert(Whisper { hearer, text });
+}
+
+/// Leaves a remark, `micros` from now.
+#[reducer]
+pub fn set_bell(ctx: &ReducerContext, text: String, micros: i64) {
+    let scheduled_at = ScheduleAt::Time(ctx.timestamp + TimeDuration::from_micros(micros));
+    ctx.db.bell().insert(Bell { scheduled_id: 0, scheduled_at, text });
+}
+
+#[reducer]
+pub fn ring(ctx: &ReducerContext, bell: Bell) {
+    ctx.db.remark().insert(Remark { text: bell.text, weight: 0 });
 }
 
 #[reducer]
