@@ -23,5 +23,5 @@ $(BUILD)/budget/%: tests/budget/%.c $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/libworldl
 $(BUILD)/bench/floor: $(FLOOR)
 	@mkdir -p $(@D)
 	$(call SAY,CC,$@)$(CC) -O2 -o $@ $< -lcrypto
--include $(LOAD:%.c=$(BUILD)/%.d) $(DRIVER:%.c=$(BUILD)/%.d)
--include $(patsubst %,$(BUILD)/bench/%.d,inproc store_bench query_bench)
+-include $(LOAD:%.c=$(BUILD)/%.d) $(DRIVER:%.c=$(BUILD)/%.d) \
+	$(patsubst %,$(BUILD)/bench/%.d,inproc store_bench query_bench)

@@ -95,8 +95,8 @@ static void subscriber_ready(struct fanout *f, struct subscriber *s)
 
 static bool is_writer(const struct fanout *f, const void *who)
 {
-	uintptr_t at = (uintptr_t)who;
-	return at >= (uintptr_t)f->writers && at < (uintptr_t)(f->writers + f->options->connections);
+	const struct caller *end = f->writers + f->options->connections;
+	return (uintptr_t)who >= (uintptr_t)f->writers && (uintptr_t)who < (uintptr_t)end;
 }
 
 static void watch(struct fanout *f, int fd, void *who)

@@ -45,7 +45,7 @@ static const char usage[] =
 	"  --connections N           that call, default 64; fanout: 1\n"
 	"  --inflight W              calls in flight for each, default 40\n"
 	"  --subscribers S           default 200\n"
-	"  --query SQL               of the subscribers, default SELECT * FROM accounts; each # is a subscriber's number\n"
+	"  --query SQL               of the subscribers, default SELECT * FROM accounts; a # is the subscriber's number\n"
 	"  --churn N                 fanout: a subscriber goes and another comes after each N updates\n"
 	"  --updates N               fanout: ends when so many have come, before --seconds\n"
 	"  --reducer R               transfer (default), or one that takes no arguments\n"

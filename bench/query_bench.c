@@ -14,7 +14,8 @@ static const struct { const char *name, *sql; } queries[] = {
 	{ "table", "SELECT * FROM accounts" },
 	{ "point", "SELECT * FROM accounts WHERE id = 123456" },
 	{ "range", "SELECT * FROM accounts WHERE balance >= 10 AND (id < 1000 OR NOT id <> 5000)" },
-	{ "join", "SELECT accounts.* FROM accounts JOIN holders ON accounts.id = holders.account WHERE holders.id = 1" },
+	{ "join",
+		"SELECT accounts.* FROM accounts JOIN holders ON accounts.id = holders.account WHERE holders.id = 12345" },
 };
 
 static uint64_t cpu_nanos(void)

@@ -67,8 +67,7 @@ int run_subscribe(const struct options *options)
 		meter_take(&meter, &end);
 		printf("first_byte_ms %.3f\nlast_byte_ms %.3f\nbytes %llu\ncpu_ms %.3f\n",
 			(double)(first - begin.wall_nanos) / 1e6, (double)(last - begin.wall_nanos) / 1e6,
-			(unsigned long long)bytes,
-			(double)(end.cpu_nanos - begin.cpu_nanos) / 1e6);
+			(unsigned long long)bytes, (double)(end.cpu_nanos - begin.cpu_nanos) / 1e6);
 		meter_close(&meter);
 	}
 	ws_deinit(&ws);

@@ -374,6 +374,14 @@ bool query_block_key(const struct query *query, uint32_t block, const struct sto
 	return false;
 }
 
+bool query_block_is_key(const struct query *query, uint32_t block)
+{
+	const struct block *b = &query->blocks[block];
+	const struct node *n = b->single;
+	return b->relation_count == 1 && b->where_count == 1 && n != NULL && n->kind == NODE_COMPARE_CONSTANT &&
+		n->op == OP_EQ && n->has_key;
+}
+
 static bool skip_word(struct str *s, const char *word)
 {
 	size_t len = strlen(word);

@@ -110,6 +110,8 @@ bool query_block_matches(const struct query *query, uint32_t block, const uint8_
  * finding queries by the values of changed rows. */
 bool query_block_key(const struct query *query, uint32_t block, const struct store_table *table, uint16_t *column,
 	struct bytes *constant);
+/* Over one table, and a row is in the result exactly if it has that value: nothing else is asked of it. */
+bool query_block_is_key(const struct query *query, uint32_t block);
 /*
  * What a commit means for a block: after store_tx_finish, with its delta. fn for each row whose number of copies
  * changed, net by value: copies > 0 inserted, < 0 deleted. Inserts into event tables join what the others are after

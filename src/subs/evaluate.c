@@ -98,8 +98,7 @@ static void finish(struct subs *subs, struct live_block *block, bool ok)
 /* A row of the table, without what is hidden of it. */
 static bool add_row(struct subs *subs, const struct live_block *block, struct row_changes *changes, struct bytes row)
 {
-	uint32_t hidden = query_hidden_bytes(block->query->query);
-	return add_change(subs, changes, (struct bytes){ row.data + hidden, row.len - hidden }, 1);
+	return add_change(subs, changes, (struct bytes){ row.data + block->hidden, row.len - block->hidden }, 1);
 }
 
 static bool take_matching(struct subs *subs, struct live_block *block, const struct store_delta_rows *rows,
@@ -173,7 +172,7 @@ static void evaluate(struct subs *subs, struct live_block *block, const struct s
 {
 	if (!begin(subs, block))
 		return;
-	if (query_block_is_single(block->query->query, block->index))
+	if (block->is_single)
 		evaluate_single(subs, block, table);
 	else
 		evaluate_join(subs, block, delta);
@@ -187,9 +186,9 @@ static void found(struct subs *subs, struct live_block *block, struct bytes row,
 		finish(subs, block, false);
 		return;
 	}
-	if (block->is_evaluated || !query_block_is_single(block->query->query, block->index))
+	if (block->is_evaluated || !block->is_single)
 		return;
-	if (query_block_matches(block->query->query, block->index, row.data) &&
+	if ((block->is_key || query_block_matches(block->query->query, block->index, row.data)) &&
 		!add_row(subs, block, is_insert ? &block->inserts : &block->deletes, row))
 		finish(subs, block, false);
 }
@@ -220,7 +219,7 @@ static void evaluate_found(struct subs *subs, const struct store_delta *delta)
 		struct live_block *block = subs->found[i];
 		if (block->is_evaluated)
 			continue;
-		if (!query_block_is_single(block->query->query, block->index))
+		if (!block->is_single)
 			evaluate_join(subs, block, delta);
 		else
 			finish(subs, block, true);

@@ -212,6 +212,9 @@ static bool listen_all(struct subs *subs, struct live_query *query)
 		uint32_t count = query_block_tables(query->query, b, &tables);
 		block->query = query;
 		block->index = b;
+		block->is_single = query_block_is_single(query->query, b);
+		block->is_key = query_block_is_key(query->query, b);
+		block->hidden = query_hidden_bytes(query->query);
 		block->listenings = mem_zalloc_array(count, sizeof(struct listening));
 		if (block->listenings == NULL)
 			return false;
@@ -237,7 +240,7 @@ static char *caller_key(struct str sql, const struct query_caller *caller, size_
 	return key;
 }
 
-void subs_tell_views(struct subs *subs, const struct query *query, const struct identity *viewer, int change)
+static void tell_views(struct subs *subs, const struct query *query, const struct identity *viewer, int change)
 {
 	struct store_table *const *tables;
 	uint32_t count = query_tables(query, &tables);
@@ -280,7 +283,7 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 	}
 	subs->query_bytes += query->bytes;
 	subs->stats.queries++;
-	subs_tell_views(subs, compiled, viewer, 1);
+	tell_views(subs, compiled, viewer, 1);
 	return query;
 }
 
@@ -335,7 +338,7 @@ void subs_query_release(struct subs *subs, struct live_query *query)
 		return;
 	ASSERT(query->place_count == 0);
 	map_remove(&subs->queries, query->key, query->key_len);
-	subs_tell_views(subs, query->query, &query->viewer, -1);
+	tell_views(subs, query->query, &query->viewer, -1);
 	subs->query_bytes -= query->bytes;
 	subs->stats.queries--;
 	query_free(subs, query);

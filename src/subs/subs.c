@@ -418,12 +418,11 @@ void subs_one_off_answer(struct subs *subs, struct subs_client *client, struct r
 		&subs->text);
 	if (err == WL_OK)
 		err = query_check_row_limit(reply->query, subs->store, &client->options.caller, &subs->text);
-	if (err == WL_OK) {
-		subs_tell_views(subs, reply->query, &client->options.caller.identity, 0);
+	/* Views that nobody holds are read as they stand, empty: what the reference's clients are told. */
+	if (err == WL_OK)
 		subs_answer(subs, client, reply);
-	} else {
+	else
 		subs_reply_settle(subs, client, reply, err);
-	}
 }
 
 void subs_one_off(struct subs *subs, struct subs_client *client, uint32_t request_id, struct str sql)

@@ -38,6 +38,8 @@ struct live_block {
 	struct live_query *query;
 	uint32_t index;            /* among the query's */
 	uint32_t listening_count;
+	bool is_single, is_key;    /* of the query's block: kept here, since most of what a commit finds is cold memory */
+	uint32_t hidden;           /* bytes of a row that its client does not see */
 	struct listening *listenings; /* one for each of its tables */
 	/* of the commit `epoch` */
 	uint64_t epoch;
@@ -218,8 +220,6 @@ void subs_set_sort(struct query_set *set); /* by table name */
 enum wl_err subs_query_acquire(struct subs *subs, struct str sql, const struct query_caller *caller,
 	struct live_query **out, struct buf *error);
 void subs_query_release(struct subs *subs, struct live_query *query);
-/* Tells the owner which views a query reads, by `change` of subs_view_fn. */
-void subs_tell_views(struct subs *subs, const struct query *query, const struct identity *viewer, int change);
 struct listeners *subs_listeners(struct subs *subs, const struct store_table *table); /* NULL: none */
 /* False: no live query reads any of its tables. */
 bool subs_is_listened(const struct subs *subs, const struct store_delta *delta);

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import re
 import struct
 import sys
 import threading
@@ -222,6 +223,20 @@ class Test:
         for thread in beside:
             thread.join()
 
+    def waits(self):
+        """The host's histogram of waits: cumulative, in order, and as many as it says."""
+        text = self.host.request("GET", "/v1/metrics")[1].decode()
+        name = "worldline_executor_wait_seconds"
+        found = re.findall(rf'^{name}_bucket{{db="[0-9a-f]{{64}}",le="(.+)"}} (\d+)$', text, re.M)
+        limits, counts = [float(limit) for limit, _ in found], [int(count) for _, count in found]
+        total = re.search(rf'^{name}_count{{db="[0-9a-f]{{64}}"}} (\d+)$', text, re.M)
+        if limits != sorted(set(limits)) or counts != sorted(counts) or limits[-1:] != [float("inf")]:
+            self.failures.append(f"waits are no histogram: {found}")
+        elif total is None or int(total.group(1)) != counts[-1] or counts[-1] == 0:
+            self.failures.append(f"{counts[-1]} waits, {total and total.group(1)} in all")
+        else:
+            self.passed += 1
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -240,6 +255,7 @@ def main():
         assert status == 200, answer
         test = Test(host, token, options.seed, options.rounds)
         test.run()
+        test.waits()
         ended = host.stop(seconds=120) if host.alive() else f"{host.process.returncode}, before its time"
         if ended != 0 or "ERROR: " in host.log() or "WARNING: ThreadSanitizer" in host.log():
             test.failures.append(f"the host ended with {ended}\n{host.log()[-8000:]}")

@@ -89,10 +89,11 @@ class Query:
             return OPS[c[3]](rows[c[1]][c[2]], rows[c[4]][c[5]])
         return OPS[c[3]](rows[c[1]][c[2]], caller.identity if c[4] is SENDER else c[4])
 
-    def evaluate(self, state, caller, events=False):
-        """How often each row is in the result: {row: copies}. `events`: event tables have the commit's rows."""
-        bags = [raw(s, state, events) if s is self.rule_of else visible(s, state, caller, events)
-                for s in self.sources]
+    def evaluate(self, state, caller, events=False, empty=()):
+        """How often each row is in the result: {row: copies}. `events`: event tables have the commit's rows. `empty`:
+        views that are not made."""
+        bags = [raw(s, state, events) if s is self.rule_of else
+                Counter() if s in empty else visible(s, state, caller, events) for s in self.sources]
         tuples = [((), 1)]
         for i, bag in enumerate(bags):
             on = self.joins[i]
@@ -109,12 +110,15 @@ class Query:
         (left, left_column), (right, right_column) = on
         return rows[left][left_column] == rows[right][right_column]
 
-    def answer(self, state, caller, events=False):
+    def answer(self, state, caller, events=False, empty=()):
         """The same, of this text and caller, remembered with the state."""
-        key = (self.text, self.rule_of, caller.identity, caller.is_owner, events)
+        key = (self.text, self.rule_of, caller.identity, caller.is_owner, events, tuple(v.name for v in empty))
         if key not in state.memo:
-            state.memo[key] = self.evaluate(state, caller, events)
+            state.memo[key] = self.evaluate(state, caller, events, empty)
         return state.memo[key]
+
+    def views(self):
+        return list({s.name: s for s in self.sources if hasattr(s, "query")}.values())
 
 
 def types_of(source):

@@ -140,6 +140,35 @@ START_TEST(emptied_under_it)
 }
 END_TEST
 
+/* Goal: where snapshots follow each other, pages are copied into what is there already, until the store rests. */
+START_TEST(copies_reuse_memory)
+{
+	enum { LAPS = 5 };
+	struct fixture f = fixture_new("id:u n:u", "!0", 0);
+	uint64_t live[LAPS], allocations[LAPS];
+	for (uint32_t lap = 0; lap < LAPS; lap++) {
+		struct store_snapshot *snapshot = lap == 0 ? NULL : store_snapshot_take(f.s, &f.t, 1);
+		uint64_t before = mem_stats().allocations;
+		store_tx_begin(f.s);
+		for (uint32_t i = 0; i < ROWS; i++) {
+			uint32_t row[2] = { i, lap };
+			size_t len = sizeof(row);
+			ck_assert_int_eq(lap == 0 ? store_insert(f.s, f.t, (uint8_t *)row, &len, NULL)
+				: store_update(f.s, f.t, f.index[0], (uint8_t *)row, &len, NULL), STORE_OK);
+		}
+		end_tx(&f);
+		allocations[lap] = mem_stats().allocations - before;
+		store_snapshot_release(f.s, snapshot);
+		live[lap] = mem_stats().live_bytes;
+	}
+	ck_assert_uint_lt(allocations[LAPS - 1], allocations[1]);
+	ck_assert_uint_eq(live[LAPS - 1], live[2]); /* two sets of pages take turns */
+	store_rest(f.s);
+	ck_assert_uint_lt(mem_stats().live_bytes, live[LAPS - 1] - ROWS * sizeof(uint32_t[2]));
+	fixture_free(&f);
+}
+END_TEST
+
 /* Goal: a snapshot that cannot be made leaves nothing behind. */
 START_TEST(without_memory)
 {
@@ -171,6 +200,7 @@ int main(void)
 	tcase_set_timeout(tc, 300);
 	tcase_add_test(tc, beside_a_writer);
 	tcase_add_test(tc, emptied_under_it);
+	tcase_add_test(tc, copies_reuse_memory);
 	tcase_add_test(tc, without_memory);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
