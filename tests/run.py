@@ -333,6 +333,12 @@ def suite_sqlite(tally):
         scripted_test(tally, "sqlite.py", what="sqlite", folder="model")
 
 
+def suite_web(tally):
+    """HTTP of modules: procedures that ask, handlers that answer"""
+    if build(tally, "build/dev/worldline") and modules(tally, "web"):
+        scripted_test(tally, "web.py", what="web", folder="e2e")
+
+
 def suite_docs(tally):
     """the examples of docs/ give what stands below them"""
     if build(tally, "build/dev/worldline") and modules(tally, "quickstart"):

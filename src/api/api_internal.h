@@ -255,8 +255,14 @@ void ws_message(struct api_loop *loop, net_conn conn, struct ws *ws, bool binary
 void ws_closed(struct api_loop *loop, struct ws *ws);
 bool ws_disconnect(struct ws *ws); /* false: no memory, try again */
 
+/* ---- a module's HTTP: handlers (routes_module.c) and requests of procedures (module_request.c) ---- */
+enum { HTTP_METHODS = 9, HTTP_METHOD_EXTENSION = 9 };
+extern const char *const http_methods[HTTP_METHODS]; /* by their number in the ABI */
+bool http_header_is_valid(struct str name, struct str value);
+/* database_options.http; `context` is the struct api. */
+bool module_request(void *context, struct bytes request, struct bytes body, bool (*stopped)(void *arg), void *arg,
+	struct buf *response, struct buf *response_body, bool *malformed);
+
 /* ---- fetch.c: outbound HTTP for issuers' keys ---- */
-struct sockaddr;
-bool fetch_address_private(const struct sockaddr *address); /* not on the public Internet */
 enum wl_err fetch_url(void *context /* struct api */, const char *url, struct buf *body, struct error *error);
 #endif

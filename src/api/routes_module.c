@@ -9,10 +9,9 @@
 #include "base/mem.h"
 #include "module/module.h"
 
-enum { MESSAGE_BYTES_MAX = 256 << 20, RESPONSE_HEADERS_MAX = 256, TIMEOUT_NONE = 1, METHOD_EXTENSION = 9 };
+enum { MESSAGE_BYTES_MAX = 256 << 20, RESPONSE_HEADERS_MAX = 256, TIMEOUT_NONE = 1 };
 
-/* By their number in the ABI. */
-static const char *const methods[] = {
+const char *const http_methods[HTTP_METHODS] = {
 	"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"
 };
 /* What belongs to the connection, and to the length that we write. */
@@ -26,8 +25,8 @@ static bool takes_method(const struct module_route *route, struct str method)
 {
 	if (route->method < 0)
 		return true;
-	if ((size_t)route->method < ARRAY_COUNT(methods))
-		return str_eq(method, str_of(methods[route->method]));
+	if ((size_t)route->method < HTTP_METHODS)
+		return str_eq(method, str_of(http_methods[route->method]));
 	return str_eq(method, route->extension);
 }
 
@@ -60,12 +59,12 @@ static bool handler_path(struct api_call *call, struct str *path)
 
 static void put_method(struct buf *out, struct str method)
 {
-	for (uint8_t i = 0; i < ARRAY_COUNT(methods); i++)
-		if (str_eq(method, str_of(methods[i]))) {
+	for (uint8_t i = 0; i < HTTP_METHODS; i++)
+		if (str_eq(method, str_of(http_methods[i]))) {
 			buf_put_u8(out, i);
 			return;
 		}
-	buf_put_u8(out, METHOD_EXTENSION);
+	buf_put_u8(out, HTTP_METHOD_EXTENSION);
 	buf_put_bsatn_str(out, method);
 }
 
@@ -143,7 +142,7 @@ static bool is_ours(struct str name)
 }
 
 /* A token of RFC 9110, and a value without control characters: whatever else would end the header early. */
-static bool is_header(struct str name, struct str value)
+bool http_header_is_valid(struct str name, struct str value)
 {
 	for (size_t i = 0; i < name.len; i++) {
 		char c = name.data[i];
@@ -164,7 +163,7 @@ static bool take_header(struct reader *r, struct response *out, const char **wro
 	struct str value = { (const char *)bytes.data, bytes.len };
 	if (r->failed || is_ours(name))
 		return !r->failed;
-	if (!is_header(name, value))
+	if (!http_header_is_valid(name, value))
 		*wrong = "the handler returned a header with an invalid name or value";
 	else if (out->header_count == RESPONSE_HEADERS_MAX)
 		*wrong = "the handler returned more than 256 headers";

@@ -56,6 +56,11 @@ struct database_options {
 	/* [blocking] The bytes of a program by its Keccak-256 hash. */
 	enum wl_err (*program)(void *context, const uint8_t hash[32], struct buf *out, struct error *error);
 	void *program_context;
+	/* [blocking] A procedure's request to somebody else (runtime_env.http_request); `stopped` says that it is not
+	 * wanted any more. NULL: procedures may make none. */
+	bool (*http)(void *context, struct bytes request, struct bytes body, bool (*stopped)(void *arg), void *arg,
+		struct buf *response, struct buf *response_body, bool *malformed);
+	void *http_context;
 	struct worker_pool *readers;    /* for long reads beside the executor; NULL: the executor does them itself */
 	uint32_t reducer_ms_max;
 	uint32_t subscriptions_per_client_max, queries_per_client_max; /* 0: those of subs.h */

@@ -102,6 +102,18 @@ static void schedule_immediate(void *context, struct str name, struct bytes args
 	db_schedule_immediate(((struct procedure *)context)->db, name, args);
 }
 
+static bool closing(void *context)
+{
+	return db_is_closing(context);
+}
+
+static bool http_request(void *context, struct bytes request, struct bytes body, struct buf *response,
+	struct buf *response_body, bool *malformed)
+{
+	struct database *db = ((struct procedure *)context)->db;
+	return db->options.http(db->options.http_context, request, body, closing, db, response, response_body, malformed);
+}
+
 static void procedure_free(struct procedure *procedure)
 {
 	if (procedure == NULL)
@@ -153,7 +165,8 @@ static struct procedure *procedure_make(struct database *db, struct runtime_prog
 	procedure->program = program;
 	procedure->env = (struct runtime_env){ .store = db->store, .database_identity = db->options.identity,
 		.context = procedure, .log = said, .tx_begin = tx_begin, .tx_commit = tx_commit, .tx_rollback = tx_rollback,
-		.sleep_until = sleep_until, .schedule_immediate = schedule_immediate };
+		.sleep_until = sleep_until, .schedule_immediate = schedule_immediate,
+		.http_request = db->options.http != NULL ? http_request : NULL };
 	if (runtime_instance_create(program, &procedure->env, NULL, &procedure->instance, error) == WL_OK)
 		return procedure;
 	procedure_free(procedure);

@@ -28,7 +28,10 @@ static const char template_text[] =
 	"# private-addresses = false\n"
 	"\n"
 	"# [module-http]\n"
+	"# Whether procedures may make HTTP requests: to public addresses only.\n"
 	"# enabled = true\n"
+	"# And to this machine (127.0.0.0/8, ::1)?\n"
+	"# allow-loopback = false\n"
 	"\n"
 	"# [limits]\n"
 	"# Longest run of one reducer in milliseconds; 0 is no limit.\n"
@@ -66,6 +69,7 @@ static const struct key_spec keys[] = {
 	{ "certificate-authority", "jwt-pub-key-path", VALUE_PATH, AT(jwt_public_key), 0, 0 },
 	{ "logs", "level", VALUE_LEVEL, AT(log_level), 0, 0 },
 	{ "module-http", "enabled", VALUE_BOOL, AT(module_http_enabled), 0, 0 },
+	{ "module-http", "allow-loopback", VALUE_BOOL, AT(module_http_loopback), 0, 0 },
 	{ "oidc", "enabled", VALUE_BOOL, AT(oidc_enabled), 0, 0 },
 	{ "oidc", "private-addresses", VALUE_BOOL, AT(oidc_private_addresses), 0, 0 },
 	{ "network", "loops", VALUE_U32, AT(loops), 0, 64 },

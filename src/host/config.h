@@ -14,7 +14,7 @@
 struct config {
 	char *jwt_private_key, *jwt_public_key; /* NULL: not set */
 	enum log_level log_level;
-	bool module_http_enabled;
+	bool module_http_enabled, module_http_loopback;
 	bool oidc_enabled;             /* foreign issuers are believed at all */
 	bool oidc_private_addresses;   /* issuers on private and loopback addresses may be asked */
 	uint32_t loops;                /* network threads; 0: by the number of cores */

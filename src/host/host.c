@@ -339,6 +339,7 @@ static enum wl_err prepare(struct host *host, const struct identity *id, const s
 	*out = (struct database_options){
 		.identity = *id, .owner = *owner, .dir = path, .in_memory = host->options.in_memory, .runtime = host->runtime,
 		.writers = host->writers, .timers = host->timers, .readers = host->readers,
+		.http = host->options.http, .http_context = host->options.http_context,
 		.sink = host->options.sink, .program = program_of, .program_context = host,
 		.reducer_ms_max = host->options.reducer_ms_max,
 		.subscriptions_per_client_max = host->options.subscriptions_per_client_max,

@@ -25,6 +25,10 @@ struct host_options {
 	uint64_t guest_memory_max;
 	const char *compiler;        /* runtime.h; NULL: programs are compiled in this process */
 	uint64_t module_log_bytes_max;
+	/* As in database_options; NULL: no procedure may ask anybody. */
+	bool (*http)(void *context, struct bytes request, struct bytes body, bool (*stopped)(void *arg), void *arg,
+		struct buf *response, struct buf *response_body, bool *malformed);
+	void *http_context;
 };
 /* Reads control data; removes what a crash left half made. Databases open at their first use. */
 enum wl_err host_open(const struct host_options *options, struct host **out, struct error *error);

@@ -27,6 +27,7 @@ enum {
 	RUNTIME_ITERATORS_MAX = 1 << 16,         /* open in one instance */
 	RUNTIME_ITERATOR_BYTES_MAX = 1 << 30,    /* copied for open iterators of one instance */
 	RUNTIME_CHUNK_BYTES = 32768,             /* an iterator's chunk is closed once it exceeds this */
+	RUNTIME_HTTP_BYTES_MAX = 256 << 20,      /* of an answer to a procedure's request */
 };
 
 /* Default cap of a guest's linear memory: all that 32 bits address, as modules may count on it. */
@@ -92,6 +93,11 @@ struct runtime_env {
 	/* Returns when the wall clock (micros) is there, at once when it is; `now` is what it then says. False: the
 	 * database is closing. NULL: not served. */
 	bool (*sleep_until)(void *context, int64_t micros, int64_t *now);
+	/* A request to somebody else, which may take long; both are the guest's memory. True: `response` is the BSATN of
+	 * the answer's head. False: it is the text of what went wrong; *malformed: `request` is no BSATN of a request's
+	 * head. NULL: not allowed. */
+	bool (*http_request)(void *context, struct bytes request, struct bytes body, struct buf *response,
+		struct buf *response_body, bool *malformed);
 };
 
 struct runtime_instance;

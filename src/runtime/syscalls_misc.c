@@ -268,17 +268,54 @@ int32_t syscall_sleep_until(struct runtime_instance *in, int64_t micros, int64_t
 	return open ? 0 : syscall_trap(in, "the database is closing");
 }
 
+static int32_t http_failed(struct runtime_instance *in, uint8_t *out, struct str text)
+{
+	struct buf said = BUF_INIT(1 << 20);
+	uint32_t id = 0;
+	buf_put_bsatn_str(&said, text);
+	bool ok = !said.failed && source_create(in, buf_bytes(&said), true, &id);
+	buf_deinit(&said);
+	if (!ok)
+		return syscall_trap(in, "not enough memory for the error of a request");
+	store_u32(out, id);
+	return ERRNO_HTTP_ERROR;
+}
+
 int32_t syscall_http_request(struct runtime_instance *in, uint32_t request, uint32_t len, uint32_t body,
 	uint32_t body_len, uint32_t out)
 {
-	(void)request;
-	(void)len;
-	(void)body;
-	(void)body_len;
-	(void)out;
-	if (in->frame == FRAME_PROCEDURE)
-		return syscall_trap(in, "HTTP in a procedure is not supported by this version yet");
-	return syscall_trap(in, "procedure_http_request is only available in async instances");
+	if (in->frame != FRAME_PROCEDURE)
+		return syscall_trap(in, "procedure_http_request is only available in async instances");
+	const uint8_t *head = guest_slice(in, request, len), *sent = guest_slice(in, body, body_len);
+	uint8_t *ids = guest_slice(in, out, 2 * sizeof(uint32_t));
+	if (head == NULL || sent == NULL || ids == NULL)
+		return syscall_trap_pointer(in, head == NULL ? request : sent == NULL ? body : out);
+	if (in->env->http_request == NULL)
+		return http_failed(in, ids, STR("module outbound HTTP requests are disabled"));
+	if (in->in_tx)
+		return ERRNO_WOULD_BLOCK_TRANSACTION;
+	struct buf response = BUF_INIT(RUNTIME_HTTP_BYTES_MAX), received = BUF_INIT(RUNTIME_HTTP_BYTES_MAX);
+	bool malformed = false;
+	uint64_t begin = instance_pause(in);
+	bool ok = in->env->http_request(in->env->context, (struct bytes){ head, len }, (struct bytes){ sent, body_len },
+		&response, &received, &malformed);
+	instance_resume(in, begin);
+	int32_t result = 0;
+	uint32_t answer = 0, content = 0;
+	if (malformed)
+		result = ERRNO_BSATN_DECODE_ERROR;
+	else if (!ok)
+		result = http_failed(in, ids, buf_str(&response));
+	else if (response.failed || received.failed || !source_create(in, buf_bytes(&response), true, &answer) ||
+		!source_create(in, buf_bytes(&received), true, &content))
+		result = http_failed(in, ids, STR("not enough memory for the answer"));
+	if (result == 0) {
+		store_u32(ids, answer);
+		store_u32(ids + 4, content);
+	}
+	buf_deinit(&response);
+	buf_deinit(&received);
+	return result;
 }
 
 /* Environments (ABI 10.6): no module with declarations is accepted yet, so no key is ever declared. */
