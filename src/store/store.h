@@ -27,12 +27,13 @@ enum {
 	STORE_INDEX_COLUMNS_MAX = 64,
 };
 
-/* Ids of system tables (section 2). 21-26 are reserved for newer releases. */
+/* Ids of system tables (section 2); 22-26 are reserved for newer releases. And the one index that others look for. */
 enum {
 	ST_TABLE = 1, ST_COLUMN, ST_SEQUENCE, ST_INDEX, ST_CONSTRAINT, ST_MODULE, ST_CLIENT, ST_VAR, ST_SCHEDULED,
 	ST_ROW_LEVEL_SECURITY, ST_CONNECTION_CREDENTIALS, ST_VIEW, ST_VIEW_PARAM, ST_VIEW_COLUMN, ST_VIEW_SUB,
-	ST_VIEW_ARG, ST_EVENT_TABLE, ST_TABLE_ACCESSOR, ST_INDEX_ACCESSOR, ST_COLUMN_ACCESSOR,
-	ST_TABLE_COUNT = 20,
+	ST_VIEW_ARG, ST_EVENT_TABLE, ST_TABLE_ACCESSOR, ST_INDEX_ACCESSOR, ST_COLUMN_ACCESSOR, ST_ENV,
+	ST_TABLE_COUNT = ST_ENV,
+	ST_ENV_KEY_INDEX = 30,
 };
 
 enum store_status {

@@ -50,6 +50,7 @@ static const struct system_spec specs[ST_TABLE_COUNT + 1] = {
 	[ST_INDEX_ACCESSOR] = { "st_index_accessor", "index_name:s accessor_name:s", "!0 !1", -1, false, false },
 	[ST_COLUMN_ACCESSOR] = { "st_column_accessor", "table_name:s col_name:s accessor_name:s", "!0,1 !0,2", -1, false,
 		false },
+	[ST_ENV] = { "st_env", "key:s value:s", "!0", 0, false, true },
 };
 /* Sequences in order of their ids, which is not the tables'. */
 static const uint8_t sequence_tables[] = { ST_TABLE, ST_INDEX, ST_CONSTRAINT, ST_SCHEDULED, ST_SEQUENCE, ST_VIEW,
@@ -231,6 +232,7 @@ static void make_shared(void)
 		bool put = map_put(&shared.table_names, def->name.data, def->name.len, id);
 		ASSERT(put);
 	}
+	ASSERT(shared.defs[ST_ENV].indexes[0].id == ST_ENV_KEY_INDEX);
 }
 
 const struct system_tables *system_tables(void)
