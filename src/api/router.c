@@ -58,6 +58,10 @@ const struct route api_routes[] = {
 	{ "/v1/database/:db/lock", DB, { { METHOD_POST, route_lock, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
 	{ "/v1/database/:db/unlock", DB,
 		{ { METHOD_POST, route_unlock, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
+	{ "/v1/database/:db/environment", DB,
+		{ { METHOD_GET, route_environment_get, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE },
+		{ METHOD_PATCH, route_environment_merge, CREDENTIALS_ANYBODY, 16 << 20, false, LANE_CHANGE },
+		{ METHOD_PUT, route_environment_replace, CREDENTIALS_ANYBODY, 16 << 20, false, LANE_CHANGE } } },
 	{ "/v1/database/:db/reset", DB, { { METHOD_PUT, route_reset, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
 	{ "/v1/database/:db/pre_publish", DB,
 		{ { METHOD_POST, route_pre_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false, LANE_PUBLISH } } },
@@ -208,7 +212,8 @@ static void refuse_early(struct net_request *request, uint32_t status)
 static void preflight(struct api_call *call)
 {
 	call_header(call, "access-control-allow-methods", STR("*"));
-	call_header(call, "access-control-allow-headers", STR("authorization,accept,content-type"));
+	call_header(call, "access-control-allow-headers", STR("authorization,accept,content-type,"
+		"spacetime-environment,spacetime-environment-remove"));
 	reply_empty(call, 200);
 }
 
@@ -239,6 +244,16 @@ static void dispatch(struct api_call *call)
 	}
 	if (!worker_pool_run(pool, answer_on_worker, call))
 		reply_text(call, 503, STR("the server is short of memory"));
+}
+
+static bool begins(struct str line, const char *with)
+{
+	return line.len >= strlen(with) && memcmp(line.data, with, strlen(with)) == 0;
+}
+
+bool router_long_head(struct str line)
+{
+	return begins(line, "POST /v1/database") || begins(line, "PUT /v1/database/") || begins(line, "PATCH /v1/database/");
 }
 
 void router_request_head(struct api *api, struct net_request *request)
