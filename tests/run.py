@@ -339,6 +339,12 @@ def suite_web(tally):
         scripted_test(tally, "web.py", what="web", folder="e2e")
 
 
+def suite_environment(tally):
+    """environments of modules: published, read, shown, changed alone, kept"""
+    if build(tally, "build/dev/worldline") and modules(tally, "env214"):
+        scripted_test(tally, "environment.py", what="environment", folder="e2e")
+
+
 def suite_docs(tally):
     """the examples of docs/ give what stands below them"""
     if build(tally, "build/dev/worldline") and modules(tally, "quickstart"):
