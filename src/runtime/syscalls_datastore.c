@@ -39,6 +39,8 @@ static int32_t failed(struct runtime_instance *in, const char *call, enum store_
 
 static int32_t no_such_table(struct runtime_instance *in, const char *call, uint32_t table)
 {
+	if (table == ST_ENV)
+		return ERRNO_NO_SUCH_TABLE;
 	return syscall_trap(in, "runtime error calling %s: internal db error: there is no table with id %u", call, table);
 }
 
@@ -51,6 +53,11 @@ static struct store_table *table_by_id(const struct runtime_instance *in, uint32
 static struct store_index *index_by_id(const struct runtime_instance *in, uint32_t id)
 {
 	return LIKELY(id != ST_ENV_KEY_INDEX) ? store_index_by_id(in->store, id) : NULL;
+}
+
+static int32_t no_such_index(uint32_t id)
+{
+	return id == ST_ENV_KEY_INDEX ? ERRNO_NO_SUCH_TABLE : ERRNO_NO_SUCH_INDEX;
 }
 
 static int32_t put_u32(struct runtime_instance *in, uint32_t out, uint32_t value)
@@ -186,7 +193,7 @@ static int32_t get_range(struct runtime_instance *in, const struct syscall_range
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
 	*index = index_by_id(in, range->index);
-	return *index == NULL ? ERRNO_NO_SUCH_INDEX : 0;
+	return *index == NULL ? no_such_index(range->index) : 0;
 }
 
 /* The same for the key of a point lookup. */
@@ -200,7 +207,7 @@ static int32_t get_point(struct runtime_instance *in, uint32_t index_id, uint32_
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
 	*index = index_by_id(in, index_id);
-	return *index == NULL ? ERRNO_NO_SUCH_INDEX : 0;
+	return *index == NULL ? no_such_index(index_id) : 0;
 }
 
 int32_t syscall_index_scan_range(struct runtime_instance *in, const struct syscall_range *range, uint32_t out)
