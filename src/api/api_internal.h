@@ -68,6 +68,7 @@ enum route_flags {
 	ROUTE_CORS = 1,
 	ROUTE_AUTH = 2,     /* credentials come before everything else, and answers say who the caller is */
 	ROUTE_LOOKUP = 4,   /* the database is looked up before the method */
+	ROUTE_ENVIRONMENT = 8, /* requests may carry an environment in their headers, and browsers are told so */
 };
 enum { ROUTE_METHODS_MAX = 4, ROUTE_PARAMS_MAX = 2 };
 struct route {

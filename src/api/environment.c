@@ -85,7 +85,8 @@ static bool keep(struct environment *e, const struct native_json_node *node, str
 static bool take_bare(struct str *text, struct str *value)
 {
 	size_t len = 0;
-	while (len < text->len && text->data[len] > ' ' && text->data[len] < 0x7f && strchr("\"',\\", text->data[len]) == NULL)
+	while (len < text->len && text->data[len] > ' ' && text->data[len] < 0x7f &&
+		strchr("\"',\\", text->data[len]) == NULL)
 		len++;
 	*value = (struct str){ text->data, len };
 	*text = rest_of(*text, len);

@@ -99,8 +99,8 @@ static bool read_hash(struct str text, uint8_t le[32])
 	if (text.len < 3 || text.len > 66 || text.data[0] != '0' || text.data[1] != 'x')
 		return false;
 	for (size_t i = 0; i < text.len - 2; i++) {
-		char c = text.data[text.len - 1 - i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+		int c = text.data[text.len - 1 - i] | 0x20; /* digits have that bit */
+		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 		if (digit < 0)
 			return false;
 		le[i / 2] = (uint8_t)(le[i / 2] | digit << (i % 2 * 4));
@@ -142,7 +142,8 @@ static void change(struct api_call *call, bool replaces)
 		return;
 	}
 	if (environment.set_count > 0 || (replaces && (environment.removed_count > 0 || environment.remove_all))) {
-		(void)reply_bad_header(call, environment.set_count > 0 ? "spacetime-environment" : "spacetime-environment-remove");
+		(void)reply_bad_header(call, environment.set_count > 0 ? "spacetime-environment"
+			: "spacetime-environment-remove");
 		return;
 	}
 	if (!environment_read_json(&environment, body)) {

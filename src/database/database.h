@@ -80,7 +80,7 @@ struct database_environment {
 	const struct str *removed;
 	uint32_t set_count, removed_count;
 	bool remove_all;
-	enum database_environment_fault fault; /* set by whoever refuses it, with WL_ERR_INVALID or WL_ERR_DENIED */
+	enum database_environment_fault fault; /* set by whoever refuses it */
 };
 
 /*
@@ -96,7 +96,8 @@ enum wl_err database_open(const struct database_options *options, struct databas
 enum wl_err database_create(const struct database_options *options, enum runtime_kind kind, struct bytes program,
 	struct database_environment *environment, struct database **out, struct buf *error);
 /*
- * Replaces the program. Same hash: only the environment changes. Tables must stay as they are (WL_ERR_UNSUPPORTED otherwise).
+ * Replaces the program. Same hash: only the environment changes. Tables must stay as they are (WL_ERR_UNSUPPORTED
+ * otherwise).
  * On any failure the old module keeps running. [blocking]
  */
 enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes program,

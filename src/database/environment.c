@@ -224,7 +224,9 @@ enum wl_err db_environment_apply(struct database *db, const struct module_info *
 	enum wl_err err = check(change, error);
 	if (err != WL_OK)
 		return err;
-	enum store_status status = remove_rows(db, change, changed);
+	enum store_status status = info->has_environment ? store_system_describe(db->store, ST_ENV) : STORE_OK;
+	if (status == STORE_OK)
+		status = remove_rows(db, change, changed);
 	for (uint32_t i = 0; status == STORE_OK && i < change->set_count; i++)
 		status = set_row(db, &change->set[i], changed);
 	if (status != STORE_OK) {

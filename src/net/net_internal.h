@@ -48,7 +48,7 @@ enum {
 /* What all connections together may hold of unfinished input and unsent output: beyond, who holds most is cut off. */
 #define NET_MEMORY_BYTES_MAX (2ull << 30)
 /* A head is kept raw until it is whole, and one more read comes behind it. */
-_Static_assert((int)NET_HELD_BYTES_MAX <= (int)NET_LONG_HEAD_BYTES_MAX, "the read buffer has room for a head and a read");
+_Static_assert((int)NET_HELD_BYTES_MAX <= (int)NET_LONG_HEAD_BYTES_MAX, "the read buffer has room for either");
 
 /* ---- output: a FIFO of nodes ---- */
 enum { OUT_SMALL = 2048, OUT_LARGE = 16384 };

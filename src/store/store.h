@@ -33,6 +33,7 @@ enum {
 	ST_ROW_LEVEL_SECURITY, ST_CONNECTION_CREDENTIALS, ST_VIEW, ST_VIEW_PARAM, ST_VIEW_COLUMN, ST_VIEW_SUB,
 	ST_VIEW_ARG, ST_EVENT_TABLE, ST_TABLE_ACCESSOR, ST_INDEX_ACCESSOR, ST_COLUMN_ACCESSOR, ST_ENV,
 	ST_TABLE_COUNT = ST_ENV,
+	ST_DESCRIBED_COUNT = ST_COLUMN_ACCESSOR, /* up to here st_table and the others describe them from the beginning */
 	ST_ENV_KEY_INDEX = 30,
 };
 
@@ -260,6 +261,8 @@ void store_watch_remove(struct store_watch *watch); /* no-op when not registered
 
 /* ---- schema changes: in an open transaction; system rows are written too ---- */
 enum store_status store_table_create(struct store *store, const struct store_table_def *def, struct store_table **out);
+/* Puts in the rows that describe a system table which came later, unless they are there. */
+enum store_status store_system_describe(struct store *store, uint32_t table_id);
 /* The table's whole definition with its ids, for the log: written before the rows that need it. */
 void store_table_encode(const struct store_table *table, struct buf *out);
 

@@ -420,12 +420,26 @@ static bool create_tables(struct store *store)
 	return true;
 }
 
+enum store_status store_system_describe(struct store *store, uint32_t table_id)
+{
+	static const uint16_t id_column = 0;
+	uint8_t key[sizeof(uint32_t)];
+	struct store_cursor cursor;
+	struct store_row row;
+	store_u32(key, table_id);
+	struct store_index *index = store_table_index_on(store->system[ST_TABLE], &id_column, 1);
+	if (store_scan_point(index, key, sizeof(key), &cursor) == STORE_OK && store_cursor_next(&cursor, &row))
+		return STORE_OK;
+	struct store_table_def def = system_tables()->defs[table_id];
+	return system_describe(store, &def);
+}
+
 bool system_bootstrap(struct store *store)
 {
 	if (!create_tables(store))
 		return false;
 	store_tx_begin(store);
-	for (uint32_t id = 1; id <= ST_TABLE_COUNT; id++) {
+	for (uint32_t id = 1; id <= ST_DESCRIBED_COUNT; id++) {
 		/* All ids are given: nothing in it is written to. */
 		struct store_table_def def = system_tables()->defs[id];
 		if (system_describe(store, &def) != STORE_OK) {

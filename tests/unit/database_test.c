@@ -358,7 +358,8 @@ START_TEST(refused_updates_change_nothing)
 	ck_assert_msg(contains(&text, "extra"), "%s", buf_text(&text));
 	buf_clear(&text);
 	ck_assert_int_ne(world_update(&w, VERSION_START_TRAPS, TABLES_SAME, &text), WL_OK);
-	ck_assert_int_ne(database_update(w.db, RUNTIME_WASM, (struct bytes){ (const uint8_t *)"junk", 4 }, NULL, &text), WL_OK);
+	struct bytes other = { (const uint8_t *)"junk", 4 };
+	ck_assert_int_ne(database_update(w.db, RUNTIME_WASM, other, NULL, &text), WL_OK);
 	buf_deinit(&text);
 	ck_assert(!line->ended);
 	ASK_OK(&w, line, "put_version", 0);
