@@ -345,6 +345,12 @@ def suite_environment(tally):
         scripted_test(tally, "environment.py", what="environment", folder="e2e")
 
 
+def suite_parts(tally):
+    """modules with submodules; outboxes, which are refused"""
+    if build(tally, "build/dev/worldline") and modules(tally, "env214"):
+        scripted_test(tally, "parts.py", what="parts", folder="e2e")
+
+
 def suite_docs(tally):
     """the examples of docs/ give what stands below them"""
     if build(tally, "build/dev/worldline") and modules(tally, "quickstart"):

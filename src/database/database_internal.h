@@ -316,6 +316,19 @@ enum wl_err db_module_row_get(struct database *db, uint8_t hash[32], enum runtim
 /* Do the tables of the two definitions agree? `error` names each difference. */
 bool db_schema_same(const struct module_info *old, const struct module_info *new, struct buf *error);
 
+/* renames.c */
+struct db_renames {
+	struct store_renaming **list;
+	uint32_t count;
+	bool takes_over;
+};
+enum wl_err db_renames_open(struct database *db, struct buf *error); /* the log's tables go by the running definition */
+/* Accessors that the definition has for tables which exist; they answer, too, until the end. */
+enum wl_err db_renames_begin(struct database *db, const struct module_info *info, struct db_renames *renames,
+	struct buf *error);
+enum wl_err db_renames_put_rows(struct database *db, const struct db_renames *renames, struct buf *error);
+void db_renames_end(struct db_renames *renames, bool keeps);
+
 /* environment.c */
 /* In the open transaction; on failure roll it back. `info` is of the module that will run. */
 enum wl_err db_environment_apply(struct database *db, const struct module_info *info,

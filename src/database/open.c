@@ -299,6 +299,8 @@ enum wl_err database_open(const struct database_options *options, struct databas
 	if (err == WL_OK)
 		err = load_module(db, error);
 	if (err == WL_OK)
+		err = db_renames_open(db, error);
+	if (err == WL_OK)
 		err = db_instance_ready(db, error);
 	if (err != WL_OK) {
 		database_release(db);
@@ -332,11 +334,18 @@ static void update_on_executor(struct database *db, void *arg)
 		u->err = WL_ERR_UNSUPPORTED;
 		return;
 	}
+	struct db_renames renames;
 	u->err = runtime_instance_create(u->program, &db->env, NULL, &instance, u->error);
-	if (u->err != WL_OK)
+	if (u->err == WL_OK)
+		u->err = db_renames_begin(db, module_def_info(u->def), &renames, u->error);
+	if (u->err != WL_OK) {
+		runtime_instance_destroy(instance);
 		return;
+	}
 	store_tx_begin(db->store);
 	u->err = db_module_row_put(db, u->hash, u->kind, u->error);
+	if (u->err == WL_OK)
+		u->err = db_renames_put_rows(db, &renames, u->error);
 	if (u->err == WL_OK && u->environment != NULL)
 		u->err = db_environment_apply(db, module_def_info(u->def), u->environment, &changed, u->error);
 	db->updating = true;
@@ -345,6 +354,7 @@ static void update_on_executor(struct database *db, void *arg)
 	else
 		u->err = db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, u->error);
 	db->updating = false;
+	db_renames_end(&renames, u->err == WL_OK);
 	if (u->err != WL_OK) {
 		runtime_instance_destroy(instance);
 		return;

@@ -263,6 +263,20 @@ void store_watch_remove(struct store_watch *watch); /* no-op when not registered
 enum store_status store_table_create(struct store *store, const struct store_table_def *def, struct store_table **out);
 /* Puts in the rows that describe a system table which came later, unless they are there. */
 enum store_status store_system_describe(struct store *store, uint32_t table_id);
+/*
+ * Other aliases for a table, its indexes and columns; canonical names stay. The new ones answer beside the old ones until
+ * end, which keeps the one or the other. NULL: no memory, or an alias is another thing's, which is left behind if
+ * `takes_over`: then only `keeps` may follow. Rows: in an open transaction.
+ */
+struct store_renaming;
+struct store_accessors {
+	struct str table;
+	const struct str *indexes, *columns; /* in the definition's order; NULL data: none */
+};
+struct store_renaming *store_rename_begin(struct store_table *table, const struct store_accessors *to,
+	bool takes_over);
+enum store_status store_rename_rows(struct store_renaming *renaming);
+void store_rename_end(struct store_renaming *renaming, bool keeps);
 /* The table's whole definition with its ids, for the log: written before the rows that need it. */
 void store_table_encode(const struct store_table *table, struct buf *out);
 
