@@ -264,8 +264,8 @@ enum store_status store_table_create(struct store *store, const struct store_tab
 /* Puts in the rows that describe a system table which came later, unless they are there. */
 enum store_status store_system_describe(struct store *store, uint32_t table_id);
 /*
- * Other aliases for a table, its indexes and columns; canonical names stay. The new ones answer beside the old ones until
- * end, which keeps the one or the other. NULL: no memory, or an alias is another thing's, which is left behind if
+ * Other aliases for a table, its indexes and columns; canonical names stay. The new ones answer beside the old ones
+ * until end, which keeps the one or the other. NULL: no memory, or an alias is another thing's, which is left behind if
  * `takes_over`: then only `keeps` may follow. Rows: in an open transaction.
  */
 struct store_renaming;

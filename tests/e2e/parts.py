@@ -108,7 +108,8 @@ def definition(accessor="myAuth", pinned=None, outbox=False):
         *types(("Session", product(id=U64, userName=STRING)), ("Tick", product(id=U64, at=SCHEDULE_AT))),
         section(TABLES, table("sessions", 0, [("sessionsById", [0]), ("byUser", [1])], auto=True),
                 table("ticks", 1, [("ticksById", [0])], auto=True)),
-        section(REDUCERS, reducer("addSession", name=STRING), reducer("tick", False, row=ref(1)), reducer("subReadEnv")),
+        section(REDUCERS, reducer("addSession", name=STRING), reducer("tick", False, row=ref(1)),
+                reducer("subReadEnv")),
         section(PROCEDURES, procedure("peekOne", ref(0))),
         section(VIEWS, view("allSessions", 0, b"\3" + ref(0))),
         section(SCHEDULES, NONE + bsatn_str("ticks") + u16(1) + bsatn_str("tick")),
@@ -120,7 +121,8 @@ def definition(accessor="myAuth", pinned=None, outbox=False):
     if pinned:
         root.append(section(EXPLICIT_NAMES, b"\3" + bsatn_str(accessor) + bsatn_str(pinned)))
     if outbox:
-        root.append(section(OUTBOXES, bsatn_str("notes") + bsatn_str("ping") + u16(1) + array([u16(0)]) + NONE + bytes(32)))
+        columns = u16(1) + array([u16(0)])
+        root.append(section(OUTBOXES, bsatn_str("notes") + bsatn_str("ping") + columns + NONE + bytes(32)))
     return b"\2" + module(*root)
 
 
@@ -222,8 +224,8 @@ def republishing(test, compiled):
     status, answer = test.publish("parts", program=program(compiled, definition("otherAuth", "my_auth")))
     test.equal("another accessor, the same canonical name", status, 200)
     v10 = {k: v for s in test.http("GET", "/v1/database/parts/schema?version=10")[1]["sections"] for k, v in s.items()}
-    test.check("one that it does not give has one", {"Namespace": {"source_name": "otherAuth", "canonical_name": "my_auth"}}
-               in v10["ExplicitNames"]["entries"], v10["ExplicitNames"])
+    entry = {"Namespace": {"source_name": "otherAuth", "canonical_name": "my_auth"}}
+    test.check("one that it does not give has one", entry in v10["ExplicitNames"]["entries"], v10["ExplicitNames"])
     rows = test.sql("parts", "SELECT accessor_name FROM st_table_accessor WHERE table_name = 'my_auth.sessions'")
     test.equal("its row", rows, [["otherAuth.sessions"]])
     test.equal("its rows stay", test.sql("parts", 'SELECT * FROM "my_auth.sessions"'), before)

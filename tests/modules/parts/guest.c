@@ -45,7 +45,7 @@ static u32 copy(u32 at, const void *from, u32 len)
 	return at + len;
 }
 
-/* {0, name} into the submodule's table, under the name that its own code has for it; then its generated id is at row. */
+/* {0, name} into the submodule's table, under the name that its own code has for it. */
 static void add_session(const void *bsatn_name, u32 name_len)
 {
 	u64 zero = 0;
