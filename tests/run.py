@@ -226,7 +226,8 @@ def suite_e2e_tsan(tally):
 
 
 def cli(tally, flavor):
-    if not (build(tally, f"build/{flavor}/worldline", flavor=flavor) and modules(tally, "quickstart", "types283")):
+    if not (build(tally, f"build/{flavor}/worldline", flavor=flavor) and
+            modules(tally, "quickstart", "types283", "env214")):
         return
     status, output = run([sys.executable, "tests/e2e/cli_test.py"], env={"WORLDLINE_FLAVOR": flavor, **SANITIZERS})
     counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)

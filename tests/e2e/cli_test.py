@@ -1099,11 +1099,11 @@ def test_project_publish(w):
 def test_publish_environment(w):
     user = User(w.host.url)
     user.ok("login", "--server-issued-login", "test")
-    user.ok("server", "set-default", "test") if "test" else None
-    module = os.path.join(ROOT, "build", "modules", "env214.wasm")
+    module = os.path.join(MODULES, "env214.wasm")
 
     def stored(name):
-        answer = w.host.request("POST", f"/v1/database/{name}/sql", b"SELECT * FROM st_env", user.token())[1]
+        token = re.search('spacetimedb_token = "(.*)"', user.read_config()).group(1)
+        answer = w.host.request("POST", f"/v1/database/{name}/sql", b"SELECT * FROM st_env", token)[1]
         return dict(json.loads(answer)[0]["rows"])
 
     holds(user.fails("publish", "-b", module, "cli-env").err, "Missing required environment variable(s) [API_KEY]")
