@@ -15,7 +15,7 @@
  *   WL_SCHEDULE(timer, at, tick)     rows of the table `timer` are calls of the reducer or procedure `tick`, whose one
  *                                    parameter is such a row, when its column `at` (schedule_at) says
  *   WL_RULE("SELECT …")              a row-level rule: only such rows are seen
- *   WL_VARIABLE(KEY)  WL_OPTIONAL_VARIABLE(KEY)  WL_CHOICE(KEY, "a", "b")    what must, or may, be published with it
+ *   WL_VARIABLE(KEY)  WL_CHOICE(KEY, "a", "b")       what must be published with it; WL_OPTIONAL_…: what may be
  */
 #pragma clang system_header
 #include "worldline/table.h"
@@ -207,4 +207,7 @@ WL_EXTERN i32 wl_query_view_end(str query, u32 sink);
 #define WL_CHOICE(key, ...) \
 	static const char *const wl_choices_##key[] = { __VA_ARGS__, NULL }; \
 	WL_VARIABLE_DATA(key, false, wl_choices_##key)
+#define WL_OPTIONAL_CHOICE(key, ...) \
+	static const char *const wl_choices_##key[] = { __VA_ARGS__, NULL }; \
+	WL_VARIABLE_DATA(key, true, wl_choices_##key)
 #endif

@@ -81,11 +81,21 @@ struct wl_rows wl_scan_range(u32 index, const struct wl_key *key)
 	return opened(code, handle, WL_ROWS_MANY);
 }
 
-u32 wl_delete_point(u32 index, const struct wl_key *key, u32 of)
+u32 wl_delete_point(u32 index, const struct wl_key *key)
 {
 	u32 count = 0;
-	(void)of;
 	u32 code = wl_abi_delete_point(index, key->w.begin, wl_written(&key->w), &count);
+	if (code != 0)
+		wl_table_failed("delete from", "an index", code);
+	return count;
+}
+
+u32 wl_delete_range(u32 index, const struct wl_key *key)
+{
+	u32 count = 0;
+	const u8 *at = key->w.begin;
+	u32 code = wl_abi_delete_range(index, at, key->prefix, key->columns, at + key->prefix, key->low - key->prefix,
+		at + key->low, wl_written(&key->w) - key->low, &count);
 	if (code != 0)
 		wl_table_failed("delete from", "an index", code);
 	return count;

@@ -98,29 +98,26 @@ str wl_keep(str s)
 
 /* ---- text ---- */
 
-static void put_number(struct wl_writer *w, u64 n, u32 base, bool negative, u32 width, bool zeros)
-{
-	char digits[68];
-	u32 count = 0;
-	do {
-		digits[count++] = "0123456789abcdef"[n % base];
-		n /= base;
-	} while (n > 0);
-	if (negative && zeros)
-		wl_write(w, "-", 1);
-	for (u32 i = count + negative; i < width; i++)
-		wl_write(w, zeros ? "0" : " ", 1);
-	if (negative && !zeros)
-		wl_write(w, "-", 1);
-	while (count > 0)
-		wl_write(w, &digits[--count], 1);
-}
-
 static void put_text(struct wl_writer *w, const char *text, size_t len, u32 width)
 {
 	for (size_t i = len; i < width; i++)
 		wl_write(w, " ", 1);
 	wl_write(w, text, len);
+}
+
+enum { WIDTH_MAX = 64 };
+
+static void put_number(struct wl_writer *w, u64 n, u32 base, bool negative, u32 width, bool zeros)
+{
+	char digits[WIDTH_MAX + 24], *end = digits + sizeof(digits), *at = end;
+	do
+		*--at = "0123456789abcdef"[n % base];
+	while ((n /= base) > 0);
+	while (zeros && width <= WIDTH_MAX && (size_t)(end - at) + negative < width)
+		*--at = '0';
+	if (negative)
+		*--at = '-';
+	put_text(w, at, (size_t)(end - at), width);
 }
 
 void wl_write_format(struct wl_writer *w, const char *format, va_list list)
@@ -353,11 +350,16 @@ bool wl_env(const char *key, str *out)
 
 void wl_call_begin(struct wl_ctx *ctx, u64 s0, u64 s1, u64 s2, u64 s3, u64 c0, u64 c1, u64 micros)
 {
-	const u64 words[] = { s0, s1, s2, s3, c0, c1 };
-	memcpy(&ctx->sender, words, sizeof(ctx->sender));
-	memcpy(&ctx->connection, words + 4, sizeof(ctx->connection));
-	ctx->now.micros = (i64)micros;
-	chance = micros;
+	typedef u64 __attribute__((may_alias)) word;
+	_Static_assert(sizeof(*ctx) == 7 * sizeof(word), "sender, connection, time");
+	word *words = (word *)ctx;
+	words[0] = s0;
+	words[1] = s1;
+	words[2] = s2;
+	words[3] = s3;
+	words[4] = c0;
+	words[5] = c1;
+	words[6] = chance = micros;
 }
 
 /* ---- procedures ---- */

@@ -26,6 +26,7 @@
  *   bool T_find_by_C(C, T *row)   of unique ones, like
  *   bool T_update_by_C(T *row)    false: no row has that key, or another unique column is taken
  *   u32  T_delete_by_C(C)         how many
+ *   WL_DELETE_RANGE(T, C, value …, low, high)  how many; like the last of these:
  *   WL_EACH(T, row) { … }                      all rows
  *   WL_EACH_BY(T, C, row, value …) { … }       those with these values of an index's first columns
  *   WL_EACH_RANGE(T, C, row, value …, low, high) { … } and from low to high in the next (B-tree and direct)
@@ -107,7 +108,8 @@ WL_INLINE void wl_key_bound(struct wl_key *key) /* the next value is an inclusiv
 WL_EXTERN struct wl_rows wl_scan_point(u32 index, const struct wl_key *key, u32 of);
 WL_EXTERN struct wl_rows wl_scan_range(u32 index, const struct wl_key *key);
 WL_EXTERN struct wl_rows wl_scan_all(u32 table);
-WL_EXTERN u32 wl_delete_point(u32 index, const struct wl_key *key, u32 of);
+WL_EXTERN u32 wl_delete_point(u32 index, const struct wl_key *key);
+WL_EXTERN u32 wl_delete_range(u32 index, const struct wl_key *key);
 
 /* ---- loops ---- */
 
@@ -118,6 +120,7 @@ WL_EXTERN u32 wl_delete_point(u32 index, const struct wl_key *key, u32 of);
 #define WL_EACH(T, row) WL_ROWS_LOOP(T, row, wl_scan_all(T##_table()))
 #define WL_EACH_BY(T, C, row, ...) WL_ROWS_LOOP(T, row, WL_PASTE(T##_by_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__))
 #define WL_EACH_RANGE(T, C, row, ...) WL_ROWS_LOOP(T, row, WL_PASTE(T##_range_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__))
+#define WL_DELETE_RANGE(T, C, ...) WL_PASTE(T##_delete_range_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__)
 
 /* ---- declaring ---- */
 
@@ -192,7 +195,7 @@ WL_EXTERN u32 wl_delete_point(u32 index, const struct wl_key *key, u32 of);
 	{ \
 		struct wl_key wl_k = wl_key(); \
 		WL_KEY_VALUE(type, name) \
-		return wl_delete_point(wl_index_##T##_##name(), &wl_k, 1); \
+		return wl_delete_point(wl_index_##T##_##name(), &wl_k); \
 	} \
 	WL_RANGE_##kind(T, type, name)
 #define WL_RANGE_hash(T, type, name)
@@ -204,6 +207,13 @@ WL_EXTERN u32 wl_delete_point(u32 index, const struct wl_key *key, u32 of);
 		WL_KEY_BOUND(type, low) \
 		WL_KEY_BOUND(type, high) \
 		return wl_scan_range(wl_index_##T##_##name(), &wl_k); \
+	} \
+	WL_UNUSED static inline u32 T##_delete_range_##name##_2(type low, type high) \
+	{ \
+		struct wl_key wl_k = wl_key(); \
+		WL_KEY_BOUND(type, low) \
+		WL_KEY_BOUND(type, high) \
+		return wl_delete_range(wl_index_##T##_##name(), &wl_k); \
 	}
 
 #define WL_COLUMN_TYPE(T, tuple) WL_COLUMN_TYPE_I(T, WL_STRIP tuple)
@@ -347,6 +357,12 @@ WL_INLINE bool wl_is_zero(const void *p, size_t len)
 		struct wl_key wl_k = wl_key(); \
 		values \
 		return wl_scan_range(wl_index_##T##_##name(), &wl_k); \
+	} \
+	WL_UNUSED static inline u32 T##_delete_range_##name##_##count parameters \
+	{ \
+		struct wl_key wl_k = wl_key(); \
+		values \
+		return wl_delete_range(wl_index_##T##_##name(), &wl_k); \
 	}
 #define WL_OF(T, column) wl_of_##T##_##column
 #define WL_INDEX_2(T, name, a, b) \

@@ -9,6 +9,7 @@
  *   WL_ENUM(color, red, green)                  color_red, color_green
  *   WL_UNION(shape, (f64, circle), (point, at)) .tag is shape_circle or shape_at, .circle, .at
  *   WL_OPTION(maybe_u32, u32)                   .some, .value
+ *   WL_RESULT(outcome, u32, str)                .failed, .value, .error
  *   WL_ARRAY(numbers, u32)                      .items, .count
  *
  * For each type T there are wl_put_T and wl_get_T (to and from BSATN), wl_type_T (what a description says of it) and
@@ -301,6 +302,35 @@ WL_INLINE void wl_get_bytes(struct wl_reader *r, bytes *v)
 	WL_OTHER_TYPE(T, WL_PASTE(wl_flat_, type)) \
 	static const struct wl_element wl_elements_##T[] = { { "some", &WL_PASTE(wl_type_, type) }, \
 		{ "none", &wl_type_unit } }; \
+	static const struct wl_type wl_type_##T WL_UNUSED = { WL_TAG_SUM, 2, wl_elements_##T, NULL, NULL };
+
+#define WL_RESULT(T, type, error_type) \
+	typedef struct T { \
+		bool failed; \
+		type value; \
+		error_type error; \
+	} T; \
+	WL_UNUSED static inline void wl_put_##T(struct wl_writer *wl_w, const T *wl_v) \
+	{ \
+		u8 wl_failed = wl_v->failed; \
+		wl_write(wl_w, &wl_failed, 1); \
+		if (wl_v->failed) \
+			WL_PASTE(wl_put_, error_type)(wl_w, &wl_v->error); \
+		else \
+			WL_PASTE(wl_put_, type)(wl_w, &wl_v->value); \
+	} \
+	WL_UNUSED static inline void wl_get_##T(struct wl_reader *wl_r, T *wl_v) \
+	{ \
+		__builtin_memset(wl_v, 0, sizeof(*wl_v)); \
+		wl_v->failed = *wl_read(wl_r, 1) != 0; \
+		if (wl_v->failed) \
+			WL_PASTE(wl_get_, error_type)(wl_r, &wl_v->error); \
+		else \
+			WL_PASTE(wl_get_, type)(wl_r, &wl_v->value); \
+	} \
+	WL_OTHER_TYPE(T, (WL_PASTE(wl_flat_, type) & WL_PASTE(wl_flat_, error_type))) \
+	static const struct wl_element wl_elements_##T[] = { { "ok", &WL_PASTE(wl_type_, type) }, \
+		{ "err", &WL_PASTE(wl_type_, error_type) } }; \
 	static const struct wl_type wl_type_##T WL_UNUSED = { WL_TAG_SUM, 2, wl_elements_##T, NULL, NULL };
 
 WL_INLINE size_t wl_array_size(u32 count, size_t size)
