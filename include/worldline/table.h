@@ -119,7 +119,8 @@ WL_EXTERN u32 wl_delete_range(u32 index, const struct wl_key *key);
 		for (T row; T##_next(&wl_rows_##row, &row);)
 #define WL_EACH(T, row) WL_ROWS_LOOP(T, row, wl_scan_all(T##_table()))
 #define WL_EACH_BY(T, C, row, ...) WL_ROWS_LOOP(T, row, WL_PASTE(T##_by_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__))
-#define WL_EACH_RANGE(T, C, row, ...) WL_ROWS_LOOP(T, row, WL_PASTE(T##_range_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__))
+#define WL_EACH_RANGE(T, C, row, ...) \
+	WL_ROWS_LOOP(T, row, WL_PASTE(T##_range_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__))
 #define WL_DELETE_RANGE(T, C, ...) WL_PASTE(T##_delete_range_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__)
 
 /* ---- declaring ---- */
@@ -143,13 +144,17 @@ WL_EXTERN u32 wl_delete_range(u32 index, const struct wl_key *key);
 #define WL_A_DEFAULT(...) DEFAULT, WL_HAS_DEFAULT, (__VA_ARGS__)
 
 #define WL_ATTRIBUTE_FLAGS(column, attribute) WL_ATTRIBUTE_FLAGS_I(WL_A_##attribute)
-#define WL_ATTRIBUTE_FLAGS_I(...) WL_ATTRIBUTE_FLAGS_II(__VA_ARGS__)
-#define WL_ATTRIBUTE_FLAGS_II(what, flags, value) | flags
+#define WL_ATTRIBUTE_FLAGS_I(...) WL_ATTRIBUTE_FLAGS_II(__VA_ARGS__, 0, 0)
+#define WL_ATTRIBUTE_FLAGS_II(what, flags, value, ...) | WL_FLAGS_OF_##what(flags) /* not defined: no such attribute */
+#define WL_FLAGS_OF_UNIQUE(flags) flags
+#define WL_FLAGS_OF_INDEX(flags) flags
+#define WL_FLAGS_OF_NOTHING(flags) flags
+#define WL_FLAGS_OF_DEFAULT(flags) flags
 #define WL_COLUMN_FLAGS(...) (0 WL_FEW(WL_ATTRIBUTE_FLAGS, , __VA_ARGS__))
 
 #define WL_ATTRIBUTE_CODE(column, attribute) WL_ATTRIBUTE_CODE_I(WL_STRIP column, WL_A_##attribute)
-#define WL_ATTRIBUTE_CODE_I(...) WL_ATTRIBUTE_CODE_II(__VA_ARGS__)
-#define WL_ATTRIBUTE_CODE_II(T, type, name, what, flags, value) WL_CODE_##what(T, type, name, value)
+#define WL_ATTRIBUTE_CODE_I(...) WL_ATTRIBUTE_CODE_II(__VA_ARGS__, 0, 0)
+#define WL_ATTRIBUTE_CODE_II(T, type, name, what, flags, value, ...) WL_CODE_##what(T, type, name, value)
 
 #define WL_CODE_NOTHING(T, type, name, value)
 #define WL_CODE_DEFAULT(T, type, name, value) \
@@ -238,8 +243,8 @@ WL_EXTERN u32 wl_delete_range(u32 index, const struct wl_key *key);
 #define WL_PICK(...) WL_PICK_I(__VA_ARGS__)
 #define WL_PICK_I(first, ...) first
 #define WL_ATTRIBUTE_DEFAULT(column, attribute) WL_ATTRIBUTE_DEFAULT_I(WL_STRIP column, WL_A_##attribute)
-#define WL_ATTRIBUTE_DEFAULT_I(...) WL_ATTRIBUTE_DEFAULT_II(__VA_ARGS__)
-#define WL_ATTRIBUTE_DEFAULT_II(T, name, what, flags, value) WL_DEFAULT_OF_##what(T, name)
+#define WL_ATTRIBUTE_DEFAULT_I(...) WL_ATTRIBUTE_DEFAULT_II(__VA_ARGS__, 0, 0)
+#define WL_ATTRIBUTE_DEFAULT_II(T, name, what, flags, value, ...) WL_DEFAULT_OF_##what(T, name)
 #define WL_DEFAULT_OF_NOTHING(T, name)
 #define WL_DEFAULT_OF_INDEX(T, name)
 #define WL_DEFAULT_OF_UNIQUE(T, name)

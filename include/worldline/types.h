@@ -83,13 +83,13 @@ struct wl_type_state {
 	u32 ref;                     /* its number in the description */
 	const struct wl_type *first; /* of the same name, from another source; NULL: this one */
 };
-WL_EXTERN const struct wl_type wl_type_u8, wl_type_u16, wl_type_u32, wl_type_u64, wl_type_u128, wl_type_u256, wl_type_i8,
-	wl_type_i16, wl_type_i32, wl_type_i64, wl_type_i128, wl_type_i256, wl_type_f32, wl_type_f64, wl_type_bool,
+WL_EXTERN const struct wl_type wl_type_u8, wl_type_u16, wl_type_u32, wl_type_u64, wl_type_u128, wl_type_u256,
+	wl_type_i8, wl_type_i16, wl_type_i32, wl_type_i64, wl_type_i128, wl_type_i256, wl_type_f32, wl_type_f64, wl_type_bool,
 	wl_type_unit, wl_type_str, wl_type_bytes, wl_type_identity, wl_type_connection_id, wl_type_uuid, wl_type_timestamp,
 	wl_type_duration, wl_type_schedule_at;
 
 /* All that a module declares is an item; constructors put them in a row, in the order of the source. A header with
- * declarations may be part of several sources: an item with the name and section of one before it counts for nothing. */
+ * declarations may be part of several sources: an item with the name and section of one before it is dropped. */
 enum wl_section {
 	WL_TYPES = 1, WL_TABLES, WL_REDUCERS, WL_PROCEDURES, WL_VIEWS, WL_SCHEDULES, WL_LIFECYCLES, WL_RULES, WL_CASE,
 	WL_NAMES, WL_HANDLERS, WL_ROUTES, WL_VIEW_KEYS, WL_SUBMODULES, WL_ENVIRONMENT, WL_INDEXES = 254, WL_NO_SECTION,
@@ -134,7 +134,8 @@ WL_PLAIN_TYPE(uuid, 0, 0)
 WL_PLAIN_TYPE(timestamp, 0, 0)
 WL_PLAIN_TYPE(duration, 0, 0)
 
-#define WL_OTHER_TYPE(T, is_flat) enum { wl_flat_##T = is_flat, wl_plain_##T = 0, wl_whole_##T = 0, wl_unsigned_##T = 0 };
+#define WL_OTHER_TYPE(T, is_flat) \
+	enum { wl_flat_##T = is_flat, wl_plain_##T = 0, wl_whole_##T = 0, wl_unsigned_##T = 0 };
 WL_OTHER_TYPE(unit, 1)
 WL_INLINE void wl_put_unit(struct wl_writer *w, const unit *v) { (void)w; (void)v; }
 WL_INLINE void wl_get_unit(struct wl_reader *r, unit *v) { (void)r; v->nothing = 0; }

@@ -108,7 +108,8 @@ static bool write_sdk(struct cli *cli, const char *root)
 	const char *include = cli_text(cli, "%s/include", root), *folder = cli_text(cli, "%s/worldline", include);
 	bool ok = make_folder(cli, root) && make_folder(cli, include) && make_folder(cli, folder);
 	for (const struct cli_sdk_file *f = cli_sdk_files; ok && f->name != NULL; f++)
-		ok = write_file(cli, cli_text(cli, "%s/%s", folder, f->name), (struct str){ f->data, (size_t)(f->end - f->data) });
+		ok = write_file(cli, cli_text(cli, "%s/%s", folder, f->name),
+			(struct str){ f->data, (size_t)(f->end - f->data) });
 	return ok;
 }
 
@@ -251,5 +252,6 @@ const struct cli_command cli_command_build = {
 		{ .name = "debug", .letter = 'd', .help = "Do not optimise, and keep names for traces" },
 		{ 0 } },
 	.examples = "build\nbuild --debug server",
+	.local = true,
 	.run = run,
 };

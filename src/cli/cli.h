@@ -61,6 +61,7 @@ struct cli_command {
 	const struct cli_option *options;  /* the same */
 	const struct cli_command *const *commands; /* of a group, ended by NULL */
 	bool unstable;                     /* warns on stderr, as the field does */
+	bool local;                        /* needs no cli.toml */
 	bool (*run)(struct cli *cli, const struct cli_args *args);
 	int (*run_raw)(struct cli *cli, int argc, char **argv); /* instead of run: parses itself, returns the status */
 };

@@ -45,11 +45,11 @@ static bool write_new(struct cli *cli, const char *dir, const char *name, const 
 
 static bool run(struct cli *cli, const struct cli_args *args)
 {
-	const char *name = args->words[0], *given = cli_args_text(args, "project-path"), *lang = cli_args_text(args, "lang");
-	const char *dir = given != NULL ? given : name;
+	const char *name = args->words[0], *given = cli_args_text(args, "project-path");
+	const char *lang = cli_args_text(args, "lang"), *dir = given != NULL ? given : name;
 	if (strcmp(lang, "c") != 0)
-		return cli_fail(cli, "a new module in %s is begun with that language's own tools; this makes one in C: --lang c",
-			lang);
+		return cli_fail(cli, "a new module in %s is begun with that language's own tools; this makes one in C: "
+			"--lang c", lang);
 	if (mkdir(dir, 0777) != 0 && (errno != EEXIST || given == NULL))
 		return cli_fail_errno(cli, "cannot make the folder %s", dir);
 	if (!write_new(cli, dir, "module.c", module_c) || !write_new(cli, dir, ".gitignore", gitignore) ||
@@ -60,15 +60,16 @@ static bool run(struct cli *cli, const struct cli_args *args)
 		"\t%s publish --module-path %s %s\n"
 		"\t%s call %s add Ada\n"
 		"\t%s call %s say_hello\n"
-		"\t%s logs %s\n", dir, cli->program, cli->program, dir, name, cli->program, name, cli->program, name, cli->program,
-		name);
+		"\t%s logs %s\n", dir, cli->program, cli->program, dir, name, cli->program, name, cli->program, name,
+		cli->program, name);
 	return true;
 }
 
 const struct cli_command cli_command_init = {
 	.name = "init",
 	.summary = "Begin a module in C",
-	.details = "Makes a folder with module.c, which is a working module, .gitignore, and compile_flags.txt for editors.",
+	.details = "Makes a folder with module.c, which is a working module, .gitignore, and compile_flags.txt for\n"
+		"editors.",
 	.words = (const struct cli_word[]){
 		{ .name = "NAME", .required = true, .help = "Of the module: lower-case letters, digits and single hyphens" },
 		{ 0 } },
@@ -77,5 +78,6 @@ const struct cli_command cli_command_init = {
 		{ .name = "project-path", .value = "DIR", .help = "The folder, which may be there already [default: NAME]" },
 		{ 0 } },
 	.examples = "init chat\ninit --lang c --project-path server chat",
+	.local = true,
 	.run = run,
 };
