@@ -55,7 +55,8 @@ WL_EXTERN void wl_log(enum wl_level level, const char *file, u32 line, const cha
 /* How long a block takes, in the log: WL_TIMER("moving") { … } */
 WL_EXTERN void wl_timer_end(u32 *timer);
 #define WL_TIMER(name) \
-	for (u32 wl_timer __attribute__((cleanup(wl_timer_end))) = wl_abi_timer_start(name, sizeof(name) - 1), wl_once = 1; \
+	for (u32 wl_timer __attribute__((cleanup(wl_timer_end))) = wl_abi_timer_start(name, sizeof(name) - 1), \
+		wl_once = 1; \
 		wl_once && (void *)&wl_timer != NULL; wl_once = 0)
 
 /* The same numbers for the same call: seeded with its time. Not for secrets. */

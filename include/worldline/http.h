@@ -5,7 +5,7 @@
  * HTTP: requests that procedures send, and requests to …/v1/database/NAME/route/PATH that the module answers.
  *
  *   WL_HANDLER(hello) { return wl_reply(200, WL_STR("hello")); }          `request` is what was asked
- *   WL_ROUTE(GET, "/hello", hello)                                        or ANY; GET HEAD POST PUT DELETE OPTIONS PATCH
+ *   WL_ROUTE(GET, "/hello", hello)            or ANY, HEAD, POST, PUT, DELETE, OPTIONS, PATCH
  */
 #pragma clang system_header
 #include "worldline/function.h"

@@ -78,8 +78,8 @@ static bool settle_names(struct publishing *p)
 
 static bool fail_build(struct cli *cli, const char *path)
 {
-	return cli_fail(cli, "building a module from its sources is not supported by this version yet (%s), "
-		"but for modules in C\n"
+	return cli_fail(cli, "building a module from its sources is not supported by this version yet, "
+		"except in C (%s)\n"
 		"Build it with its own tools, then publish what comes out:\n"
 		"\tcargo build --release --target wasm32-unknown-unknown\n"
 		"\t%s publish --bin-path target/wasm32-unknown-unknown/release/NAME.wasm DATABASE", path, cli->program);

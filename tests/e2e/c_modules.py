@@ -5,8 +5,8 @@
     tests/e2e/c_modules.py [--flavor asan]
 
 In the document, blocks of C make a module.c in their order; blocks of sh are typed into a shell: after `$ COMMAND`
-comes what it prints, where a line `…` stands for any number of lines, and one that ends with it for any that begins so. The
-last line says how many checks passed and failed.
+comes what it prints, where a line `…` stands for any number of lines, and one that ends with it for any that begins
+so. The last line says how many checks passed and failed.
 """
 
 import argparse
