@@ -85,8 +85,8 @@ struct wl_type_state {
 };
 WL_EXTERN const struct wl_type wl_type_u8, wl_type_u16, wl_type_u32, wl_type_u64, wl_type_u128, wl_type_u256,
 	wl_type_i8, wl_type_i16, wl_type_i32, wl_type_i64, wl_type_i128, wl_type_i256, wl_type_f32, wl_type_f64,
-	wl_type_bool, wl_type_unit, wl_type_str, wl_type_bytes, wl_type_identity, wl_type_connection_id, wl_type_uuid, wl_type_timestamp,
-	wl_type_duration, wl_type_schedule_at;
+	wl_type_bool, wl_type_unit, wl_type_str, wl_type_bytes, wl_type_identity, wl_type_connection_id, wl_type_uuid,
+	wl_type_timestamp, wl_type_duration, wl_type_schedule_at;
 
 /* All that a module declares is an item; constructors put them in a row, in the order of the source. A header with
  * declarations may be part of several sources: an item with the name and section of one before it is dropped. */
