@@ -339,6 +339,12 @@ def suite_web(tally):
         scripted_test(tally, "web.py", what="web", folder="e2e")
 
 
+def suite_c(tally):
+    """modules in C: docs/c-modules.md step by step, the examples, wrong declarations"""
+    if build(tally, "build/dev/worldline"):
+        scripted_test(tally, "c_modules.py", what="c", folder="e2e")
+
+
 def suite_foreign(tally):
     """modules shaped as those in C++ and C#, against a host under ASan and UBSan"""
     if build(tally, "build/asan/worldline", flavor="asan"):
