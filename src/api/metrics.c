@@ -56,6 +56,8 @@ static const struct database_metric database_metrics[] = {
 	{ "spacetime_worker_ws_clients_session_busy_total", "counter", "database_identity",
 		"Connections refused because their session was held by another.", OF(sessions_busy) },
 	{ "worldline_executor_nanoseconds_total", "counter", "db", "Time the executor has worked.", OF(executor_nanos) },
+	{ "worldline_energy_used_total", "counter", "db", "Energy that calls have used since the database was opened.",
+		OF(energy) },
 };
 
 #define WAIT "worldline_executor_wait_seconds"

@@ -97,6 +97,8 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	buf_init(&db->scratch, ERROR_TEXT_BYTES_MAX);
 	buf_init(&db->json, JSON_MESSAGE_BYTES_MAX);
 	buf_init(&db->reply, DELIVERY_BODY_BYTES_MAX);
+	db->energy_limited = options->energy.call_max != 0 || options->energy.is_limited ||
+		options->energy.payer_left != NULL;
 	db->dir = options->dir == NULL ? NULL : mem_strdup(str_of(options->dir));
 	db->store = store_create();
 	db->outbox = outbox_create(loops, &block_ops, db);
@@ -634,6 +636,7 @@ void database_stats(struct database *db, struct database_stats *out)
 		.transactions = LOAD(transactions), .rolled_back = LOAD(rolled_back), .reducer_calls = LOAD(reducer_calls),
 		.clients = LOAD(clients_now), .rows = LOAD(rows), .row_bytes = LOAD(row_bytes),
 		.index_bytes = LOAD(index_bytes), .guest_bytes = LOAD(guest_bytes), .executor_nanos = LOAD(executor_nanos),
+		.energy = LOAD(energy_used) + LOAD(energy_beside),
 		.sessions_busy = LOAD(sessions_busy),
 		.log_bytes = db->commitlog == NULL ? 0 : commitlog_size_bytes(db->commitlog),
 	};

@@ -211,9 +211,10 @@ bool db_call_reducer(struct database *db, const struct module_function *function
 	struct str text;
 	uint64_t nanos;
 	db_begin(db);
-	if (db_run_reducer(db, &call, &text, &nanos) != RUNTIME_OK) {
+	enum runtime_outcome outcome = db_run_reducer(db, &call, &text, &nanos);
+	if (outcome != RUNTIME_OK) {
 		db_rollback(db);
-		return true;
+		return outcome != RUNTIME_EXHAUSTED || nanos > 0;
 	}
 	buf_clear(&db->scratch);
 	if (db_commit(db, micros, id, NULL, true, NULL, &db->scratch) == WL_OK)
@@ -300,7 +301,9 @@ static void procedure_run(void *arg)
 	struct scheduled_procedure *job = arg;
 	struct database *db = job->db;
 	struct procedure_result result;
-	db_procedure_run(db, job->def, &job->call, &result);
+	db_procedure_run(db, job->def, &job->call, true, &result);
+	if (result.is_exhausted)
+		buf_put_cstr(&result.text, ENERGY_PROCEDURE_TEXT);
 	if (!result.ok)
 		db_log_failure(db, clock_wall_micros(), job->call.name, buf_str(&result.text));
 	db_procedure_result_deinit(&result);
