@@ -137,6 +137,7 @@ void delivery_block_done(struct delivery_block *block);        /* gives a consum
 struct database_stats {
 	uint64_t transactions, rolled_back, reducer_calls, clients, rows, row_bytes, index_bytes, log_bytes, guest_bytes;
 	uint64_t executor_nanos, sessions_busy, energy;
+	uint64_t scheduled, ticks_skipped; /* calls that run now; times of intervals that one later call stood for */
 };
 /* Energy used since the database was opened that nobody has taken account of yet; the latter takes it. [any] */
 uint64_t database_energy_untaken(const struct database *db);
@@ -146,6 +147,8 @@ void database_stats(struct database *db, struct database_stats *out); /* [any], 
 /* How long messages and requests waited, from their arrival in the mailbox to when the executor took them. Lives as
  * long as the database. [any] */
 const struct waits *database_waits(const struct database *db);
+/* How late scheduled rows were called. NULL: none ever was. [any] */
+const struct waits *database_schedule_waits(const struct database *db);
 
 /* ---- callers ---- */
 struct database_caller {

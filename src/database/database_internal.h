@@ -163,6 +163,8 @@ struct database {
 	struct monitor sleepers;         /* procedures that sleep; woken when the database closes */
 	_Atomic uint64_t energy_used, energy_beside, energy_taken; /* energy.c */
 	_Atomic bool energy_told;
+	_Atomic uint64_t scheduled, ticks_skipped;
+	_Atomic(struct waits *) schedule_waits; /* made with the first scheduled call */
 	bool energy_limited; /* in one way or another; fixed after open */
 	_Atomic uint64_t transactions, rolled_back, reducer_calls, clients_now, executor_nanos, sessions_busy, rows,
 		row_bytes, index_bytes, guest_bytes;

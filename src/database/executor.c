@@ -185,6 +185,7 @@ void db_free(struct database *db)
 	buf_deinit(&db->scratch);
 	buf_deinit(&db->json);
 	buf_deinit(&db->reply);
+	mem_free(db->schedule_waits);
 	monitor_deinit(&db->sleepers);
 	pthread_mutex_destroy(&db->lock);
 	mem_free(db->dir);
@@ -629,6 +630,11 @@ const struct waits *database_waits(const struct database *db)
 	return &db->waits;
 }
 
+const struct waits *database_schedule_waits(const struct database *db)
+{
+	return atomic_load_explicit(&db->schedule_waits, memory_order_acquire);
+}
+
 void database_stats(struct database *db, struct database_stats *out)
 {
 #define LOAD(field) atomic_load_explicit(&db->field, memory_order_relaxed)
@@ -637,7 +643,7 @@ void database_stats(struct database *db, struct database_stats *out)
 		.clients = LOAD(clients_now), .rows = LOAD(rows), .row_bytes = LOAD(row_bytes),
 		.index_bytes = LOAD(index_bytes), .guest_bytes = LOAD(guest_bytes), .executor_nanos = LOAD(executor_nanos),
 		.energy = LOAD(energy_used) + LOAD(energy_beside),
-		.sessions_busy = LOAD(sessions_busy),
+		.sessions_busy = LOAD(sessions_busy), .scheduled = LOAD(scheduled), .ticks_skipped = LOAD(ticks_skipped),
 		.log_bytes = db->commitlog == NULL ? 0 : commitlog_size_bytes(db->commitlog),
 	};
 #undef LOAD

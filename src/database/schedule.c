@@ -238,12 +238,31 @@ static bool delete_row(struct database *db, const struct scheduled *e, struct st
 	return db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, &db->scratch) == WL_OK;
 }
 
+static void call_begins(struct database *db, struct scheduled *e, int64_t late_micros)
+{
+	struct waits *waits = atomic_load_explicit(&db->schedule_waits, memory_order_relaxed);
+	if (UNLIKELY(waits == NULL)) {
+		waits = mem_zalloc(sizeof(*waits));
+		atomic_store_explicit(&db->schedule_waits, waits, memory_order_release);
+	}
+	if (waits != NULL)
+		waits_add(waits, late_micros > 0 ? (uint64_t)late_micros * 1000 : 0);
+	db_count(&db->scheduled, 1);
+	e->is_running = true;
+}
+
+static void call_ends(struct database *db, struct scheduled *e)
+{
+	db_count(&db->scheduled, UINT64_MAX); /* one less */
+	e->is_running = false;
+}
+
 /* Its call is done: what now? `called` is the number of changes it was called with. */
 static void call_done(struct database *db, struct scheduled *e, struct store_table *table, uint32_t called, bool again)
 {
 	struct schedule *s = db->schedule;
 	struct store_row row;
-	e->is_running = false;
+	call_ends(db, e);
 	if (e->is_gone || !row_find(table, e->row, &row)) {
 		entry_end(s, e);
 		return;
@@ -264,7 +283,9 @@ static void call_done(struct database *db, struct scheduled *e, struct store_tab
 		} else if (interval == 0) {
 			e->due.key = now;
 		} else if (now >= e->due.key) {
-			e->due.key = add_micros(e->due.key, ((now - e->due.key) / interval + 1) * interval);
+			int64_t missed = (now - e->due.key) / interval;
+			db_count(&db->ticks_skipped, (uint64_t)missed);
+			e->due.key = add_micros(e->due.key, (missed + 1) * interval);
 		}
 	}
 	if (e->due.place == 0)
@@ -292,7 +313,7 @@ static void procedure_done(struct database *db, void *arg)
 	if (table != NULL && !database_closed(db))
 		call_done(db, e, table, job->changes, false);
 	else
-		e->is_running = false;
+		call_ends(db, e);
 	set_timer(db);
 }
 
@@ -371,7 +392,7 @@ static void run_entry(struct database *db, struct scheduled *e)
 	int64_t now = db_now(db), micros = e->due.key > now ? e->due.key : now;
 	struct str name = store_table_def(table)->schedule_function;
 	uint32_t id, called = e->changes;
-	e->is_running = true;
+	call_begins(db, e, now - e->due.key);
 	const struct module_function *function = args.failed ? NULL : module_reducer(db->module.def, name, &id);
 	if (args.failed) {
 		call_done(db, e, table, called, true);

@@ -3,8 +3,8 @@
 //! another version of it, with the same tables.
 
 use spacetimedb::{
-    procedure, reducer, table, view, AnonymousViewContext, Identity, ProcedureContext, ReducerContext, ScheduleAt, Table,
-    TimeDuration, Timestamp,
+    procedure, reducer, table, view, AnonymousViewContext, Identity, ProcedureContext, ReducerContext, ScheduleAt,
+    Table, TimeDuration, Timestamp,
 };
 use std::time::Duration;
 
