@@ -135,7 +135,8 @@ struct database {
 
 	struct views *views;             /* NULL: none was ever asked for */
 	struct schedule *schedule;       /* NULL: no row was ever scheduled */
-	int64_t timer_due;               /* what the timer was last set to */
+	int64_t timer_due;               /* what the timer was last set to; INT64_MAX: nothing, or it has fired */
+	int64_t schedule_due;            /* when the first row is; INT64_MAX: none */
 
 	struct db_read *reads;           /* that run, beside the executor … */
 	uint32_t read_count;
@@ -234,7 +235,9 @@ void db_views_free(struct database *db);
 /* schedule.c */
 void db_schedule_open(struct database *db); /* all rows of schedule tables are there */
 void db_schedule_delta(struct database *db, const struct store_delta_table *changed, int64_t micros);
-void db_schedule_run(struct database *db);  /* what is due */
+void db_schedule_run(struct database *db);  /* what is due, when its mail comes */
+/* Some of what is due, between two messages, outside transactions: mail would have to wait behind all that came before. */
+void db_schedule_some(struct database *db);
 void db_schedule_free(struct database *db);
 bool db_post_due(struct database *db);      /* [any] false: it is posted already */
 /* Calls as the database itself; `args` are checked. A transaction of its own; false: it could not be committed, or

@@ -93,7 +93,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	pthread_mutex_init(&db->lock, NULL);
 	monitor_init(&db->sleepers);
 	db->due_mail.kind = MAIL_DUE;
-	db->timer_due = INT64_MAX;
+	db->timer_due = db->schedule_due = INT64_MAX;
 	buf_init(&db->scratch, ERROR_TEXT_BYTES_MAX);
 	buf_init(&db->json, JSON_MESSAGE_BYTES_MAX);
 	buf_init(&db->reply, DELIVERY_BODY_BYTES_MAX);
@@ -481,17 +481,26 @@ void db_step_end(struct database *db)
 	publish_stats(db);
 }
 
+static bool schedule_is_due(const struct database *db)
+{
+	return db->schedule_due <= db->step_micros + (int64_t)((db->now_nanos - db->step_nanos) / 1000);
+}
+
 /* Drains at most `budget` messages; true when mail is left. Owns no thread. */
 static bool database_step(struct database *db, uint32_t budget)
 {
 	uint32_t done = 0;
 	db_step_begin(db);
 	db_views_sweep(db, db->step_nanos);
+	if (UNLIKELY(schedule_is_due(db)) && (db->work != NULL || atomic_load(&db->mailbox.head) != NULL))
+		db_schedule_some(db);
 	while (done < budget && process_one(db)) {
 		done++;
 		if ((done & 15) == 0) {
 			flush_large(db);
 			db->now_nanos = clock_mono_nanos();
+			if (UNLIKELY(schedule_is_due(db)))
+				db_schedule_some(db);
 			if (db->now_nanos - db->step_nanos > STEP_NANOS_MAX)
 				break;
 		}

@@ -23,6 +23,7 @@
 enum {
 	ENTRIES_MAX = 1 << 24,
 	CALLS_AT_ONCE = 64,                /* then other mail has its turn */
+	CALLS_BETWEEN = 32,                /* between some messages and the next: neither starves the other */
 	AGAIN_MICROS = 1000000,            /* after a call that could not be committed for want of space */
 };
 
@@ -126,6 +127,7 @@ static void set_timer(struct database *db)
 {
 	const struct schedule *s = db->schedule;
 	int64_t due = s == NULL || s->heap.count == 0 ? INT64_MAX : heap_first(&s->heap)->key;
+	db->schedule_due = due;
 	if (due == db->timer_due)
 		return;
 	db->timer_due = due;
@@ -417,21 +419,32 @@ bool db_post_due(struct database *db)
 	return true;
 }
 
-void db_schedule_run(struct database *db)
+/* At most so many calls. False: more is due. */
+static bool run_due(struct database *db, uint32_t calls_max)
 {
 	struct schedule *s = db->schedule;
-	atomic_store(&db->due_posted, false);
-	db->timer_due = INT64_MAX; /* it has fired */
 	if (s == NULL || db_is_closing(db) || database_closed(db) || database_failed(db))
-		return;
+		return true;
 	uint64_t begin = clock_mono_nanos();
 	for (uint32_t calls = 0; s->heap.count > 0 && heap_first(&s->heap)->key <= clock_wall_micros(); calls++) {
-		if (calls >= CALLS_AT_ONCE || clock_mono_nanos() - begin > STEP_NANOS_MAX) {
-			(void)db_post_due(db);
-			return;
-		}
+		if (calls >= calls_max || clock_mono_nanos() - begin > STEP_NANOS_MAX)
+			return false;
 		run_entry(db, CONTAINER_OF(heap_first(&s->heap), struct scheduled, due));
 		db->now_nanos = clock_mono_nanos();
 	}
 	set_timer(db);
+	return true;
+}
+
+void db_schedule_some(struct database *db)
+{
+	(void)run_due(db, CALLS_BETWEEN);
+}
+
+void db_schedule_run(struct database *db)
+{
+	atomic_store(&db->due_posted, false);
+	db->timer_due = INT64_MAX; /* it has fired */
+	if (!run_due(db, CALLS_AT_ONCE))
+		(void)db_post_due(db);
 }
