@@ -236,7 +236,7 @@ void db_views_free(struct database *db);
 void db_schedule_open(struct database *db); /* all rows of schedule tables are there */
 void db_schedule_delta(struct database *db, const struct store_delta_table *changed, int64_t micros);
 void db_schedule_run(struct database *db);  /* what is due, when its mail comes */
-/* Some of what is due, between two messages, outside transactions: mail would have to wait behind all that came before. */
+/* Some of what is due, between two messages, outside transactions: its mail waits behind all that came before. */
 void db_schedule_some(struct database *db);
 void db_schedule_free(struct database *db);
 bool db_post_due(struct database *db);      /* [any] false: it is posted already */

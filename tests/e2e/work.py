@@ -350,7 +350,8 @@ def per_database(flavor):
         deadline = time.time() + WAIT
         while (status := test.call("seed", 20000, 1)[0]) != 402 and time.time() < deadline:
             pass
-        test.equal("when nothing is left", (status, test.call("nothing")), (402, (402, "Module energy budget exhausted.")))
+        test.equal("when nothing is left", (status, test.call("nothing")),
+                   (402, (402, "Module energy budget exhausted.")))
         test.check("SQL goes on", test.sql("SELECT COUNT(*) AS n FROM accounts")[0][0] >= 0)
         test.host.restart()
         test.equal("after a restart", test.call("nothing")[0], 402)
