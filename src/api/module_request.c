@@ -68,7 +68,7 @@ bool module_request_read(struct bytes data, struct module_wanted *w)
 	take_timeout(&r, w);
 	w->request.url = reader_bsatn_str(&r);
 	w->request.headers = w->headers;
-	if (memchr(w->request.url.data, 0, w->request.url.len) != NULL)
+	if (w->request.url.len > 0 && memchr(w->request.url.data, 0, w->request.url.len) != NULL)
 		w->wrong = "invalid URI";
 	return reader_u8(&r) < VERSIONS && !r.failed;
 }
