@@ -102,7 +102,7 @@ enum wl_err db_connect(struct database *db, const struct database_caller *caller
 			buf_put_str(why, exhausted ? STR(DATABASE_EXHAUSTED_TEXT)
 				: outcome == RUNTIME_USER_ERROR || outcome == RUNTIME_TIMEOUT ? text : STR(RUNTIME_FATAL_TEXT));
 			db_rollback(db);
-			return exhausted ? WL_ERR_UNAVAILABLE : WL_ERR_DENIED;
+			return exhausted ? WL_ERR_LIMIT : WL_ERR_DENIED;
 		}
 	}
 	/* Without a reducer nobody is told: the row alone is not news. */

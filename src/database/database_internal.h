@@ -329,7 +329,7 @@ void db_v1_procedure_result(struct database *db, struct buf *out, bool json, con
 /* client.c */
 void db_client_close(struct database *db, const struct database_client *client, const char *reason);
 /* st_client and credentials rows, client_connected: one transaction. `why` has the refusal's text;
- * WL_ERR_UNAVAILABLE: no energy for it. */
+ * WL_ERR_LIMIT: no energy for it. */
 enum wl_err db_connect(struct database *db, const struct database_caller *caller, struct buf *why);
 void db_disconnect(struct database *db, const struct database_caller *caller);
 void db_client_connect(struct database *db, struct database_client *client);

@@ -77,7 +77,7 @@ static void connect_and_call(struct database *db, void *arg)
 	}
 	enum wl_err err = db_connect(db, job->caller, &result->text);
 	if (err != WL_OK) {
-		result->outcome = err == WL_ERR_UNAVAILABLE ? DATABASE_CONNECT_EXHAUSTED : DATABASE_CONNECT_REFUSED;
+		result->outcome = err == WL_ERR_LIMIT ? DATABASE_CONNECT_EXHAUSTED : DATABASE_CONNECT_REFUSED;
 		return;
 	}
 	if (!job->is_procedure) {
@@ -400,7 +400,7 @@ static void sql_on_executor(struct database *db, void *arg)
 	job->is_seen = !may_read_unseen(db);
 	enum wl_err err = job->is_seen ? db_connect(db, job->caller, job->error) : WL_OK;
 	if (err != WL_OK) {
-		job->err = err == WL_ERR_UNAVAILABLE ? err : WL_ERR_DENIED;
+		job->err = err == WL_ERR_LIMIT ? WL_ERR_UNAVAILABLE : WL_ERR_DENIED;
 		return;
 	}
 	run_statement(db, job);
