@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Energy: the ledger. Each database counts what its calls cost; every few
- * seconds, and before one goes, that is added to control data, under the
+ * Energy: the ledger. Each database counts what its calls cost; twice a
+ * minute, and before one goes, that is added to control data, under the
  * database's identity. Where identities have a budget, what their calls cost
  * is counted here as well, for all databases together.
  *
  * Invariants
  *  1. What is in control data was used; what was used since the last save is
- *     lost in a crash, at most seconds of it.
+ *     lost in a crash.
  *  2. The table of identities is bounded: anybody can make identities. When it
  *     is full, those that have used next to nothing are forgotten; if all have
  *     used more, newcomers are refused.

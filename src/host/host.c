@@ -440,7 +440,7 @@ void host_each_open(struct host *host, void (*fn)(void *context, struct database
 }
 
 /* A few may keep what makes their next call quick. */
-enum { RESTLESS_MAX = 64 };
+enum { RESTLESS_MAX = 64, RESTS_A_SAVE = 6 };
 
 static void count_open(void *context, struct database *db)
 {
@@ -461,6 +461,8 @@ void host_rest(struct host *host)
 		host_each_open(host, rest, &rested);
 	if (rested > 0)
 		mem_trim();
+	if (++host->rests % RESTS_A_SAVE != 0)
+		return;
 	monitor_lock(&host->monitor);
 	if (!host->closing)
 		energy_save(host, NULL);

@@ -54,8 +54,8 @@ enum wl_err host_database(struct host *host, const struct identity *id, struct d
 /* Calls fn for each open database; no lock is held meanwhile. */
 void host_each_open(struct host *host, void (*fn)(void *context, struct database *db), void *context);
 
-/* Every few seconds: what was used of energy becomes durable; where many databases are open, those idle since the
- * last call give back what only their use needs. On a thread with THREAD_STACK_GUEST. */
+/* Every few seconds: now and then what was used of energy becomes durable; where many databases are open, those idle
+ * since the last call give back what only their use needs. On a thread with THREAD_STACK_GUEST. */
 void host_rest(struct host *host);
 
 /* ---- names ---- */

@@ -99,6 +99,7 @@ struct host {
 	struct database_timers *timers;
 	struct worker_pool *readers;
 	struct module_logs *logs;
+	uint32_t rests;           /* calls of host_rest */
 	struct ledger *ledger;    /* NULL: identities have no budget */
 };
 
