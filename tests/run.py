@@ -349,6 +349,11 @@ def suite_work_asan(tally):
     work(tally, "asan")
 
 
+def suite_work_tsan(tally):
+    """the same against a host under TSan"""
+    work(tally, "tsan")
+
+
 def suite_web(tally):
     """HTTP of modules: procedures that ask, handlers that answer"""
     if build(tally, "build/dev/worldline") and modules(tally, "web"):

@@ -32,7 +32,7 @@ class Test:
     def __init__(self, flavor, config="", name="work"):
         self.host = Host(flavor, start_seconds=120)
         with open(os.path.join(self.host.data_dir, "config.toml"), "w") as f:
-            f.write(config)
+            f.write("[network]\nloops = 3\n" + config)  # a small machine has one, and one races with nobody
         self.name, self.passed, self.failures = name, 0, []
 
     def __enter__(self):
@@ -46,7 +46,7 @@ class Test:
     def __exit__(self, *exc):
         ended = self.host.stop(seconds=120) if self.host.alive() else "before its time"
         log = self.host.log()
-        self.check("the host's end", ended == 0 and "ERROR: " not in log and "runtime error" not in log,
+        self.check("the host's end", ended == 0 and "ERROR: " not in log and "runtime error" not in log and "WARNING: ThreadSanitizer" not in log,
                    f"{ended}\n{log[-4000:]}")
         self.host.__exit__(*exc)
 
