@@ -333,6 +333,27 @@ def suite_sqlite(tally):
         scripted_test(tally, "sqlite.py", what="sqlite", folder="model")
 
 
+def work(tally, flavor):
+    if build(tally, f"build/{flavor}/worldline", flavor=flavor) and modules(tally, "work", "work2", "transfer",
+                                                                            "quickstart"):
+        scripted_test(tally, "work.py", "--flavor", flavor, what=f"work/{flavor}", folder="e2e")
+
+
+def suite_work(tally):
+    """procedures, schedules, lifecycle, energy, the module's log with a real host"""
+    work(tally, "dev")
+
+
+def suite_work_asan(tally):
+    """the same against a host under ASan and UBSan"""
+    work(tally, "asan")
+
+
+def suite_work_tsan(tally):
+    """the same against a host under TSan"""
+    work(tally, "tsan")
+
+
 def suite_web(tally):
     """HTTP of modules: procedures that ask, handlers that answer"""
     if build(tally, "build/dev/worldline") and modules(tally, "web"):

@@ -240,12 +240,13 @@ static bool fill(struct database *db, struct view_instance *instance, struct buf
 		.args = instance->arguments };
 	enum runtime_outcome outcome = runtime_call_view(db->module.instance, &call, instance->is_anonymous, &reads,
 		&result, &code);
+	db_energy_charge(db, NULL, result.worked_nanos);
 	bool returned = outcome == RUNTIME_OK && (code == CODE_ROWS || code == CODE_HEADER);
 	if (!returned) {
 		if (outcome != RUNTIME_OK)
 			log_warn("view %.*s failed: %.*s", STR_FMT(view->name), STR_FMT(result.text));
 		buf_put_cstr(error, RUNTIME_FATAL_TEXT);
-		if (outcome == RUNTIME_TRAP || outcome == RUNTIME_TIMEOUT)
+		if (runtime_instance_ended(outcome))
 			db_instance_drop(db);
 		return false;
 	}
