@@ -334,6 +334,27 @@ def suite_sqlite(tally):
         scripted_test(tally, "sqlite.py", what="sqlite", folder="model")
 
 
+def work(tally, flavor):
+    if build(tally, f"build/{flavor}/worldline", flavor=flavor) and modules(tally, "work", "work2", "transfer",
+                                                                            "quickstart"):
+        scripted_test(tally, "work.py", "--flavor", flavor, what=f"work/{flavor}", folder="e2e")
+
+
+def suite_work(tally):
+    """procedures, schedules, lifecycle, energy, the module's log with a real host"""
+    work(tally, "dev")
+
+
+def suite_work_asan(tally):
+    """the same against a host under ASan and UBSan"""
+    work(tally, "asan")
+
+
+def suite_work_tsan(tally):
+    """the same against a host under TSan"""
+    work(tally, "tsan")
+
+
 def suite_web(tally):
     """HTTP of modules: procedures that ask, handlers that answer"""
     if build(tally, "build/dev/worldline") and modules(tally, "web"):
@@ -350,6 +371,24 @@ def suite_parts(tally):
     """modules with submodules; outboxes, which are refused"""
     if build(tally, "build/dev/worldline") and modules(tally, "env214"):
         scripted_test(tally, "parts.py", what="parts", folder="e2e")
+
+
+def suite_c(tally):
+    """modules in C: docs/c-modules.md step by step, the examples, wrong declarations"""
+    if build(tally, "build/dev/worldline"):
+        scripted_test(tally, "c_modules.py", what="c", folder="e2e")
+
+
+def suite_foreign(tally):
+    """modules shaped as those in C++ and C#, against a host under ASan and UBSan"""
+    if build(tally, "build/asan/worldline", flavor="asan"):
+        scripted_test(tally, "foreign.py", "--flavor", "asan", what="foreign", folder="e2e")
+
+
+def suite_views(tally):
+    """views with parameters, against a host under ASan and UBSan"""
+    if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "views214"):
+        scripted_test(tally, "views.py", "--flavor", "asan", what="views", folder="e2e")
 
 
 def suite_docs(tally):

@@ -120,6 +120,8 @@ static enum wl_err open_host(struct api *api, const struct api_options *options,
 		.queries_per_client_max = api->config.queries_per_connection,
 		.reducer_ms_max = api->config.reducer_ms, .guest_memory_max = api->config.guest_memory_bytes,
 		.module_log_bytes_max = api->config.module_log_bytes, .compiler = options->compiler,
+		.energy_call = api->config.energy_call, .energy_database = api->config.energy_database,
+		.energy_identity = api->config.energy_identity,
 		.http = api->config.module_http_enabled ? module_request : NULL, .http_context = api,
 	};
 	return host_open(&host, &api->host, error);

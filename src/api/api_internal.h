@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/thread.h"
 #include "net/net.h"
+#include "net/outgoing.h"
 
 enum {
 	API_WORKERS_MAX = 1024,            /* requests that run at once; more wait in line (and see lanes.c) */
@@ -272,6 +273,15 @@ bool http_header_is_valid(struct str name, struct str value);
 /* database_options.http; `context` is the struct api. */
 bool module_request(void *context, struct bytes request, struct bytes body, bool (*stopped)(void *arg), void *arg,
 	struct buf *response, struct buf *response_body, bool *malformed);
+/* What the BSATN of a request's head asks for; borrows its bytes. `w` is zeroed. False: it is no such BSATN. What it
+ * says may still be `wrong`, which is the text of the refusal. */
+enum { MODULE_HEADERS_MAX = 1024 };
+struct module_wanted {
+	struct outgoing_request request;
+	struct net_header headers[MODULE_HEADERS_MAX];
+	const char *wrong;
+};
+bool module_request_read(struct bytes data, struct module_wanted *w);
 
 /* ---- fetch.c: outbound HTTP for issuers' keys ---- */
 enum wl_err fetch_url(void *context /* struct api */, const char *url, struct buf *body, struct error *error);

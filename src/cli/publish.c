@@ -9,6 +9,7 @@
 #include "cli/config.h"
 #include "cli/publish_env.h"
 #include "cli/schema.h"
+#include "cli/sdk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ struct publishing { /* one target */
 	const char *parent, *organization, *replicas;
 	const char *path, *host_type;
 	const char *clear;      /* a choice of clear_choices */
-	bool anonymous, break_clients, using_project;
+	bool anonymous, break_clients, using_project, is_built;
 	struct cli_environment environment;
 	struct buf program, query; /* query: "&clear=true…" */
 };
@@ -78,7 +79,8 @@ static bool settle_names(struct publishing *p)
 
 static bool fail_build(struct cli *cli, const char *path)
 {
-	return cli_fail(cli, "building a module from its sources is not supported by this version yet (%s)\n"
+	return cli_fail(cli, "building a module from its sources is not supported by this version yet, "
+		"except in C (%s)\n"
 		"Build it with its own tools, then publish what comes out:\n"
 		"\tcargo build --release --target wasm32-unknown-unknown\n"
 		"\t%s publish --bin-path target/wasm32-unknown-unknown/release/NAME.wasm DATABASE", path, cli->program);
@@ -91,7 +93,10 @@ static bool load_program(struct publishing *p)
 			"module with --bin-path");
 	if (p->path == NULL)
 		return fail_build(p->cli, ".");
-	printf("(WASM) Skipping build. Instead we are publishing %s\n", p->path);
+	if (p->is_built)
+		printf("Build finished successfully.\n");
+	else
+		printf("(WASM) Skipping build. Instead we are publishing %s\n", p->path);
 	return cli_read_file(p->cli, p->path, CLI_FILE_BYTES_MAX, &p->program, NULL);
 }
 
@@ -427,8 +432,14 @@ static bool publish_target(struct cli *cli, const struct cli_args *args, const s
 		p.path = js;
 		p.host_type = "Js";
 	}
-	if (p.path == NULL && !cli_args_flag(args, "env-only"))
-		return fail_build(cli, module != NULL ? module : ".");
+	if (p.path == NULL && !cli_args_flag(args, "env-only")) {
+		const char *sources = module != NULL ? module : ".";
+		if (!cli_is_c_module(cli, sources))
+			return fail_build(cli, sources);
+		if (!cli_build_c(cli, sources, false, &p.path))
+			return cli_fail_around(cli, "the module in %s was not built", sources);
+		p.is_built = true;
+	}
 	if (!cli_environment_read(cli, project, cli_args_text(args, "unset-env"), cli_args_flag(args, "replace-env"),
 		&p.environment))
 		return false;
@@ -527,8 +538,9 @@ static bool run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_publish = {
 	.name = "publish",
-	.summary = "Publish a compiled module: create a database, or update one",
-	.details = "This version takes a module that is compiled already (--bin-path); it does not build sources.\n"
+	.summary = "Publish a module: create a database, or update one",
+	.details = "Takes a module that is compiled already (--bin-path), or the folder of one in C, which it builds;\n"
+		"sources in other languages are built with their own tools.\n"
 		"The tables of a database stay through an update. What cannot be kept is refused, unless\n"
 		"--delete-data says so. Environment variables that the module declares come from `env` in\n"
 		"spacetime.json and from the shell; those that are not mentioned keep their values.",
@@ -541,7 +553,7 @@ const struct cli_command cli_command_publish = {
 		{ .name = "js-path", .letter = 'j', .value = "JS_FILE", .conflicts = "module-path build-options",
 			.help = "A JavaScript module; not supported by this version yet" },
 		{ .name = "module-path", .letter = 'p', .value = "MODULE_PATH",
-			.help = "The sources of a module; building is not supported by this version yet" },
+			.help = "The folder of a module in C, which is built first [default: this one]" },
 		{ .name = "build-options", .alias = "build-opts", .value = "BUILD_OPTIONS",
 			.help = "Options of a build; building is not supported by this version yet" },
 		{ .name = "delete-data", .alias = "clear-database", .letter = 'c', .value = "CLEAR_MODE", .bare = "always",

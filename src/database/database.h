@@ -42,6 +42,20 @@ struct database_timers;
 struct database_timers *database_timers_create(void); /* NULL: no memory or threads */
 void database_timers_destroy(struct database_timers *timers); /* after all databases are closed */
 
+/* What calls may cost: energy in eV, two for each nanosecond that guest and syscalls work, as the reference counts
+ * where it counts time. */
+#define DATABASE_ENERGY_PER_NANO 2
+struct database_energy {
+	uint64_t call_max;  /* of one call; 0: no limit */
+	uint64_t left;      /* of all calls from now on, if is_limited */
+	bool is_limited;
+	/* What is left for the calls of an identity, whichever database they are in, and that some was used. [any] NULL: no
+	 * limit. */
+	uint64_t (*payer_left)(void *context, const struct identity *id);
+	void (*payer_charge)(void *context, const struct identity *id, uint64_t amount);
+	void *context;
+};
+
 struct database_options {
 	struct identity identity, owner;
 	const char *dir;             /* its folder: log/ and module_logs/ below it; ignored when in_memory */
@@ -63,6 +77,7 @@ struct database_options {
 	void *http_context;
 	struct worker_pool *readers;    /* for long reads beside the executor; NULL: the executor does them itself */
 	uint32_t reducer_ms_max;
+	struct database_energy energy;
 	uint32_t subscriptions_per_client_max, queries_per_client_max; /* 0: those of subs.h */
 };
 
@@ -149,13 +164,19 @@ void **database_loop_slot(struct database *db, uint32_t loop); /* the sink's own
 void delivery_block_done(struct delivery_block *block);        /* gives a consumed block back */
 struct database_stats {
 	uint64_t transactions, rolled_back, reducer_calls, clients, rows, row_bytes, index_bytes, log_bytes, guest_bytes;
-	uint64_t executor_nanos, sessions_busy;
+	uint64_t executor_nanos, sessions_busy, energy;
+	uint64_t scheduled, ticks_skipped; /* calls that run now; times of intervals that one later call stood for */
 };
+/* Energy used since the database was opened that nobody has taken account of yet; the latter takes it. [any] */
+uint64_t database_energy_untaken(const struct database *db);
+uint64_t database_energy_take(struct database *db);
 void database_count_busy_session(struct database *db); /* [any] a connection was refused because its session is held */
 void database_stats(struct database *db, struct database_stats *out); /* [any], approximate */
 /* How long messages and requests waited, from their arrival in the mailbox to when the executor took them. Lives as
  * long as the database. [any] */
 const struct waits *database_waits(const struct database *db);
+/* How late scheduled rows were called. NULL: none ever was. [any] */
+const struct waits *database_schedule_waits(const struct database *db);
 
 /* ---- callers ---- */
 struct database_caller {
@@ -220,19 +241,24 @@ enum database_outcome {
 	DATABASE_IS_LIFECYCLE,    /* text */
 	DATABASE_BAD_ARGUMENTS,   /* text */
 	DATABASE_CONNECT_REFUSED, /* client_connected failed: text */
+	DATABASE_EXHAUSTED,       /* out of energy, before or in the call */
+	DATABASE_CONNECT_EXHAUSTED, /* likewise client_connected: text */
 	DATABASE_CLOSED,
 };
+#define DATABASE_EXHAUSTED_TEXT "Module energy budget exhausted."
 struct database_result {
 	enum database_outcome outcome;
 	struct buf text;   /* message, or the JSON of a returned value */
 	uint64_t micros;   /* execution */
+	uint64_t energy;   /* what it cost */
 	uint64_t offset;   /* to wait for before answering; COMMITLOG_NONE */
 	bool started;      /* the function ran: duration and energy headers are due */
 };
 void database_result_deinit(struct database_result *result);
-/* POST …/call: connect, call with JSON arguments, disconnect; reducer or procedure. Waits for durability. */
+/* POST …/call: connect, call with JSON arguments, disconnect; reducer or procedure. `confirmed`: waits for
+ * durability. */
 void database_call_json(struct database *db, const struct database_caller *caller, struct str function,
-	struct str json, struct database_result *result);
+	struct str json, bool confirmed, struct database_result *result);
 /*
  * A module's own HTTP handler, by its number in `def`, which is the running definition. [blocking], on a thread with
  * THREAD_STACK_GUEST. `request` is the BSATN of its head. False: `response` has the text of the failure. True:

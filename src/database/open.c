@@ -183,6 +183,7 @@ static enum wl_err run_init(struct database *db, int64_t micros, struct buf *err
 		return WL_OK;
 	case RUNTIME_USER_ERROR:
 	case RUNTIME_TIMEOUT:
+	case RUNTIME_EXHAUSTED:
 		buf_put_str(error, text);
 		return WL_ERR_DENIED;
 	case RUNTIME_FAILED:

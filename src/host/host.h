@@ -25,6 +25,7 @@ struct host_options {
 	uint64_t guest_memory_max;
 	const char *compiler;        /* runtime.h; NULL: programs are compiled in this process */
 	uint64_t module_log_bytes_max;
+	uint64_t energy_call, energy_database, energy_identity; /* budgets (database.h says of what); 0: none */
 	/* As in database_options; NULL: no procedure may ask anybody. */
 	bool (*http)(void *context, struct bytes request, struct bytes body, bool (*stopped)(void *arg), void *arg,
 		struct buf *response, struct buf *response_body, bool *malformed);
@@ -53,8 +54,8 @@ enum wl_err host_database(struct host *host, const struct identity *id, struct d
 /* Calls fn for each open database; no lock is held meanwhile. */
 void host_each_open(struct host *host, void (*fn)(void *context, struct database *db), void *context);
 
-/* Every few seconds: where many databases are open, those idle since the last call give back what only their use needs.
- * On a thread with THREAD_STACK_GUEST. */
+/* Every few seconds: now and then what was used of energy becomes durable; where many databases are open, those idle
+ * since the last call give back what only their use needs. On a thread with THREAD_STACK_GUEST. */
 void host_rest(struct host *host);
 
 /* ---- names ---- */
@@ -100,7 +101,9 @@ enum wl_err host_check_program(struct host *host, enum runtime_kind kind, struct
 	struct module_def **out, struct buf *error);
 struct str host_data_dir(const struct host *host);
 
-/* ---- energy: a balance that nothing is charged to ---- */
+/* ---- energy ---- */
+/* What was credited to an identity, less what it used: a database by its calls; a user, where users have a budget, by
+ * calling. Credits are a figure alone: what may be used is for the configuration to say. */
 i128 host_energy(struct host *host, const struct identity *id);
 /* Adds (saturating) and returns the new balance. */
 enum wl_err host_energy_add(struct host *host, const struct identity *id, u128 amount, i128 *balance,

@@ -12,7 +12,8 @@
  * take seconds: background threads only, with the same stack.
  *
  * Errors: everything a guest does wrong is an outcome with a text, never an
- * abort. After RUNTIME_TRAP or RUNTIME_TIMEOUT the instance must be replaced.
+ * abort. After RUNTIME_TRAP, RUNTIME_TIMEOUT or RUNTIME_EXHAUSTED the instance
+ * must be replaced.
  *
  * Source: module-abi.md.
  */
@@ -92,6 +93,9 @@ struct runtime_env {
 	bool (*tx_begin)(void *context, int64_t *micros); /* may wait; false: closing */
 	bool (*tx_commit)(void *context, struct buf *error); /* false: rolled back, the guest traps with `error` */
 	void (*tx_rollback)(void *context);
+	/* Behind a commit, outside the transaction: waits until it is durable, if somebody counts on that. False: it is not
+	 * known to be, and the guest traps with `error`. NULL: nobody does. */
+	bool (*tx_confirm)(void *context, struct buf *error);
 	/* Returns when the wall clock (micros) is there, at once when it is; `now` is what it then says. False: the
 	 * database is closing. NULL: not served. */
 	bool (*sleep_until)(void *context, int64_t micros, int64_t *now);
@@ -120,7 +124,13 @@ enum runtime_outcome {
 	RUNTIME_FAILED,     /* unknown return code, missing export …: `text` says; the instance lives on */
 	RUNTIME_TRAP,       /* `text` is for people, with the guest's own reason; clients see RUNTIME_FATAL_TEXT */
 	RUNTIME_TIMEOUT,    /* over the time limit; same rules as a trap */
+	RUNTIME_EXHAUSTED,  /* over runtime_call.nanos_max; same rules as a trap */
 };
+/* Is the instance only fit to be destroyed? */
+static inline bool runtime_instance_ended(enum runtime_outcome outcome)
+{
+	return outcome >= RUNTIME_TRAP;
+}
 #define RUNTIME_FATAL_TEXT "The instance encountered a fatal error."
 
 struct runtime_call {
@@ -130,6 +140,7 @@ struct runtime_call {
 	struct connection_id connection;
 	int64_t timestamp; /* micros */
 	uint64_t now_nanos; /* a clock_mono_nanos() from just now, if there is one at hand; 0: it is read */
+	uint64_t nanos_max; /* beside the time limit of all; 0: none */
 	struct bytes args;
 	struct bytes body; /* HTTP handlers: the request's; `args` is its head */
 	struct str jwt;    /* HTTP handlers that take a sender: the payload of its token */
@@ -138,7 +149,8 @@ struct runtime_result {
 	struct str text;      /* borrowed until the next call on this instance */
 	struct bytes value;   /* procedures: the returned BSATN; HTTP handlers: the response's head */
 	struct bytes body;    /* HTTP handlers: the response's */
-	uint64_t nanos;       /* of guest and syscalls together */
+	uint64_t nanos;       /* from beginning to end */
+	uint64_t worked_nanos; /* of guest and syscalls together, without what it slept and waited */
 	uint64_t end_nanos;   /* clock_mono_nanos() at the end: the next call's now_nanos */
 };
 /* With an open transaction in env->store; the caller commits or rolls back. */

@@ -192,8 +192,11 @@ struct runtime_instance {
 	bool in_tx, anonymous_tx;            /* a transaction is open for this guest / it was opened by the guest */
 	bool dead;                           /* trapped: only fit to be destroyed */
 	bool timed_out;
+	bool is_budgeted;                    /* the call's own limit ends before that of all */
 	_Atomic bool running;
 	uint64_t deadline_nanos;             /* UINT64_MAX: none */
+	uint64_t ticks;                      /* until the clock is looked at */
+	uint64_t waited_nanos;               /* in this call: asleep, or until others were ready */
 	int64_t call_micros;
 	const struct runtime_reads *reads;   /* of a view; NULL: nobody asks */
 	struct buf function;                 /* name of the function last started */
@@ -215,8 +218,8 @@ struct runtime_instance {
 
 void instance_init(struct runtime_instance *instance, struct runtime_program *program, const struct runtime_env *env,
 	const struct engine_ops *ops);
-/* Around every piece of guest code: the time limit, the ticker. */
-void instance_enter(struct runtime_instance *instance, uint64_t now_nanos);
+/* Around every piece of guest code: the time limit (nanos_max: a lower one; 0: none), the ticker. */
+void instance_enter(struct runtime_instance *instance, uint64_t now_nanos, uint64_t nanos_max);
 void instance_leave(struct runtime_instance *instance);
 /* Around a wait inside a guest's call: the time limit is moved by it. */
 uint64_t instance_pause(struct runtime_instance *instance);

@@ -234,7 +234,12 @@ int32_t syscall_commit_tx(struct runtime_instance *in)
 	buf_clear(&in->scratch[0]);
 	if (!in->env->tx_commit(in->env->context, &in->scratch[0]))
 		return syscall_trap(in, "%.*s", STR_FMT(buf_str(&in->scratch[0])));
-	return 0;
+	if (in->env->tx_confirm == NULL)
+		return 0;
+	uint64_t begin = instance_pause(in);
+	bool durable = in->env->tx_confirm(in->env->context, &in->scratch[0]);
+	instance_resume(in, begin);
+	return durable ? 0 : syscall_trap(in, "%.*s", STR_FMT(buf_str(&in->scratch[0])));
 }
 
 int32_t syscall_abort_tx(struct runtime_instance *in)

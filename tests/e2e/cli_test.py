@@ -451,7 +451,8 @@ def test_publish_refuses_before_it_asks_the_host(w):
              "    invalid characters in database name\n"),
             (["-b", "missing.wasm", "x"],
             "Error: cannot read missing.wasm\n\nCaused by:\n    No such file or directory "),
-            (["x"], "Error: building a module from its sources is not supported by this version yet (.)\n"),
+            (["x"],
+            "Error: building a module from its sources is not supported by this version yet, except in C (.)\n"),
             (["-p", "some/where", "x"], "(some/where)\n"),
             (["-j", "bundle.js", "x"], "Error: JavaScript modules are not supported by this version yet")]:
         holds(w.owner.fails("publish", "--yes", *args).err, text)

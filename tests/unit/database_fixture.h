@@ -626,7 +626,7 @@ HELPER enum database_outcome world_http_call(struct world *w, uint64_t connectio
 	struct database_result result;
 	store_u64(caller.identity.le, connection);
 	store_u64(caller.connection.le, connection);
-	database_call_json(w->db, &caller, str_of(reducer), str_of(json), &result);
+	database_call_json(w->db, &caller, str_of(reducer), str_of(json), true, &result);
 	enum database_outcome outcome = result.outcome;
 	if (text != NULL)
 		buf_put(text, result.text.data, result.text.len);
