@@ -81,6 +81,23 @@ struct database_options {
 	uint32_t subscriptions_per_client_max, queries_per_client_max; /* 0: those of subs.h */
 };
 
+/* What becomes of the values of environment variables (st_env): some or all are removed, then others are set. */
+struct database_variable { struct str name, value; };
+enum database_environment_fault {
+	DATABASE_ENVIRONMENT_OK,
+	DATABASE_ENVIRONMENT_INVALID,     /* the change, or a value against its declaration: the error's text says which */
+	DATABASE_ENVIRONMENT_MISSING,     /* required values; the error's text is the JSON array of their names */
+	DATABASE_ENVIRONMENT_CONFLICT,    /* the program is not the expected one */
+	DATABASE_ENVIRONMENT_VIEW_FAILED, /* one that reads the environment */
+};
+struct database_environment {
+	const struct database_variable *set;
+	const struct str *removed;
+	uint32_t set_count, removed_count;
+	bool remove_all;
+	enum database_environment_fault fault; /* set by whoever refuses it */
+};
+
 /*
  * Opens a database that exists: replays its log, compiles its program, disconnects clients that a crash left
  * behind. [blocking]
@@ -89,14 +106,25 @@ enum wl_err database_open(const struct database_options *options, struct databas
 /*
  * Creates one from a program: schema and `init` in one transaction; durable when it returns. On failure nothing
  * remains in `dir`. WL_ERR_INVALID: the program or its definition; WL_ERR_DENIED: `init` failed, text = its message.
+ * `environment` NULL: nothing is set, nor are required values asked for.
  */
 enum wl_err database_create(const struct database_options *options, enum runtime_kind kind, struct bytes program,
-	struct database **out, struct buf *error);
+	struct database_environment *environment, struct database **out, struct buf *error);
 /*
- * Replaces the program. Same hash: nothing happens. Tables must stay as they are (WL_ERR_UNSUPPORTED otherwise).
+ * Replaces the program. Same hash: only the environment changes. Tables must stay as they are (WL_ERR_UNSUPPORTED
+ * otherwise).
  * On any failure the old module keeps running. [blocking]
  */
-enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes program, struct buf *error);
+enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes program,
+	struct database_environment *environment, struct buf *error);
+/* Changes the environment alone, in one transaction that refreshes the views which read it; `expected_hash` (may be
+ * NULL) is the program that must be running. [blocking] */
+enum wl_err database_environment_update(struct database *db, struct database_environment *change,
+	const uint8_t expected_hash[32], struct buf *error);
+/* Appends the members "declarations" and "stored_keys" of a JSON object; `hash` is of the program that declares them.
+ * [blocking] */
+enum wl_err database_environment_json(struct database *db, uint8_t hash[32], struct buf *json);
+bool database_variable_name_valid(struct str name);
 /* What an update to this program would mean, beside the running module. [blocking] */
 struct database_plan {
 	bool possible;         /* tables stay as they are */

@@ -129,6 +129,7 @@ struct database {
 	struct buf scratch;              /* error texts */
 	struct buf json, reply;          /* v1: messages before they are translated */
 	const struct subs_event *event;  /* the call whose transaction is open, for v1; NULL: none */
+	bool updating;                   /* the open transaction belongs to the next module: this one's views rest */
 	bool log_failed;                 /* seen, and clients were closed: nothing is committed any more */
 	struct store_table **created;    /* tables made in the open transaction: their schema is logged first */
 	uint32_t created_count;
@@ -347,6 +348,25 @@ enum wl_err db_module_row_put(struct database *db, const uint8_t hash[32], enum 
 enum wl_err db_module_row_get(struct database *db, uint8_t hash[32], enum runtime_kind *kind, struct buf *error);
 /* Do the tables of the two definitions agree? `error` names each difference. */
 bool db_schema_same(const struct module_info *old, const struct module_info *new, struct buf *error);
+
+/* renames.c */
+struct db_renames {
+	struct store_renaming **list;
+	uint32_t count;
+	bool takes_over;
+};
+enum wl_err db_renames_open(struct database *db, struct buf *error); /* the log's tables go by the running definition */
+/* Accessors that the definition has for tables which exist; they answer, too, until the end. */
+enum wl_err db_renames_begin(struct database *db, const struct module_info *info, struct db_renames *renames,
+	struct buf *error);
+enum wl_err db_renames_put_rows(struct database *db, const struct db_renames *renames, struct buf *error);
+void db_renames_end(struct db_renames *renames, bool keeps);
+
+/* environment.c */
+/* In the open transaction; on failure roll it back. `info` is of the module that will run. */
+enum wl_err db_environment_apply(struct database *db, const struct module_info *info,
+	struct database_environment *change, bool *changed, struct buf *error);
+enum runtime_variable db_environment_variable(const struct module_def *def, struct str name);
 
 /* procedure.c */
 void db_client_procedure(struct database *db, struct database_client *client,

@@ -38,6 +38,7 @@ struct procedure {
 	struct database *db;
 	struct runtime_env env;
 	struct runtime_instance *instance;
+	const struct module_def *def;    /* of the call; the caller's */
 	struct runtime_program *program; /* borrowed from the instance: only compared */
 	bool confirmed;                  /* its commits wait until they are durable */
 	int64_t micros;                  /* of the open transaction */
@@ -111,6 +112,21 @@ static bool sleep_until(void *context, int64_t micros, int64_t *now)
 	return !db_is_closing(db);
 }
 
+static enum runtime_variable variable(void *context, struct str name)
+{
+	return db_environment_variable(((struct procedure *)context)->def, name);
+}
+
+static bool read_begin(void *context)
+{
+	return db_token_borrow(((struct procedure *)context)->db);
+}
+
+static void read_end(void *context)
+{
+	db_token_return(((struct procedure *)context)->db);
+}
+
 static void schedule_immediate(void *context, struct str name, struct bytes args)
 {
 	db_schedule_immediate(((struct procedure *)context)->db, name, args);
@@ -180,6 +196,7 @@ static struct procedure *procedure_make(struct database *db, struct runtime_prog
 	procedure->env = (struct runtime_env){ .store = db->store, .database_identity = db->options.identity,
 		.context = procedure, .log = said, .tx_begin = tx_begin, .tx_commit = tx_commit, .tx_rollback = tx_rollback,
 		.tx_confirm = tx_confirm, .sleep_until = sleep_until, .schedule_immediate = schedule_immediate,
+		.variable = variable, .read_begin = read_begin, .read_end = read_end,
 		.http_request = db->options.http != NULL ? http_request : NULL };
 	if (runtime_instance_create(program, &procedure->env, NULL, &procedure->instance, error) == WL_OK)
 		return procedure;
@@ -244,6 +261,7 @@ static void run_in_instance(struct database *db, const struct module_def *def, c
 		return;
 	struct runtime_result result = { 0 };
 	procedure->offset = COMMITLOG_NONE;
+	procedure->def = def;
 	procedure->confirmed = confirmed;
 	enum runtime_outcome outcome = run(procedure->instance, &limited, &result);
 	db_energy_charge_beside(db, payer, result.worked_nanos);

@@ -175,6 +175,9 @@ static bool put_query(struct filling *f, const struct module_view *view, struct 
 		if (store_table_def(tables[i])->is_ephemeral) {
 			buf_put_cstr(error, "view definition cannot read from other views");
 			ok = false;
+		} else if (store_table_def(tables[i])->id == ST_ENV) {
+			buf_put_cstr(error, "module SQL views cannot read a module-restricted table");
+			ok = false;
 		}
 		view_reads_table(&f->instance->fresh, tables[i]);
 	}
@@ -355,7 +358,7 @@ static bool find_affected(struct database *db, const struct store_delta *delta)
 enum wl_err db_views_refresh(struct database *db, struct buf *error)
 {
 	struct store_delta delta;
-	if (LIKELY(db->views == NULL) || !store_tx_touched_marked(db->store))
+	if (LIKELY(db->views == NULL) || !store_tx_touched_marked(db->store) || db->updating)
 		return WL_OK;
 	if (db->views->refreshed.count > 0)
 		return WL_OK; /* the transaction is itself one that makes views' rows */

@@ -337,7 +337,7 @@ static enum wl_err open_database(struct host *host, const struct control_databas
 	struct error why = { 0 };
 	err = files_program_get(host->dir, record->program, &program, &why);
 	if (err == WL_OK) {
-		err = database_create(&options, record->kind, buf_bytes(&program), out, error);
+		err = database_create(&options, record->kind, buf_bytes(&program), NULL, out, error);
 	} else {
 		module_log_close(options.log);
 		buf_put_cstr(error, why.text);
@@ -497,7 +497,8 @@ static void change_end(struct host *host, struct entry *entry)
  * held at the start and the end only.
  */
 static enum wl_err create(struct host *host, struct entry *entry, const struct identity *owner, enum runtime_kind kind,
-	struct bytes program, const struct control_database *old, struct buf *error)
+	struct bytes program, struct database_environment *environment, const struct control_database *old,
+	struct buf *error)
 {
 	char path[HOST_PATH_BYTES_MAX];
 	struct error why = { 0 };
@@ -519,7 +520,7 @@ static enum wl_err create(struct host *host, struct entry *entry, const struct i
 	if (err == WL_OK)
 		err = prepare(host, &record.identity, owner, record.replica, &energy, path, &options, error);
 	if (err == WL_OK)
-		err = database_create(&options, kind, program, &db, error);
+		err = database_create(&options, kind, program, environment, &db, error);
 	monitor_lock(&host->monitor);
 	while (entry->opening) /* of the old one, by somebody who came late */
 		monitor_wait(&host->monitor);
@@ -571,7 +572,7 @@ static enum wl_err update(struct host *host, struct entry *entry, const struct h
 		if (err != WL_OK)
 			(void)refuse(error, err, why.text);
 		else
-			err = database_update(db, publish->kind, publish->program, error);
+			err = database_update(db, publish->kind, publish->program, publish->environment, error);
 		database_release(db);
 	}
 	monitor_lock(&host->monitor);
@@ -588,7 +589,7 @@ static enum wl_err initial_program(struct host *host, const struct control_datab
 }
 
 static enum wl_err reset(struct host *host, struct entry *entry, const struct control_database *record,
-	enum runtime_kind kind, struct bytes program, struct buf *error)
+	enum runtime_kind kind, struct bytes program, struct database_environment *environment, struct buf *error)
 {
 	struct buf stored = BUF_INIT(RUNTIME_PROGRAM_BYTES_MAX);
 	struct control_database old = *record;
@@ -599,7 +600,7 @@ static enum wl_err reset(struct host *host, struct entry *entry, const struct co
 		kind = old.kind;
 	}
 	if (err == WL_OK)
-		err = create(host, entry, &old.owner, kind, program, &old, error);
+		err = create(host, entry, &old.owner, kind, program, environment, &old, error);
 	buf_deinit(&stored);
 	return err;
 }
@@ -618,13 +619,14 @@ enum wl_err host_publish(struct host *host, const struct host_publish *publish, 
 	const struct control_database *record = control_database(host->control, &publish->database);
 	if (record == NULL || !record->exists) {
 		*op = HOST_CREATED;
-		err = create(host, entry, &publish->caller, publish->kind, publish->program, NULL, error);
+		err = create(host, entry, &publish->caller, publish->kind, publish->program, publish->environment, NULL,
+			error);
 	} else if (!identity_eq(&record->owner, &publish->caller)) {
 		*owner_denied = true;
 		err = WL_ERR_DENIED;
 	} else {
 		*op = HOST_UPDATED;
-		err = publish->clear ? reset(host, entry, record, publish->kind, publish->program, error)
+		err = publish->clear ? reset(host, entry, record, publish->kind, publish->program, publish->environment, error)
 			: update(host, entry, publish, error);
 	}
 	change_end(host, entry);
@@ -633,7 +635,7 @@ enum wl_err host_publish(struct host *host, const struct host_publish *publish, 
 }
 
 enum wl_err host_reset(struct host *host, const struct identity *id, enum runtime_kind kind, struct bytes program,
-	struct buf *error)
+	struct database_environment *environment, struct buf *error)
 {
 	struct entry *entry;
 	monitor_lock(&host->monitor);
@@ -641,7 +643,27 @@ enum wl_err host_reset(struct host *host, const struct identity *id, enum runtim
 	if (err == WL_OK) {
 		const struct control_database *record = control_database(host->control, id);
 		err = record == NULL || !record->exists ? refuse(error, WL_ERR_NOT_FOUND, "No such database.")
-			: reset(host, entry, record, kind, program, error);
+			: reset(host, entry, record, kind, program, environment, error);
+		change_end(host, entry);
+	}
+	monitor_unlock(&host->monitor);
+	return err;
+}
+
+enum wl_err host_environment(struct host *host, const struct identity *id, struct database_environment *change,
+	const uint8_t expected_hash[32], struct buf *error)
+{
+	struct entry *entry;
+	struct database *db = NULL;
+	monitor_lock(&host->monitor);
+	enum wl_err err = change_begin(host, id, &entry, error);
+	if (err == WL_OK) {
+		err = share(host, entry, &db, error);
+		monitor_unlock(&host->monitor);
+		if (err == WL_OK)
+			err = database_environment_update(db, change, expected_hash, error);
+		database_release(db);
+		monitor_lock(&host->monitor);
 		change_end(host, entry);
 	}
 	monitor_unlock(&host->monitor);

@@ -81,14 +81,19 @@ struct host_publish {
 	struct bytes program;
 	bool clear;               /* reset an existing one */
 	uint32_t confirm_ms;
+	struct database_environment *environment;
 };
 enum host_op { HOST_CREATED, HOST_UPDATED };
 /* Errors as database_create and database_update; WL_ERR_DENIED with `owner_denied` when the caller is not the owner. */
 enum wl_err host_publish(struct host *host, const struct host_publish *publish, enum host_op *op, bool *owner_denied,
 	struct buf *error);
-/* Drops all data and starts again with a program; NULL data: the stored initial one. On failure the old one goes on. */
+/* Drops all data, the environment's values too, and starts again with a program; NULL data: the stored initial one. On
+ * failure the old one goes on. */
 enum wl_err host_reset(struct host *host, const struct identity *id, enum runtime_kind kind, struct bytes program,
-	struct buf *error);
+	struct database_environment *environment, struct buf *error);
+/* database_environment_update, which follows and precedes other changes of the database. */
+enum wl_err host_environment(struct host *host, const struct identity *id, struct database_environment *change,
+	const uint8_t expected_hash[32], struct buf *error);
 enum wl_err host_delete(struct host *host, const struct identity *id, struct error *error);
 enum wl_err host_lock(struct host *host, const struct identity *id, bool locked, struct error *error);
 /* Compiles and validates a program without publishing it (pre_publish). */

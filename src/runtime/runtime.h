@@ -77,6 +77,8 @@ struct runtime_log {
 	uint32_t trace_count;
 };
 
+enum runtime_variable { RUNTIME_VARIABLE_UNDECLARED, RUNTIME_VARIABLE_OPTIONAL, RUNTIME_VARIABLE_REQUIRED };
+
 /* What the syscalls need of the database above: filled in by it, one per instance, outlives the instance. */
 struct runtime_env {
 	struct store *store;
@@ -102,6 +104,11 @@ struct runtime_env {
 	 * head. NULL: not allowed. */
 	bool (*http_request)(void *context, struct bytes request, struct bytes body, struct buf *response,
 		struct buf *response_body, bool *malformed);
+	/* What the running module declares of an environment variable. NULL: it declares none. */
+	enum runtime_variable (*variable)(void *context, struct str name);
+	/* Around a look at the tables by a guest without a transaction. False: the database is closing. Both or none. */
+	bool (*read_begin)(void *context);
+	void (*read_end)(void *context);
 };
 
 struct runtime_instance;

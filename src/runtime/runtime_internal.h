@@ -48,6 +48,7 @@ enum {
 	RUNTIME_TICKS_MAX = 100000,          /* until a guest looks at the clock at the latest */
 	RUNTIME_PROGRAM_NAME_MAX = 256,
 	RUNTIME_SOURCES_MAX = 4096,          /* unread byte sources of one call */
+	RUNTIME_VARIABLE_SOURCES_MAX = 256,  /* with as many, env_get gives no more */
 	RUNTIME_SINKS_MAX = 4,               /* a call has one or two, a nested view call one more */
 	RUNTIME_SINK_BYTES_MAX = 256 << 20,  /* beyond: errno 9 */
 	RUNTIME_TIMERS_MAX = 1 << 16,
@@ -243,6 +244,8 @@ static inline uint8_t *guest_slice(struct runtime_instance *instance, uint32_t p
 /* ---- byte streams (bytes_io.c) ---- */
 /* *id = 0 for no bytes. `copy`: the data are copied, else borrowed until the end of the call. False: no room. */
 bool source_create(struct runtime_instance *instance, struct bytes data, bool copy, uint32_t *id);
+/* A copy, and a source also of no bytes. */
+bool source_create_present(struct runtime_instance *instance, struct bytes data, uint32_t *id);
 uint32_t sink_create(struct runtime_instance *instance); /* 0: all in use */
 struct sink *sink_find(struct runtime_instance *instance, uint32_t id);
 void sink_release(struct sink *sink);
