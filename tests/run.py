@@ -339,6 +339,18 @@ def suite_web(tally):
         scripted_test(tally, "web.py", what="web", folder="e2e")
 
 
+def suite_foreign(tally):
+    """modules shaped as those in C++ and C#, against a host under ASan and UBSan"""
+    if build(tally, "build/asan/worldline", flavor="asan"):
+        scripted_test(tally, "foreign.py", "--flavor", "asan", what="foreign", folder="e2e")
+
+
+def suite_views(tally):
+    """views with parameters, against a host under ASan and UBSan"""
+    if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "views214"):
+        scripted_test(tally, "views.py", "--flavor", "asan", what="views", folder="e2e")
+
+
 def suite_docs(tally):
     """the examples of docs/ give what stands below them"""
     if build(tally, "build/dev/worldline") and modules(tally, "quickstart"):

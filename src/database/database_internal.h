@@ -199,7 +199,8 @@ enum wl_err db_views_refresh(struct database *db, struct buf *error);
 void db_views_settle(struct database *db, bool committed); /* after it has ended */
 void db_views_read(struct database *db, const struct query *query, const struct identity *caller);
 /* A subs_view_fn. */
-void db_view_used(void *context, struct store_table *table, const struct identity *caller, int change);
+void db_view_used(void *context, struct store_table *table, struct bytes arguments, const struct identity *caller,
+	int change);
 void db_views_sweep(struct database *db, uint64_t now_nanos);
 void db_views_renew(struct database *db); /* the module is another */
 void db_views_free(struct database *db);

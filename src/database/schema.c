@@ -305,13 +305,26 @@ static const struct module_view *find_view(const struct module_info *info, struc
 	return NULL;
 }
 
+static bool params_same(const struct module_view *a, const struct module_view *b)
+{
+	const struct sats_type *one, *two;
+	struct arena arena;
+	struct error why;
+	arena_init(&arena, MODULE_DEF_BYTES_MAX);
+	bool inlined = sats_inline(&arena, a->space, a->params, &one, &why) == WL_OK; /* not if it is recursive */
+	bool same = inlined == (sats_inline(&arena, b->space, b->params, &two, &why) == WL_OK) &&
+		(inlined ? sats_type_eq(one, two) : sats_type_eq(a->params, b->params));
+	arena_deinit(&arena);
+	return same;
+}
+
 static bool views_same(const struct module_info *old, const struct module_info *new, struct buf *error)
 {
 	bool same = old->view_count == new->view_count;
 	for (uint32_t i = 0; same && i < new->view_count; i++) {
 		const struct module_view *b = &new->views[i], *a = find_view(old, b->name);
 		same = a != NULL && a->is_public == b->is_public && a->is_anonymous == b->is_anonymous &&
-			a->primary_key == b->primary_key && sats_type_eq(a->row_type, b->row_type);
+			a->primary_key == b->primary_key && sats_type_eq(a->row_type, b->row_type) && params_same(a, b);
 	}
 	if (!same)
 		buf_put_cstr(error, "Changing views is not supported by this version yet\n\n");

@@ -3,8 +3,8 @@
  * Views: functions of the module whose rows are kept in tables of their own,
  * and made again whenever a transaction changes something that they read.
  *
- * An *instance* is one view for everybody, or for one sender; its rows carry
- * its hash in their hidden first column. What it read (its *reads*: whole
+ * An *instance* is one view with the same arguments for everybody, or for one
+ * sender; its rows carry its hash in their hidden first column. What it read (its *reads*: whole
  * tables, and keys of indexes) is listed under the tables, so that a
  * transaction finds the instances that it touches by the rows that it changed.
  *
@@ -37,10 +37,11 @@ static void fresh_drop(struct view_instance *instance)
 
 /* ---- instances ---- */
 
-static void make_key(const struct store_table *table, const struct identity *sender, uint8_t key[36])
+static bool make_key(const struct store_table *table, struct bytes arguments, const struct identity *sender,
+	uint8_t key[36])
 {
 	store_u32(key, store_table_def(table)->id);
-	query_view_hash(sender, key + 4);
+	return query_view_hash(sender, arguments, key + 4);
 }
 
 static const struct module_view *view_of(const struct database *db, const struct store_table *table)
@@ -49,13 +50,12 @@ static const struct module_view *view_of(const struct database *db, const struct
 }
 
 static struct view_instance *instance_find(const struct database *db, const struct store_table *table,
-	const struct identity *sender)
+	struct bytes arguments, const struct identity *sender)
 {
 	uint8_t key[36];
 	uint64_t value;
-	if (db->views == NULL)
+	if (db->views == NULL || !make_key(table, arguments, sender, key))
 		return NULL;
-	make_key(table, sender, key);
 	return map_get(&db->views->instances, key, sizeof(key), &value) ? (void *)(uintptr_t)value : NULL;
 }
 
@@ -64,10 +64,11 @@ static void instance_free(struct views *views, struct view_instance *instance)
 	map_remove(&views->instances, instance->key, sizeof(instance->key));
 	view_reads_forget(views, instance);
 	fresh_drop(instance);
+	mem_free((void *)(uintptr_t)instance->arguments.data);
 	mem_free(instance);
 }
 
-static struct view_instance *instance_make(struct database *db, struct store_table *table,
+static struct view_instance *instance_make(struct database *db, struct store_table *table, struct bytes arguments,
 	const struct identity *sender)
 {
 	if (db->views == NULL)
@@ -82,9 +83,14 @@ static struct view_instance *instance_make(struct database *db, struct store_tab
 	if (sender != NULL)
 		instance->sender = *sender;
 	instance->used_nanos = clock_mono_nanos();
-	make_key(table, sender, instance->key);
-	if (map_put(&db->views->instances, instance->key, sizeof(instance->key), (uintptr_t)instance))
+	uint8_t *copy = arguments.len == 0 ? NULL : mem_alloc(arguments.len);
+	if (copy != NULL)
+		memcpy(copy, arguments.data, arguments.len);
+	instance->arguments = (struct bytes){ copy, arguments.len };
+	if ((copy != NULL || arguments.len == 0) && make_key(table, arguments, sender, instance->key) &&
+		map_put(&db->views->instances, instance->key, sizeof(instance->key), (uintptr_t)instance))
 		return instance;
+	mem_free(copy);
 	mem_free(instance);
 	return NULL;
 }
@@ -230,7 +236,8 @@ static bool fill(struct database *db, struct view_instance *instance, struct buf
 		buf_put_cstr(error, RUNTIME_FATAL_TEXT);
 		return false;
 	}
-	struct runtime_call call = { .id = view->index, .name = view->name, .sender = instance->sender };
+	struct runtime_call call = { .id = view->index, .name = view->name, .sender = instance->sender,
+		.args = instance->arguments };
 	enum runtime_outcome outcome = runtime_call_view(db->module.instance, &call, instance->is_anonymous, &reads,
 		&result, &code);
 	bool returned = outcome == RUNTIME_OK && (code == CODE_ROWS || code == CODE_HEADER);
@@ -381,24 +388,26 @@ static bool fill_first(struct database *db, struct view_instance *instance)
 	return ok;
 }
 
-void db_view_used(void *context, struct store_table *table, const struct identity *caller, int change)
+void db_view_used(void *context, struct store_table *table, struct bytes arguments, const struct identity *caller,
+	int change)
 {
 	struct database *db = context;
 	const struct module_view *view = view_of(db, table);
 	if (view == NULL)
 		return;
 	const struct identity *sender = view->is_anonymous ? NULL : caller;
-	struct view_instance *instance = instance_find(db, table, sender);
+	struct view_instance *instance = instance_find(db, table, arguments, sender);
 	if (change < 0) {
 		if (instance != NULL && instance->refs > 0)
 			instance->refs--;
 		return;
 	}
 	if (instance == NULL) {
-		instance = instance_make(db, table, sender);
+		instance = instance_make(db, table, arguments, sender);
 		if (instance != NULL && !fill_first(db, instance))
 			instance_free(db->views, instance);
-		instance = instance_find(db, table, sender); /* not there if there was no memory to watch its reads */
+		/* Not there if there was no memory to watch its reads. */
+		instance = instance_find(db, table, arguments, sender);
 	}
 	if (instance == NULL)
 		return;
@@ -412,7 +421,7 @@ void db_views_read(struct database *db, const struct query *query, const struct 
 	uint32_t count = query_kind(query) == QUERY_SELECT ? query_tables(query, &tables) : 0;
 	for (uint32_t i = 0; i < count; i++)
 		if (store_table_def(tables[i])->is_ephemeral)
-			db_view_used(db, tables[i], caller, 0);
+			db_view_used(db, tables[i], query_view_arguments(query), caller, 0);
 }
 
 /* ---- after a while, and after an update ---- */

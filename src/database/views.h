@@ -19,6 +19,7 @@ struct view_instance {
 	struct store_table *table;
 	bool is_anonymous;
 	struct identity sender;
+	struct bytes arguments; /* BSATN, back to back; its own copy */
 	struct read_list reads, fresh; /* committed; of a refresh in the open transaction */
 	bool is_refreshed;             /* `fresh` counts at the commit */
 	uint32_t refs;                 /* live queries */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names to tables and columns, values to bytes: from a statement to a query. */
-#include "native.h"
 #include "query/extended_internal.h"
 
 enum wl_err no_memory(struct buf *error)
@@ -38,52 +37,16 @@ struct store_table *query_find_table(struct store *store, struct str name, const
 	return NULL;
 }
 
-/* ---- views: tables whose first column says whose rows they are ---- */
-
-void query_view_hash(const struct identity *sender, uint8_t out[32])
-{
-	uint8_t text[64] = "spacetimedb::view::args::v1";
-	size_t len = strlen((const char *)text) + 1;
-	if (sender != NULL)
-		memcpy(text + len, sender->le, sizeof(sender->le));
-	native_blake3(text, len + (sender == NULL ? 0 : sizeof(sender->le)), out);
-}
-
-/* st_view: view_id u32, view_name str, table_id option<u32>, is_public bool, is_anonymous bool. */
-static bool view_is_anonymous(struct store *store, const struct store_table *table)
-{
-	struct store_cursor cursor;
-	struct store_row row;
-	store_scan(store_table_by_id(store, ST_VIEW), &cursor);
-	while (store_cursor_next(&cursor, &row)) {
-		struct reader r = reader_of(row.data, row.len);
-		(void)reader_u32(&r);
-		(void)reader_bsatn_bytes(&r);
-		if (reader_u8(&r) != 0 || reader_u32(&r) != store_table_def(table)->id)
-			continue;
-		(void)reader_u8(&r);
-		return reader_u8(&r) != 0;
-	}
-	return true;
-}
-
-const struct node *bind_view(struct binder *binder, const struct block *block, uint16_t relation)
-{
-	struct store_table *table = block->relations[relation].table;
-	bool anonymous = view_is_anonymous(binder->store, table);
-	struct node *node = arena_zalloc(&binder->query->arena, sizeof(*node));
-	uint8_t *hash = arena_alloc(&binder->query->arena, 32);
-	if (node == NULL || hash == NULL)
-		return NULL;
-	query_view_hash(anonymous ? NULL : &binder->caller->identity, hash);
-	binder->query->depends_on_caller |= !anonymous;
-	*node = (struct node){ .kind = NODE_COMPARE_CONSTANT, .op = OP_EQ, .relation = relation,
-		.layout = block->relations[relation].layout, .type = store_table_def(table)->columns[0].type,
-		.constant = { hash, 32 } };
-	return node;
-}
-
 /* ---- FROM and WHERE ---- */
+
+/* Something that is called and is no table at all might be a function: none is known here. */
+static struct store_table *find_relation(struct binder *binder, const struct relvar *relvar)
+{
+	if (relvar->argument_count == 0 || store_table_by_name(binder->store, relvar->table) != NULL)
+		return query_find_table(binder->store, relvar->table, binder->caller, binder->error);
+	buf_printf(binder->error, "Unsupported FROM expression: %.*s", STR_FMT(str_cut(relvar->call, 1024)));
+	return NULL;
+}
 
 struct conjuncts {
 	struct binder *binder;
@@ -114,12 +77,13 @@ static bool add_conjunct(struct conjuncts *list, const struct node *node)
 	return true;
 }
 
-enum wl_err bind_relation(struct binder *binder, struct block *block, const struct relvar *relvar,
-	const struct guard *guard, struct scope *scope, int32_t self)
+enum wl_err bind_relation(struct binder *binder, const struct statement *s, const struct relvar *relvar,
+	struct block *block, const struct guard *guard, struct scope *scope, int32_t self)
 {
-	struct store_table *table = query_find_table(binder->store, relvar->table, binder->caller, binder->error);
-	if (table == NULL)
-		return WL_ERR_INVALID;
+	struct store_table *table = find_relation(binder, relvar);
+	enum wl_err err = table == NULL ? WL_ERR_INVALID : bind_arguments(binder, s, relvar, table);
+	if (err != WL_OK)
+		return err;
 	for (uint16_t i = 0; i < scope->count; i++)
 		if (str_eq(scope->names[i], relvar->alias)) {
 			buf_printf(binder->error, "Duplicate name `%.*s`", STR_FMT(relvar->alias));
@@ -159,10 +123,10 @@ static enum wl_err bind_relvars(struct binder *binder, const struct statement *s
 	const struct guard *guard, struct scope *scope, struct conjuncts *where)
 {
 	int returned = self >= 0 ? returned_relvar(s) : -1;
-	enum wl_err err = bind_relation(binder, block, &s->from, guard, scope, returned == 0 ? self : -1);
+	enum wl_err err = bind_relation(binder, s, &s->from, block, guard, scope, returned == 0 ? self : -1);
 	for (uint32_t i = 0; err == WL_OK && i < s->join_count; i++) {
 		const struct join *join = &s->joins[i];
-		err = bind_relation(binder, block, &join->relvar, guard, scope, returned == (int)i + 1 ? self : -1);
+		err = bind_relation(binder, s, &join->relvar, block, guard, scope, returned == (int)i + 1 ? self : -1);
 		if (err != WL_OK || join->on_left == NULL)
 			continue;
 		const struct expr on = { .kind = EXPR_COMPARE, .op = OP_EQ, .left = join->on_left, .right = join->on_right };

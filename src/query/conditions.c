@@ -298,14 +298,14 @@ enum wl_err bind_extended_from(struct binder *binder, const struct statement *s,
 	bool has_left = false;
 	enum wl_err err = bind_begin(binder, block, s->join_count + 1, scope);
 	if (err == WL_OK)
-		err = bind_relation(binder, block, &s->from, NULL, scope, -1);
+		err = bind_relation(binder, s, &s->from, block, NULL, scope, -1);
 	if (err == WL_OK)
 		err = add_view(binder, block, 0);
 	for (uint32_t i = 0; i < s->join_count; i++)
 		has_left = has_left || s->joins[i].is_left;
 	for (uint32_t i = 0; err == WL_OK && i < s->join_count; i++) {
 		const struct join *join = &s->joins[i];
-		err = bind_relation(binder, block, &join->relvar, NULL, scope, -1);
+		err = bind_relation(binder, s, &join->relvar, block, NULL, scope, -1);
 		if (err != WL_OK)
 			return err;
 		uint16_t relation = (uint16_t)(block->relation_count - 1);

@@ -4,6 +4,57 @@
 
 /* ---- FROM ---- */
 
+/* One argument of a view, whatever it is: it is judged where the view is known. */
+static bool parse_argument(struct parser *p, struct argument *out)
+{
+	const char *from = p->lexer.token.source.data;
+	bool is_literal = p->lexer.token.kind == TOKEN_NUMBER || p->lexer.token.kind == TOKEN_STRING ||
+		p->lexer.token.kind == TOKEN_HEX || parser_is(p, "-") || parser_is(p, "+") || parser_keyword(p, "true") ||
+		parser_keyword(p, "false");
+	*out = (struct argument){ .is_positional = !parser_is(p, "*") };
+	if (is_literal && (out->literal = parse_operand(p)) == NULL)
+		return false;
+	uint32_t depth = 0, tokens = 0;
+	for (; p->lexer.token.kind != TOKEN_END; tokens++) {
+		if (depth == 0 && (parser_is(p, ",") || parser_is(p, ")")))
+			break;
+		if (depth == 0 && (parser_is(p, "=>") || parser_is(p, "=")))
+			out->is_positional = false;
+		depth += parser_is(p, "(");
+		depth -= parser_is(p, ")");
+		if (!parser_next(p))
+			return false;
+	}
+	if (p->lexer.token.kind == TOKEN_END)
+		return parser_expected(p, ")");
+	if (tokens == 0 && !is_literal)
+		return parser_expected(p, "an expression:");
+	out->source = (struct str){ from, (size_t)(p->taken - from) };
+	if (tokens > 0)
+		out->literal = NULL;
+	return true;
+}
+
+/* (…) behind the name, which is at `from`. */
+static bool parse_arguments(struct parser *p, struct relvar *out, const char *from)
+{
+	uint32_t cap = 0;
+	if (!parser_next(p))
+		return false;
+	while (!parser_is(p, ")")) {
+		struct argument argument;
+		if ((out->argument_count > 0 && !parser_expect(p, ",")) || !parse_argument(p, &argument))
+			return false;
+		if (!parser_grow(p, &out->arguments, out->argument_count, &cap, sizeof(argument)))
+			return false;
+		out->arguments[out->argument_count++] = argument;
+	}
+	if (!parser_next(p))
+		return false;
+	out->call = (struct str){ from, (size_t)(p->taken - from) };
+	return true;
+}
+
 static bool parse_relvar(struct parser *p, struct relvar *out)
 {
 	struct str rest, last;
@@ -17,8 +68,8 @@ static bool parse_relvar(struct parser *p, struct relvar *out)
 	} else if (!parser_dotted_name(p, &out->table, &rest, &last, NULL)) {
 		return false;
 	}
-	if (parser_is(p, "("))
-		return parser_refuse_expression(p, "Unsupported FROM expression", from);
+	if (parser_is(p, "(") && !parse_arguments(p, out, from))
+		return false;
 	out->alias = out->table;
 	return parser_alias(p, &out->alias, true);
 }

@@ -156,8 +156,8 @@ static enum wl_err check_event_join(const struct block *block, struct buf *error
 	return WL_ERR_INVALID;
 }
 
-enum wl_err query_compile(struct store *store, enum query_dialect dialect, struct str sql,
-	const struct query_caller *caller, struct query **out, struct buf *error)
+static enum wl_err compile(struct store *store, enum query_dialect dialect, struct str sql,
+	const struct query_caller *caller, bool is_rule, struct query **out, struct buf *error)
 {
 	struct statement *statement;
 	struct arena syntax; /* gone when the query is made: live queries are kept by the thousand */
@@ -166,7 +166,7 @@ enum wl_err query_compile(struct store *store, enum query_dialect dialect, struc
 		return WL_ERR_MEMORY;
 	arena_init(&syntax, QUERY_ARENA_BYTES_MAX);
 	struct binder binder = { .query = query, .store = store, .caller = caller, .dialect = dialect, .error = error,
-		.syntax = &syntax };
+		.syntax = &syntax, .rule = is_rule ? sql : (struct str){ NULL, 0 } };
 	enum wl_err err = parse(&syntax, dialect, sql, &statement, error);
 	if (err == WL_OK)
 		err = query_bind(&binder, statement);
@@ -184,6 +184,12 @@ enum wl_err query_compile(struct store *store, enum query_dialect dialect, struc
 	}
 	*out = query;
 	return WL_OK;
+}
+
+enum wl_err query_compile(struct store *store, enum query_dialect dialect, struct str sql,
+	const struct query_caller *caller, struct query **out, struct buf *error)
+{
+	return compile(store, dialect, sql, caller, false, out, error);
 }
 
 enum wl_err query_check_live(const struct query *query, struct buf *error)
@@ -213,7 +219,7 @@ enum wl_err query_check_rule(struct store *store, struct str sql, const struct q
 	struct store_table **guarded, struct buf *error)
 {
 	struct query *query;
-	enum wl_err err = query_compile(store, QUERY_DIALECT_SUBSCRIBE, sql, owner, &query, error);
+	enum wl_err err = compile(store, QUERY_DIALECT_SUBSCRIBE, sql, owner, true, &query, error);
 	if (err != WL_OK)
 		return err;
 	*guarded = query_table(query);
@@ -252,6 +258,11 @@ uint32_t query_columns(const struct query *query, const struct query_column **co
 {
 	*columns = query->columns;
 	return query->column_count;
+}
+
+struct bytes query_view_arguments(const struct query *query)
+{
+	return query->view_arguments;
 }
 
 uint32_t query_tables(const struct query *query, struct store_table *const **tables)

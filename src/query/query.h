@@ -36,8 +36,11 @@ struct query_caller {
 	struct identity identity;
 	bool is_owner; /* reads private tables and all rows, runs DML */
 };
-/* Which rows of a view's backing table are an instance's: of its hidden column. `sender` NULL: of the anonymous one. */
-void query_view_hash(const struct identity *sender, uint8_t out[32]);
+/* Which rows of a view's backing table are an instance's: of its hidden column. `sender` NULL: of the one for everybody
+ * with these arguments (BSATN, back to back). False: no memory. */
+bool query_view_hash(const struct identity *sender, struct bytes arguments, uint8_t out[32]);
+/* Does this table hold the rows of a view that must be called with arguments? */
+bool query_takes_arguments(struct store *store, const struct store_table *table);
 
 /*
  * A SELECT is a UNION ALL of blocks, each of which joins base tables; there are several only where row-level rules say
@@ -59,6 +62,8 @@ struct query_column { struct str name; const struct sats_type *type; };
 uint32_t query_columns(const struct query *query, const struct query_column **columns);
 /* The distinct tables that a SELECT reads, those behind views among them. */
 uint32_t query_tables(const struct query *query, struct store_table *const **tables);
+/* BSATN of the arguments of the view that it reads; empty: of none. Lasts as long as the query. */
+struct bytes query_view_arguments(const struct query *query);
 /* S: the type of the rows returned, and how many of a stored row's first bytes are not part of them. */
 const struct sats_type *query_row_type(const struct query *query);
 uint32_t query_hidden_bytes(const struct query *query);

@@ -68,6 +68,14 @@ enum aggregate_kind {
 };
 struct relvar {
 	struct str table, alias; /* alias = table as written when none is given */
+	struct str call;         /* v(1, 2) as written; .data NULL: none */
+	uint32_t argument_count;
+	struct argument *arguments;
+};
+struct argument { /* of a view */
+	struct expr *literal; /* NULL: it is none */
+	struct str source;
+	bool is_positional;   /* neither named nor `*` */
 };
 struct join {
 	struct relvar relvar;
@@ -195,6 +203,7 @@ struct query {
 	bool hides_sizes;            /* rules keep rows from its caller: how many there are is not told */
 	const struct sats_type *row_type; /* of whole rows */
 	uint32_t hidden;             /* bytes of the returned table's rows that nobody sees: a view's hash */
+	struct bytes view_arguments; /* BSATN, of the only relation */
 	/* DML: changes blocks[0].relations[0] */
 	uint32_t row_count;
 	struct bytes *rows;          /* INSERT */
@@ -215,6 +224,7 @@ struct binder {
 	enum query_dialect dialect;
 	struct buf *error;
 	struct arena *syntax;        /* of statements; gone when the query is made */
+	struct str rule;             /* it is checked as a row-level rule; .data NULL: it is none */
 };
 /* The names that one statement's FROM brings into sight, and the relations that they mean. */
 struct scope {
@@ -233,14 +243,18 @@ enum wl_err bind_block(struct binder *binder, const struct statement *s, struct 
 	const struct guard *guard, struct scope *scope);
 enum wl_err no_memory(struct buf *error);
 /* One more relation, with its name in scope; `self` >= 0: it is that one, which is there already. */
-enum wl_err bind_relation(struct binder *binder, struct block *block, const struct relvar *relvar,
-	const struct guard *guard, struct scope *scope, int32_t self);
+enum wl_err bind_relation(struct binder *binder, const struct statement *s, const struct relvar *relvar,
+	struct block *block, const struct guard *guard, struct scope *scope, int32_t self);
 /* Room for `more` relations. */
 enum wl_err bind_begin(struct binder *binder, struct block *block, uint32_t more, struct scope *scope);
-/* The condition that makes a view's table one instance's. NULL: no memory. */
-const struct node *bind_view(struct binder *binder, const struct block *block, uint16_t relation);
 enum wl_err bind_number(struct binder *binder, struct str text, uint64_t *out); /* of LIMIT and OFFSET */
 bool expr_is_qualified(const struct expr *e);
+
+/* view.c: the condition that makes a view's table one instance's. NULL: no memory. */
+const struct node *bind_view(struct binder *binder, const struct block *block, uint16_t relation);
+/* The arguments of a relation that is called, or should be. */
+enum wl_err bind_arguments(struct binder *binder, const struct statement *s, const struct relvar *relvar,
+	struct store_table *table);
 
 /* rules.c: the blocks of a SELECT for its caller. What is guarded on the right of a LEFT JOIN is derived. */
 enum wl_err rules_expand(struct binder *binder, const struct block *block);

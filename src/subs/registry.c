@@ -246,7 +246,7 @@ static void tell_views(struct subs *subs, const struct query *query, const struc
 	uint32_t count = query_tables(query, &tables);
 	for (uint32_t i = 0; subs->view_fn != NULL && i < count; i++)
 		if (store_table_def(tables[i])->is_ephemeral)
-			subs->view_fn(subs->view_context, tables[i], viewer, change);
+			subs->view_fn(subs->view_context, tables[i], query_view_arguments(query), viewer, change);
 }
 
 static void query_free(struct subs *subs, struct live_query *query)

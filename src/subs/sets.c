@@ -112,7 +112,8 @@ static enum wl_err add_all_tables(struct subs *subs, struct subs_client *client,
 {
 	for (struct store_table *t = store_table_next(subs->store, NULL); t != NULL; t = store_table_next(subs->store, t)) {
 		const struct store_table_def *def = store_table_def(t);
-		if (def->is_system || def->is_event || !query_may_read(subs->store, t, &client->options.caller))
+		if (def->is_system || def->is_event || query_takes_arguments(subs->store, t) ||
+			!query_may_read(subs->store, t, &client->options.caller))
 			continue;
 		struct buf sql = BUF_INIT(QUERY_TEXT_MAX);
 		/* As clients write it, so that it is the same query; a name that would not read back as one is quoted. */

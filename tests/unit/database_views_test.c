@@ -60,7 +60,7 @@ static const char *shown(const char *view, uint64_t identity)
 	size_t count = 0, at = 0;
 	text[0] = '\0';
 	store_u64(sender.le, identity);
-	query_view_hash(identity == 0 ? NULL : &sender, whose);
+	ck_assert(query_view_hash(identity == 0 ? NULL : &sender, (struct bytes){ NULL, 0 }, whose));
 	store_scan(store_table_by_name(w.db->store, str_of(view)), &cursor);
 	while (store_cursor_next(&cursor, &row))
 		if (memcmp(row.data, whose, SENDER) == 0 && count < ARRAY_COUNT(n))

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Views with parameters (2.13): their calls in SQL and in subscriptions, who shares an instance, what changes it.
+
+    tests/e2e/views.py [--flavor asan]
+
+The module is tests/modules/views214. The last line says how many checks passed and failed.
+"""
+
+import argparse
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import ws  # noqa: E402
+from host import ROOT, Host  # noqa: E402
+
+TOO_MANY = "View `team_players` takes 1 argument(s), but {} were given"
+WHOLE = "View `{0}` takes arguments, so it can only be queried as `SELECT * FROM {0}(...)`"
+WHO, CONN = "c200" + "11" * 30, "0a" * 16
+UUID = "00000000-0000-0000-0000-000000000001"
+REFUSED = [  # both where a query is asked once and where it is kept
+    ("SELECT * FROM team_players", TOO_MANY.format(0)),
+    ("SELECT * FROM team_players()", TOO_MANY.format(0)),
+    ("SELECT * FROM team_players(1, 2)", TOO_MANY.format(2)),
+    ("SELECT * FROM team_players('x')", "The literal expression `x` cannot be parsed as type `U32`"),
+    ("SELECT * FROM team_players(-1)", "The literal expression `-1` cannot be parsed as type `U32`"),
+    ("SELECT * FROM team_players(:sender)",
+     "Unsupported view argument: :sender. View arguments must be literals"),
+    ("SELECT * FROM team_players(id)", "Unsupported view argument: id. View arguments must be literals"),
+    ("SELECT * FROM team_players(1 + 1)", "Unsupported view argument: 1 + 1. View arguments must be literals"),
+    ("SELECT * FROM team_players(f(1, 2))",
+     "Unsupported view argument: f(1, 2). View arguments must be literals"),
+    ("SELECT * FROM team_players(team => 1)",
+     "Unsupported view argument: team => 1. View arguments must be positional literals"),
+    ("SELECT * FROM team_players(*)",
+     "Unsupported view argument: *. View arguments must be positional literals"),
+    ("SELECT * FROM team_players(1) WHERE id = 1", WHOLE.format("team_players")),
+    ("SELECT player.* FROM player JOIN team_players(1) AS t ON player.id = t.id",
+     "Unsupported view call in a JOIN: `team_players`. A view that takes arguments can only be queried by itself"),
+    ("SELECT player.* FROM player JOIN team_players AS t ON player.id = t.id", TOO_MANY.format(0)),
+    ("SELECT * FROM player(1)", "`player` is a table, not a view; it does not take arguments"),
+    ("SELECT * FROM everyone(1)", "Unsupported FROM expression: everyone(1)"),
+    ("SELECT * FROM nothing(1)", "Unsupported FROM expression: nothing(1)"),
+    ("SELECT * FROM paired(1)",
+     "Parameter `pair` of view `paired` has type &1, which cannot be passed from SQL"),
+]
+
+
+def plain(row):
+    """Rows come as objects when a query begins, as arrays later."""
+    value = json.loads(row)
+    fields = value.values() if isinstance(value, dict) else value
+    return json.dumps([list(f.values()) if isinstance(f, dict) else f for f in fields])
+
+
+class Connection:
+    """A v1.json connection and the rows it holds, by table."""
+
+    def __init__(self, host, token=None):
+        self.client = ws.Client(host.port, "views", token, protocol="v1.json.spacetimedb")
+        self.token = json.loads(self.client.payload())["IdentityToken"]["token"]
+        self.rows, self.requests = {}, 0
+
+    def fold(self, update):
+        for table in update["tables"]:
+            held = self.rows.setdefault(table["table_name"], {})
+            for change in table["updates"]:
+                for row, copies in [(r, 1) for r in change["inserts"]] + [(r, -1) for r in change["deletes"]]:
+                    row = plain(row)
+                    held[row] = held.get(row, 0) + copies
+                    if held[row] == 0:
+                        del held[row]
+
+    def ask(self, message, reply):
+        """Sends it; folds what comes until `reply` or an error, which is returned."""
+        self.client.send(json.dumps(message).encode(), text=True)
+        while True:
+            kind, body = next(iter(json.loads(self.client.payload()).items()))
+            if kind == "TransactionUpdate" and "Committed" in body["status"]:
+                self.fold(body["status"]["Committed"])
+            if kind == "TransactionUpdateLight":
+                self.fold(body["update"])
+            if kind in (reply, "SubscriptionError"):
+                if "update" in body and kind == reply and kind != "TransactionUpdateLight":
+                    self.fold(body["update"])
+                return body
+
+    def subscribe(self, number, *queries):
+        message = {"query_strings": queries, "request_id": number, "query_id": {"id": number}}
+        return self.ask({"SubscribeMulti": message}, "SubscribeMultiApplied")
+
+    def unsubscribe(self, number):
+        return self.ask({"UnsubscribeMulti": {"request_id": number, "query_id": {"id": number}}},
+                        "UnsubscribeMultiApplied")
+
+    def call(self, reducer, *args):
+        self.requests += 1
+        return self.ask({"CallReducer": {"reducer": reducer, "args": json.dumps(args), "request_id": self.requests,
+                                         "flags": 0}}, "TransactionUpdate")
+
+    def settle(self):
+        """Whatever was committed before this is folded when it returns."""
+        self.ask({"OneOffQuery": {"message_id": "00", "query_string": "SELECT * FROM player WHERE id = 0"}},
+                 "OneOffQueryResponse")
+
+    def ids(self, table):
+        """How many copies of which players."""
+        return sorted((json.loads(row)[0], n) for row, n in self.rows.get(table, {}).items())
+
+
+class Suite:
+    def __init__(self, flavor):
+        self.host, self.passed, self.failed = Host(flavor), 0, 0
+
+    def check(self, what, got, expected):
+        ok = got == expected
+        self.passed, self.failed = self.passed + ok, self.failed + (not ok)
+        if not ok:
+            print(f"  {what}:\n    got      {got!r}\n    expected {expected!r}", flush=True)
+
+    def request(self, method, path, body=b""):
+        request = urllib.request.Request(self.host.url + path, data=body, method=method,
+                                         headers={"Authorization": f"Bearer {self.token}"})
+        try:
+            with urllib.request.urlopen(request) as reply:
+                return reply.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.read().decode()
+
+    def sql(self, text):
+        reply = self.request("POST", "/v1/database/views/sql", text.encode())
+        try:
+            return json.loads(reply)[0]["rows"]
+        except ValueError:
+            return reply
+
+    def publish(self):
+        with open(os.path.join(ROOT, "build", "modules", "views214.wasm"), "rb") as f:
+            return self.request("PUT", "/v1/database/views", f.read())
+
+    def run(self):
+        with self.host:
+            with urllib.request.urlopen(urllib.request.Request(self.host.url + "/v1/identity", method="POST")) as r:
+                self.token = json.load(r)["token"]
+            self.publish()
+            self.refusals()
+            self.values()
+            self.instances()
+            self.senders()
+            self.whole()
+            self.failures()
+            self.restart()
+            self.check("the host ends well", self.host.stop(seconds=120), 0)
+
+    def refusals(self):
+        connection = Connection(self.host)
+        for number, (query, text) in enumerate(REFUSED):
+            self.check(f"sql: {query}", self.sql(query), text)
+            self.check(f"live: {query}", connection.subscribe(number + 1, query).get("error"),
+                       f"{text}, executing: `{query}`")
+        for query in ("SELECT name FROM team_players(1)", "SELECT COUNT(*) AS n FROM team_players(1)",
+                      "SELECT * FROM team_players(1) LIMIT 1", "SELECT * FROM team_players(1) ORDER BY id"):
+            self.check(query, self.sql(query), WHOLE.format("team_players"))
+        connection.client.close()
+
+    def values(self):
+        wide = "SELECT * FROM wide({})"
+        self.check("numbers", self.sql(wide.format("true, -128, 340282366920938463463374607431768211455, 0x00ff")),
+                   [["true -128 340282366920938463463374607431768211455 [0, 255]"]])
+        special = f"SELECT * FROM \"special\"(0x{WHO}, '{CONN}', '1970-01-01T00:00:01Z', {{}})"
+        for uuid in (f"'{UUID}'", f"0x{UUID.replace('-', '')}"):
+            self.check(f"uuid {uuid}", self.sql(special.format(uuid)), [[f"{WHO} {CONN} 1000000 {UUID}"]])
+
+    def instances(self):
+        one, two = Connection(self.host, self.token), Connection(self.host)
+        for player in (1, "O'Neil", 1, 10), (2, "b", 1, 20), (3, "c", 2, 30):
+            one.call("put", *player)
+        self.check("sql", sorted(row[0] for row in self.sql("SELECT * FROM team_players(1)")), [1, 2])
+        self.check("a quote in it", [row[0] for row in self.sql("SELECT * FROM \"named_above\"('O''Neil', -5)")], [1])
+        self.check("nobody", self.sql("SELECT * FROM named_above('x', 0)"), [])
+        one.subscribe(1, "SELECT * FROM team_players(1)")
+        one.subscribe(2, "SELECT * FROM team_players(2)", "SELECT * FROM above(25)")
+        two.subscribe(1, "SELECT * FROM team_players(2)")
+        self.check("two calls are one table", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        self.check("another has one of them", two.ids("team_players"), [(3, 1)])
+        self.check("a query view", one.ids("above"), [(3, 1)])
+        one.call("put", 2, "b", 2, 40)
+        two.settle()
+        self.check("from one call to the other", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        self.check("as the other sees it", two.ids("team_players"), [(2, 1), (3, 1)])
+        self.check("above", one.ids("above"), [(2, 1), (3, 1)])
+        one.subscribe(3, "SELECT * FROM team_players(2)")
+        self.check("the same call in two sets: v1 knows one", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        one.unsubscribe(2)
+        self.check("one set ends", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        one.call("drop", 3)
+        two.settle()
+        self.check("a row ends", (one.ids("team_players"), two.ids("team_players")), ([(1, 1), (2, 1)], [(2, 1)]))
+        one.client.close()
+        two.client.close()
+
+    def senders(self):
+        ann, bob = Connection(self.host), Connection(self.host)
+        ann.call("put", 10, "ann", 5, 1)
+        bob.call("put", 11, "bob", 5, 1)
+        for connection in ann, bob:
+            connection.subscribe(1, "SELECT * FROM my_team(5)")
+        self.check("each their own", (ann.ids("my_team"), bob.ids("my_team")), ([(10, 1)], [(11, 1)]))
+        bob.call("put", 12, "bob", 5, 1)
+        ann.settle()
+        self.check("and changes", (ann.ids("my_team"), bob.ids("my_team")), ([(10, 1)], [(11, 1), (12, 1)]))
+        ann.client.close()
+        bob.client.close()
+
+    def whole(self):
+        connection = Connection(self.host, self.token)
+        connection.ask({"Subscribe": {"query_strings": ["SELECT * FROM *"], "request_id": 1}}, "InitialSubscription")
+        self.check("all tables but those of calls", sorted(t for t, rows in connection.rows.items() if rows),
+                   [])
+        connection.client.close()
+        schema = json.loads(self.request("GET", "/v1/database/views/schema?version=10"))
+        keys = next(section["ViewPrimaryKeys"] for section in schema["sections"] if "ViewPrimaryKeys" in section)
+        self.check("its key is declared", [key["view_source_name"] for key in keys], ["everyone"])
+
+    def failures(self):
+        connection = Connection(self.host, self.token)
+        connection.call("put", 20, "d", 6, 5)
+        connection.subscribe(1, "SELECT * FROM fragile(20)")
+        self.check("fine", connection.ids("fragile"), [(20, 1)])
+        status = connection.call("put", 20, "d", 6, -1)["status"]
+        self.check("a view that fails fails the call", list(status), ["Failed"])
+        self.check("which never was", [row[3] for row in self.sql("SELECT * FROM player WHERE id = 20")], [5])
+        self.check("others may", list(connection.call("put", 21, "e", 6, -1)["status"]), ["Committed"])
+        connection.client.close()
+
+    def restart(self):
+        self.host.kill()
+        self.host.start()
+        self.check("after a crash", [row[0] for row in self.sql("SELECT * FROM fragile(20)")], [20])
+        self.check("published again", "Success" in self.publish(), True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flavor", default="dev")
+    suite = Suite(parser.parse_args().flavor)
+    suite.run()
+    print(f"{suite.passed} passed, {suite.failed} failed")
+    return 1 if suite.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
