@@ -3,7 +3,8 @@
 
 #![allow(non_snake_case)]
 
-use crate::{player, write, Player, TeamSize};
+use crate::players::player__view;
+use crate::{write, Player, TeamSize};
 use spacetimedb::{procedure, reducer, view, AnonymousViewContext, Environment, ProcedureContext, ReducerContext};
 
 #[spacetimedb::env]
