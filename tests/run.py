@@ -351,6 +351,18 @@ def suite_views(tally):
         scripted_test(tally, "views.py", "--flavor", "asan", what="views", folder="e2e")
 
 
+def suite_everything(tally):
+    """modules that use everything, in each language, against hosts with and without sanitizers"""
+    if not modules(tally, "everything283", "everything214"):
+        return
+    for flavor in ("dev", "asan"):
+        if build(tally, f"build/{flavor}/worldline", flavor=flavor):
+            scripted_test(tally, "everything.py", "--flavor", flavor, "everything283", what=f"everything/{flavor}",
+                          folder="e2e")
+            scripted_test(tally, "everything.py", "--flavor", flavor, "--later", "parameters", "everything214",
+                          what=f"everything/{flavor}/later", folder="e2e")
+
+
 def suite_docs(tally):
     """the examples of docs/ give what stands below them"""
     if build(tally, "build/dev/worldline") and modules(tally, "quickstart"):

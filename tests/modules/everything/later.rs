@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the crate added up to 2.14: environment values, views with parameters.
 
-#![allow(non_snake_case)]
+#![allow(dead_code, non_snake_case)]
 
 use crate::players::player__view;
 use crate::{write, Player, TeamSize};
