@@ -380,8 +380,8 @@ class Suite:
             return self.journal()[-1]
         self.equal("no environment", read(), "env - -")
         self.equal("a value that is not allowed",
-                   self.publish({"spacetime-environment": json.dumps({"MODE": "shouting"})})[0], 400)
-        status, _, body = self.publish({"spacetime-environment": json.dumps({"GREETING": "hello", "MODE": "loud"})})
+                   self.publish({"spacetime-environment": "MODE=shouting"})[0], 400)
+        status, _, body = self.publish({"spacetime-environment": "GREETING=hello,MODE='loud'"})
         self.equal("published with values", (status, body if status != 200 else ""), (200, ""))
         self.equal("a reducer reads them", read(), "env hello loud")
         self.equal("so does a procedure", self.me.procedure("env_now"), ("ok", text("env hello loud")))
