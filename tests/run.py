@@ -240,9 +240,7 @@ def suite_cli(tally):
 
 
 KIT = [
-    "abi/names,pointers,wrong-ids,insert,update,delete,iterators,index-scan,index-order,key-types,malformed-keys,"
-    "auto-inc,return-codes,traps,console,timers,identity,bytes,early,procedures,immediate,"
-    "event-tables,views,view-dependencies,http-handlers,procedure-http,wrong-context",
+    "abi",
     "http/tokens,auth,cors,call,call-args,call-types,call-returns,handlers,names,logs",
     "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,event,join,"
     "light,one_off,procedure,query_error,rls,schedule,subscribe,unsubscribe,update,v1_subscribe,view",

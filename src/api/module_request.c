@@ -94,10 +94,15 @@ bool module_request(void *context, struct bytes request, struct bytes body, bool
 	const struct api *api = context;
 	struct wanted *w = mem_zalloc(sizeof(*w));
 	if (w == NULL) {
-		buf_put_cstr(response, "not enough memory for the request");
+		if (response != NULL)
+			buf_put_cstr(response, "not enough memory for the request");
 		return false;
 	}
 	*malformed = !take_request(request, w);
+	if (response == NULL) {
+		mem_free(w);
+		return false;
+	}
 	w->request.body = body;
 	w->request.redirects_max = REDIRECTS_MAX;
 	w->request.body_max = BODY_BYTES_MAX;
