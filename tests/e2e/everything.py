@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One module that uses everything, in several languages: the same expectations for all (tests/modules/README.md).
 
-    tests/e2e/everything.py [--flavor dev] [--later PART …] MODULE …     build/modules/MODULE.wasm; last line: N passed, N failed
+    tests/e2e/everything.py [--flavor dev] [--later PART …] MODULE …        last line: N passed, N failed
 
 `--later`: of what 2.11 to 2.14 added the module has, and the host serves, this part (environment, parameters).
 """
@@ -245,8 +245,8 @@ class Suite:
         self.equal("an interval that ended", self.journal().count("tick often"), count)
         self.check("one that was cancelled", "tick cancelled" not in self.journal())
         self.check("by the database", not any("stranger" in line for line in self.journal()))
-        self.check("scheduled functions are private", self.other.call("on_tick", pack("Q", 0) + variant(0, pack("q", 1)) +
-                                                                      text("x"))[0] == "fatal")
+        row = pack("Q", 0) + variant(0, pack("q", 1)) + text("x")
+        self.check("scheduled functions are private", self.other.call("on_tick", row)[0] == "fatal")
 
     def logging(self):
         self.me.call("log_all")
@@ -255,8 +255,8 @@ class Suite:
         self.equal("the levels", [(r["level"], r["message"]) for r in records[:5]],
                    [("Error", "an error"), ("Warn", "a warning"), ("Info", "an info"), ("Debug", "a debug line"),
                     ("Trace", "a trace line")])
-        self.check("where they were written", all(r.get("line_number", 0) > 0 and r.get("filename") for r in records[:5]),
-                   records)
+        self.check("where they were written", all(r.get("line_number", 0) > 0 and r.get("filename")
+                                                  for r in records[:5]), records)
         self.check("a timer", re.fullmatch(r'Timing span "span": [0-9.]+(ns|µs|ms|s)', records[-1]["message"]) and
                    records[-1]["level"] == "Info", records[-1:])
 

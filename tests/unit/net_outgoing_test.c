@@ -60,8 +60,8 @@ START_TEST(urls_that_cannot_be_asked)
 		{ "http://10.0.0.1/?secret", OUTGOING_REFUSED }, { "http://u:p@127.0.0.1:9/", OUTGOING_REFUSED },
 		{ "http://2130706433/", OUTGOING_REFUSED }, { "http://0x7f.1/", OUTGOING_REFUSED },
 		{ "http://[::1]/", OUTGOING_REFUSED }, { "http://[::ffff:127.0.0.1]/", OUTGOING_REFUSED },
-		{ "http://no-such-host.invalid/a?secret", "error sending request for url (http://no-such-host.invalid/a): client "
-			"error (Connect): dns error: failed to lookup address information: Name or service not known" },
+		{ "http://no-such-host.invalid/a?secret", "error sending request for url (http://no-such-host.invalid/a): "
+			"client error (Connect): dns error: failed to lookup address information: Name or service not known" },
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
 		struct outgoing_request request = { .method = STR("GET"), .url = str_of(cases[i].url), .total_ms = 10000,
