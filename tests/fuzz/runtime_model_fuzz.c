@@ -54,7 +54,7 @@ static struct {
 	uint64_t next_id; /* numbers are spent, also when the transaction is undone */
 	struct slots iterators, timers;
 	struct expected_rows rows[HANDLES_MAX + 1]; /* by handle */
-	struct { bool live; uint32_t left; } sources[OPERATIONS_MAX + 2]; /* by handle, of this call; 1 is the script's own */
+	struct { bool live; uint32_t left; } sources[OPERATIONS_MAX + 2]; /* by handle; 1 is the script's own */
 	uint32_t source_count, logs, logs_seen, immediate, immediate_seen;
 	/* the call that is being made */
 	struct buf script, sink;
