@@ -355,8 +355,8 @@ def suite_everything(tally):
         return
     for flavor in ("dev", "asan"):
         if build(tally, f"build/{flavor}/worldline", flavor=flavor):
-            scripted_test(tally, "everything.py", "--flavor", flavor, "everything283", what=f"everything/{flavor}",
-                          folder="e2e")
+            scripted_test(tally, "everything.py", "--flavor", flavor, "everything283", "everything_old",
+                          what=f"everything/{flavor}", folder="e2e")
             scripted_test(tally, "everything.py", "--flavor", flavor, "--later", "parameters", "everything214",
                           what=f"everything/{flavor}/later", folder="e2e")
 
