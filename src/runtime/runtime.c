@@ -509,8 +509,7 @@ static enum runtime_outcome call_outside(struct runtime_instance *in, enum runti
 	if (UNLIKELY(instance_end_dangling_tx(in)) && in->env->log != NULL) {
 		struct buf *text = &in->scratch[0];
 		buf_clear(text);
-		buf_printf(text, "aborting dangling anonymous transaction in %s %.*s", handler ? "HTTP handler" : "procedure",
-			STR_FMT(call->name));
+		buf_printf(text, "aborting dangling anonymous transaction in procedure %.*s", STR_FMT(call->name));
 		in->env->log(in->env->context, &(struct runtime_log){ .line = UINT32_MAX, .message = buf_str(text),
 			.micros = clock_wall_micros() });
 	}
