@@ -11,6 +11,7 @@ does as it goes; a failing part prints its output whole.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -389,16 +390,30 @@ def suite_views(tally):
         scripted_test(tally, "views.py", "--flavor", "asan", what="views", folder="e2e")
 
 
+def everything_in_c(tally):
+    """build/modules/everything_c.wasm, by the command line."""
+    folder = os.path.join(ROOT, "tests", "modules", "everything-c")
+    status, output = run([os.path.join(ROOT, "build", "dev", "worldline"), "build", folder])
+    if status != 0:
+        tally.add("build everything-c", 0, 1, output)
+        return False
+    shutil.copy(os.path.join(folder, "build", "module.wasm"),
+                os.path.join(ROOT, "build", "modules", "everything_c.wasm"))
+    return True
+
+
 def suite_everything(tally):
     """modules that use everything, in each language, against hosts with and without sanitizers"""
-    if not modules(tally, "everything283", "everything214"):
+    if not (build(tally, "build/dev/worldline") and modules(tally, "everything283", "everything214")
+            and everything_in_c(tally)):
         return
     for flavor in ("dev", "asan"):
         if build(tally, f"build/{flavor}/worldline", flavor=flavor):
             scripted_test(tally, "everything.py", "--flavor", flavor, "everything283", "everything_old",
                           what=f"everything/{flavor}", folder="e2e")
-            scripted_test(tally, "everything.py", "--flavor", flavor, "--later", "parameters", "everything214",
-                          what=f"everything/{flavor}/later", folder="e2e")
+            scripted_test(tally, "everything.py", "--flavor", flavor, "--later", "parameters", "--later",
+                          "environment", "everything214", "everything_c", what=f"everything/{flavor}/later",
+                          folder="e2e")
 
 
 def suite_docs(tally):

@@ -96,12 +96,13 @@ bool wl_http_find(const struct http_header *headers, u32 count, const char *name
 
 /* ---- answering ---- */
 
-i32 wl_handler_run(u32 id, u64 micros, u32 head, u32 body, u32 response_sink, u32 body_sink)
+i32 wl_handler_run(WL_HANDLER_PARAMETERS)
 {
 	u8 *mark = wl_arena.top, version = VERSION_1_1, has_timeout;
 	const struct wl_handler *handler = wl_item_at(WL_HANDLERS, id, 0, 0);
 	struct wl_ctx ctx;
-	wl_call_begin(&ctx, 0, 0, 0, 0, 0, 0, micros);
+	(void)wl_source_take(jwt); /* must be taken before anything else */
+	wl_call_begin(&ctx, s0, s1, s2, s3, 0, 0, micros);
 	struct wl_reader r = reader(wl_source_take(head));
 	struct http_request request = { .method = (enum http_method)*wl_read(&r, 1) };
 	if (request.method == HTTP_EXTENSION)

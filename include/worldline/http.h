@@ -4,7 +4,8 @@
 /*
  * HTTP: requests that procedures send, and requests to …/v1/database/NAME/route/PATH that the module answers.
  *
- *   WL_HANDLER(hello) { return wl_reply(200, WL_STR("hello")); }          `request` is what was asked
+ *   WL_HANDLER(hello) { return wl_reply(200, WL_STR("hello")); }          `request` is what was asked; `ctx->sender` is an
+ *                                                                     identity made for this request alone
  *   WL_ROUTE(GET, "/hello", hello)            or ANY, HEAD, POST, PUT, DELETE, OPTIONS, PATCH
  */
 #pragma clang system_header
@@ -60,13 +61,14 @@ struct wl_route {
 WL_EXTERN void wl_put_item_handler(struct wl_writer *w, const void *handler);
 WL_EXTERN void wl_put_item_route(struct wl_writer *w, const void *route);
 /* What the host calls handlers by: part of modules that include this. */
-WL_EXTERN i32 wl_handler_run(u32 id, u64 micros, u32 head, u32 body, u32 response_sink, u32 body_sink);
-WL_EXTERN __attribute__((weak, export_name("__call_http_handler__")))
-i32 wl_export_handler(u32 id, u64 micros, u32 head, u32 body, u32 response_sink, u32 body_sink);
+#define WL_HANDLER_PARAMETERS \
+	u32 id, u64 s0, u64 s1, u64 s2, u64 s3, u32 jwt, u64 micros, u32 head, u32 body, u32 response_sink, u32 body_sink
+WL_EXTERN i32 wl_handler_run(WL_HANDLER_PARAMETERS);
+WL_EXTERN __attribute__((weak, export_name("__call_http_handler__"))) i32 wl_export_handler(WL_HANDLER_PARAMETERS);
 #ifndef WL_SMALL
-__attribute__((weak)) i32 wl_export_handler(u32 id, u64 micros, u32 head, u32 body, u32 response_sink, u32 body_sink)
+__attribute__((weak)) i32 wl_export_handler(WL_HANDLER_PARAMETERS)
 {
-	return wl_handler_run(id, micros, head, body, response_sink, body_sink);
+	return wl_handler_run(id, s0, s1, s2, s3, jwt, micros, head, body, response_sink, body_sink);
 }
 #endif
 

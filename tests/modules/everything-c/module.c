@@ -157,7 +157,9 @@ WL_REDUCER(add_player, (str, name), (u16, slot), (u32, team), (u8, rank), (Color
 WL_REDUCER(set_player, (u64, id), (str, name), (u16, slot), (u32, team), (u8, rank), (Color, color))
 {
 	player row = { id, name, slot, team, rank, color };
-	return player_update_by_id(&row) ? wl_ok() : wl_fail("no such player");
+	if (!player_update_by_id(&row))
+		wl_panic("no such player, or a name or slot that is taken");
+	return wl_ok();
 }
 
 WL_REDUCER(drop_player, (u64, id))
@@ -488,6 +490,15 @@ WL_HANDLER(crash_page)
 	wl_panic("a page that crashes");
 }
 WL_ROUTE(GET, "/crash", crash_page)
+
+WL_HANDLER(whoami)
+{
+	char hex[64];
+	for (u32 i = 0; i < sizeof(hex); i++)
+		hex[i] = "0123456789abcdef"[(ctx->sender.le[31 - i / 2] >> (i % 2 == 0 ? 4 : 0)) & 15];
+	return wl_reply(200, wl_keep(wl_str_of(hex, sizeof(hex))));
+}
+WL_ROUTE(GET, "/whoami", whoami)
 
 /* ---- views ---- */
 
