@@ -76,6 +76,8 @@ $(BUILD)/%.o: %.c | $(NATIVE)/lib/libworldline_native.a
 	@mkdir -p $(@D)
 	$(call SAY,CC,$<)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 -include $(OBJ:.o=.d)
+# It carries the SDK for modules in C.
+$(BUILD)/src/cli/sdk.o: $(wildcard include/worldline/*)
 
 $(BUILD)/libworldline.a: $(LIB_OBJ)
 	@rm -f $@

@@ -15,6 +15,15 @@ $(BUILD)/bench/inproc: $(BUILD)/bench/inproc.o $(DRIVER:%.c=$(BUILD)/%.o) $(BUIL
 # One room alone.
 $(BUILD)/bench/store_bench $(BUILD)/bench/query_bench: %: %.o $(BUILD)/libworldline.a
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+# The guest boundary alone, and the guest for it.
+$(BUILD)/bench/guest_bench: $(BUILD)/bench/guest_bench.o $(DRIVER:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs check)
+$(BUILD)/bench/guest_bench.o: CFLAGS += -Itests
+$(BUILD)/bench/guest.wasm: bench/guest.c tests/unit/data/runtime/abi.h
+	@mkdir -p $(@D)
+	$(call SAY,WASM,$@)clang --target=wasm32 -O2 -nostdlib -ffreestanding -Wno-int-to-pointer-cast \
+		-Wno-pointer-to-int-cast -Wno-unused-function -Wl,--no-entry -Wl,-z,stack-size=16384 -Wl,--stack-first \
+		-Wl,--strip-all -o $@ $<
 PARTS := $(DRIVER) bench/caller.c bench/ws.c bench/http.c bench/measure.c
 $(BUILD)/budget/%: tests/budget/%.c $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
@@ -24,4 +33,4 @@ $(BUILD)/bench/floor: $(FLOOR)
 	@mkdir -p $(@D)
 	$(call SAY,CC,$@)$(CC) -O2 -o $@ $< -lcrypto
 -include $(LOAD:%.c=$(BUILD)/%.d) $(DRIVER:%.c=$(BUILD)/%.d) \
-	$(patsubst %,$(BUILD)/bench/%.d,inproc store_bench query_bench)
+	$(patsubst %,$(BUILD)/bench/%.d,inproc store_bench query_bench guest_bench)

@@ -172,7 +172,7 @@ bool driver_call_json(struct driver *driver, const char *reducer, const char *js
 	struct database_caller caller = { .jwt_payload = STR("{}") };
 	store_u64(caller.identity.le, UINT64_MAX);
 	store_u64(caller.connection.le, UINT64_MAX);
-	database_call_json(driver->database, &caller, str_of(reducer), str_of(json), &result);
+	database_call_json(driver->database, &caller, str_of(reducer), str_of(json), true, &result);
 	bool ok = result.outcome == DATABASE_COMMITTED;
 	if (!ok)
 		fprintf(stderr, "driver: %s: %s\n", reducer, buf_text(&result.text));

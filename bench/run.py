@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,9 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from ws import CALL_PROCEDURE, PROCEDURE_RESULT, Client, bsatn_str  # noqa: E402
+
 ACCOUNTS = 100000
 MANY = 4000000
 LARGE = 1000000          # rows of a large subscription
@@ -30,6 +34,9 @@ OWNERS = 10000           # subscribers of one row each
 DISTINCT = 1000          # live queries on tables that no commit touches
 SOAK_ACCOUNTS = 10000    # few: how many first replies of newcomers are under way at once is chance
 SOAK_MIB = 4             # that a host may grow while clients come and go
+NAPS, NAP_MS = 1000, 12000
+TICKERS, TICKS_A_SECOND, TICK_SECONDS = 1000, 60, 60
+DELAY, SKIPPED = "worldline_schedule_delay_seconds", "worldline_schedule_ticks_skipped_total"
 SETTLE_SECONDS = 10
 STOP_SECONDS = 60
 MIB = 1048576
@@ -117,12 +124,17 @@ class Server:
         """What the generator says of this server."""
         return numbers(self.load(mode, "--port", self.port, "--pid", self.pid, "--token", self.token, *arguments))
 
-    def waits(self):
-        """The host's own histogram of waits for the executor: upper limit in µs -> messages up to it."""
+    def metrics(self):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/metrics") as answer:
-            text = answer.read().decode()
-        found = re.findall(r'^worldline_executor_wait_seconds_bucket\{db="\w+",le="(.+)"\} (\d+)$', text, re.MULTILINE)
+            return answer.read().decode()
+
+    def waits(self, name="worldline_executor_wait_seconds"):
+        """The host's own histogram of waits for the executor: upper limit in µs -> messages up to it."""
+        found = re.findall(rf'^{name}_bucket\{{db="\w+",le="(.+)"\}} (\d+)$', self.metrics(), re.MULTILINE)
         return {float(limit) * 1e6: int(count) for limit, count in found}
+
+    def metric(self, name):
+        return int(re.search(rf'^{name}\{{.*\}} (\d+)$', self.metrics(), re.MULTILINE).group(1))
 
 
 class Bench:
@@ -133,6 +145,7 @@ class Bench:
         self.host_path, self.floor_path, self.inproc_path = (
             build / "worldline", build / "bench" / "floor", build / "bench" / "inproc")
         self.query_path = build / "bench" / "query_bench"
+        self.guest_path, self.guest = build / "bench" / "guest_bench", build / "bench" / "guest.wasm"
         self.module = ROOT / "build" / "modules" / "transfer.wasm"
         self.folders, self.lines = [], []
         for needed in (Path(self.load.path), self.host_path, self.module):
@@ -355,6 +368,82 @@ class Bench:
         self.calls(host, "--connections", 4, "--inflight", 1, "--unconfirmed")
         return percentiles(before, host.waits(), (0.5, 0.99))
 
+    def guest_boundary(self):
+        runs = [numbers(output(self.guest_path, self.guest, "--rust", self.module)) for _ in range(self.options.repeat)]
+        middle = median(runs)
+        for name, what, must, aim in (("empty", "reducer that does nothing: entry to exit on the executor", 150, 80),
+                                      ("identity", "import `identity`", 40, 20),
+                                      ("scan", "imports: point scan and advance, 100,000 rows", 150, 100),
+                                      ("update", "import: update, 100,000 rows", 150, 100)):
+            self.row(what, middle[f"{name}_nanos"], "ns", must, aim, digits=1)
+        for name, must in (("rust", 300), ("c", 80)):
+            self.row(f"instance ready, describe included: {name.capitalize()} module",
+                     middle[f"{name}_instance_micros"], "µs", must, must, digits=1)
+
+    def publish_cached(self):
+        """A host that has compiled the module in another life, and has no database of it open."""
+        size = self.module.stat().st_size
+        runs = []
+        for _ in range(max(self.options.repeat, 3)):
+            with self.host() as host:
+                host.publish(self.module)
+                host.stop()
+                host.start()
+                host.load("publish", "--port", host.port, "--token", host.token, "--database", "first",
+                          self.guest_module())  # the disk, the engine and the log's threads are awake
+                runs.append({"ms": float(host.load("publish", "--port", host.port, "--token", host.token,
+                                                   "--database", "another", self.module)["publish_seconds"]) * 1e3})
+        self.row(f"publish of a module of {size // 1000} KB from the code cache", median(runs)["ms"], "ms", 5, 5,
+                 "over HTTP, until it is durable", digits=1)
+
+    def guest_module(self):
+        path = os.path.join(self.folder(), "guest.wasm")
+        output(self.guest_path, self.guest, "--write", path)
+        return path
+
+    def procedures(self):
+        """Memory of procedures that sleep, and what reducers beside them cost."""
+        for name, module, must in (("Rust", ROOT / "build" / "modules" / "work.wasm", 192),
+                                   ("C", self.guest_module(), 64)):
+            with self.host() as host:
+                host.publish(module)
+                with Sleepers(host, 1):
+                    before = memory(host.pid)
+                with Sleepers(host, NAPS):
+                    grown = memory(host.pid) - before
+            self.row(f"{NAPS:,} procedures asleep, {name} module: memory of each", grown / NAPS / 1024, "KiB", must,
+                     must, digits=1)
+        load = ("--connections", 64, "--inflight", 40)
+        runs = []
+        with self.seeded() as host:
+            host.load("publish", "--port", host.port, "--token", host.token, "--database", "asleep",
+                      self.guest_module())
+            for _ in range(self.options.repeat):
+                alone = self.calls(host, *load)["cpu_us_per_call"]
+                with Sleepers(host, NAPS, "asleep"):
+                    runs.append({"alone": alone, "beside": self.calls(host, *load)["cpu_us_per_call"]})
+        middle = median(runs)
+        self.row("… 64 × 40 beside them: CPU per call", middle["beside"], "µs", None, None,
+                 f"{middle['alone']:.3f} µs without them", digits=3)
+
+    def schedules(self):
+        """Lateness by the host's own histogram; ticks counted by the module, and skipped ones by the host."""
+        seconds = max(self.options.seconds, TICK_SECONDS)
+        micros = 1000000 // TICKS_A_SECOND
+        with self.seeded() as host:
+            host.call("start_tickers", f"[{TICKERS},{micros}]")
+            time.sleep(1)
+            before, skipped = host.waits(DELAY), host.metric(SKIPPED)
+            run = numbers(self.load("calls", "--port", host.port, "--pid", host.pid, "--seconds", seconds,
+                                    "--accounts", ACCOUNTS, "--connections", 64, "--inflight", 40))
+            after, skipped = host.waits(DELAY), host.metric(SKIPPED) - skipped
+            late = percentiles(before, after, (0.5, 0.99))
+            ticks = max(after.values()) - max(before.values(), default=0)
+            host.call("stop_tickers")
+        self.row(f"{TICKERS:,} rows at {TICKS_A_SECOND} Hz beside 64 × 40: p99 lateness", late[0.99] / 1000, "ms", 5, 5,
+                 f"{ticks} ticks in {seconds:.0f} s, p50 {late[0.5] / 1000:.2f} ms; beside them {call_note(run)}")
+        self.row("… ticks skipped", skipped, "", 0, 0, digits=0)
+
     def soak(self):
         """Updates to clients that come and go; the host must not grow once it is warm."""
         with self.seeded(SOAK_ACCOUNTS) as host:
@@ -472,6 +561,29 @@ class Readers:
             raise Failure(str(self.failures[0]))
 
 
+class Sleepers:
+    """Procedures that sleep while the block runs."""
+
+    def __init__(self, host, count, database="bench"):
+        self.host, self.count, self.database = host, count, database
+
+    def __enter__(self):
+        self.client = Client(self.host.port, self.database, self.host.token)
+        self.client.receive()
+        for request in range(self.count):
+            args = struct.pack("<Q", NAP_MS)
+            self.client.send(struct.pack("<BIB", CALL_PROCEDURE, request, 0) + bsatn_str("nap") +
+                             struct.pack("<I", len(args)) + args)
+        time.sleep(2)
+
+    def __exit__(self, *_):
+        for _ in range(self.count):
+            tag, body = self.client.receive()
+            if tag != PROCEDURE_RESULT or body[0] != 0:
+                raise Failure(f"a procedure failed: {body!r}")
+        self.client.close()
+
+
 class Samples:
     """The resident size of a process in MiB, ten times a second while the block runs."""
 
@@ -492,7 +604,8 @@ class Samples:
 
 
 ROWS = ["deep", "shallow", "single", "fanout", "own-rows", "untouched", "join-delta", "compile", "scan-http",
-        "subscribe-large", "wait", "ordered", "random", "empty", "counts"]
+        "subscribe-large", "wait", "guest-boundary", "publish-cached", "procedures", "schedules",
+        "ordered", "random", "empty", "counts"]
 BY_NAME = ["soak"]  # only when asked for
 
 

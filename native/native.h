@@ -22,7 +22,7 @@ void native_keccak256(const void *data, size_t len, uint8_t out[32]);
 uint32_t native_crc32c(uint32_t crc, const void *data, size_t len);
 
 /* ---- HTTP/1 heads (crate httparse) ---- */
-enum { NATIVE_HTTP_HEADERS_MAX = 96 };
+enum { NATIVE_HTTP_HEADERS_MAX = 400 };
 struct native_http_header {
 	const char *name, *value; /* borrow from the parsed bytes */
 	uint32_t name_len, value_len;

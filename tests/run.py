@@ -226,7 +226,8 @@ def suite_e2e_tsan(tally):
 
 
 def cli(tally, flavor):
-    if not (build(tally, f"build/{flavor}/worldline", flavor=flavor) and modules(tally, "quickstart", "types283")):
+    if not (build(tally, f"build/{flavor}/worldline", flavor=flavor) and
+            modules(tally, "quickstart", "types283", "env214")):
         return
     status, output = run([sys.executable, "tests/e2e/cli_test.py"], env={"WORLDLINE_FLAVOR": flavor, **SANITIZERS})
     counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
@@ -331,10 +332,49 @@ def suite_sqlite(tally):
         scripted_test(tally, "sqlite.py", what="sqlite", folder="model")
 
 
+def work(tally, flavor):
+    if build(tally, f"build/{flavor}/worldline", flavor=flavor) and modules(tally, "work", "work2", "transfer",
+                                                                            "quickstart"):
+        scripted_test(tally, "work.py", "--flavor", flavor, what=f"work/{flavor}", folder="e2e")
+
+
+def suite_work(tally):
+    """procedures, schedules, lifecycle, energy, the module's log with a real host"""
+    work(tally, "dev")
+
+
+def suite_work_asan(tally):
+    """the same against a host under ASan and UBSan"""
+    work(tally, "asan")
+
+
+def suite_work_tsan(tally):
+    """the same against a host under TSan"""
+    work(tally, "tsan")
+
+
 def suite_web(tally):
     """HTTP of modules: procedures that ask, handlers that answer"""
     if build(tally, "build/dev/worldline") and modules(tally, "web"):
         scripted_test(tally, "web.py", what="web", folder="e2e")
+
+
+def suite_environment(tally):
+    """environments of modules: published, read, shown, changed alone, kept"""
+    if build(tally, "build/dev/worldline") and modules(tally, "env214"):
+        scripted_test(tally, "environment.py", what="environment", folder="e2e")
+
+
+def suite_parts(tally):
+    """modules with submodules; outboxes, which are refused"""
+    if build(tally, "build/dev/worldline") and modules(tally, "env214"):
+        scripted_test(tally, "parts.py", what="parts", folder="e2e")
+
+
+def suite_c(tally):
+    """modules in C: docs/c-modules.md step by step, the examples, wrong declarations"""
+    if build(tally, "build/dev/worldline"):
+        scripted_test(tally, "c_modules.py", what="c", folder="e2e")
 
 
 def suite_foreign(tally):

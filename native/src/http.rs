@@ -6,7 +6,7 @@ use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use httparse::{Error, Header, Request, Response, Status};
 
-const HEADERS_MAX: usize = 96;
+const HEADERS_MAX: usize = 400;
 const MALFORMED: isize = -1;
 const TOO_MANY_HEADERS: isize = -2;
 

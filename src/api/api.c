@@ -17,6 +17,12 @@ enum { REST_TICKS = 5 }; /* seconds between two looks for idle databases */
 
 /* ---- what net calls ---- */
 
+static bool on_long_head(void *context, struct str line)
+{
+	(void)context;
+	return router_long_head(line);
+}
+
 static void on_request_head(void *context, struct net_request *request)
 {
 	router_request_head(context, request);
@@ -95,8 +101,8 @@ static enum wl_err open_net(struct api *api, const struct api_options *options, 
 		.listen_address = options->listen_address, .loops = api->config.loops,
 		.ws = { .ping_interval_ms = api->config.ping_interval_ms, .idle_timeout_ms = api->config.idle_timeout_ms,
 			.close_timeout_ms = api->config.close_timeout_ms },
-		.callbacks = { .context = api, .request_head = on_request_head, .request = on_request, .message = on_message,
-			.closed = on_closed, .round = on_round, .tick = on_tick },
+		.callbacks = { .context = api, .long_head = on_long_head, .request_head = on_request_head,
+			.request = on_request, .message = on_message, .closed = on_closed, .round = on_round, .tick = on_tick },
 	};
 	enum wl_err err = net_create(&net, &api->net, error);
 	if (err != WL_OK)
@@ -114,6 +120,8 @@ static enum wl_err open_host(struct api *api, const struct api_options *options,
 		.queries_per_client_max = api->config.queries_per_connection,
 		.reducer_ms_max = api->config.reducer_ms, .guest_memory_max = api->config.guest_memory_bytes,
 		.module_log_bytes_max = api->config.module_log_bytes, .compiler = options->compiler,
+		.energy_call = api->config.energy_call, .energy_database = api->config.energy_database,
+		.energy_identity = api->config.energy_identity,
 		.http = api->config.module_http_enabled ? module_request : NULL, .http_context = api,
 	};
 	return host_open(&host, &api->host, error);

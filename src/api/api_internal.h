@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/thread.h"
 #include "net/net.h"
+#include "net/outgoing.h"
 
 enum {
 	API_WORKERS_MAX = 1024,            /* requests that run at once; more wait in line (and see lanes.c) */
@@ -68,6 +69,7 @@ enum route_flags {
 	ROUTE_CORS = 1,
 	ROUTE_AUTH = 2,     /* credentials come before everything else, and answers say who the caller is */
 	ROUTE_LOOKUP = 4,   /* the database is looked up before the method */
+	ROUTE_ENVIRONMENT = 8, /* requests may carry an environment in their headers, and browsers are told so */
 };
 enum { ROUTE_METHODS_MAX = 4, ROUTE_PARAMS_MAX = 2 };
 struct route {
@@ -117,6 +119,7 @@ const struct route_method *route_method_find(const struct route *route, enum met
 enum method method_parse(struct str text);
 /* "GET,HEAD" style; empty for routes of any method. */
 void route_allow(const struct route *route, char out[64]);
+bool router_long_head(struct str line); /* publishing, and its environment */
 void router_request_head(struct api *api, struct net_request *request);
 void router_request(struct api *api, struct net_request *request);
 
@@ -197,6 +200,14 @@ void route_logs(struct api_call *call);
 void route_mcp(struct api_call *call);
 void route_subscribe(struct api_call *call);
 void route_module_http(struct api_call *call);
+void route_environment_get(struct api_call *call);
+void route_environment_merge(struct api_call *call);
+void route_environment_replace(struct api_call *call);
+
+/* ---- routes_environment.c: what publishing has to do with it ---- */
+bool call_environment(struct api_call *call, struct database_environment *out); /* its headers; false: answered */
+/* Answers if it is the environment that was refused; `text` is the refusal's. */
+bool reply_environment_refused(struct api_call *call, const struct database_environment *environment, struct str text);
 
 /* ---- routes_logs.c: those who follow a log ---- */
 void logs_sweep(struct api *api); /* [any] ends tails whose client has gone */
@@ -262,6 +273,15 @@ bool http_header_is_valid(struct str name, struct str value);
 /* database_options.http; `context` is the struct api. */
 bool module_request(void *context, struct bytes request, struct bytes body, bool (*stopped)(void *arg), void *arg,
 	struct buf *response, struct buf *response_body, bool *malformed);
+/* What the BSATN of a request's head asks for; borrows its bytes. `w` is zeroed. False: it is no such BSATN. What it
+ * says may still be `wrong`, which is the text of the refusal. */
+enum { MODULE_HEADERS_MAX = 1024 };
+struct module_wanted {
+	struct outgoing_request request;
+	struct net_header headers[MODULE_HEADERS_MAX];
+	const char *wrong;
+};
+bool module_request_read(struct bytes data, struct module_wanted *w);
 
 /* ---- fetch.c: outbound HTTP for issuers' keys ---- */
 enum wl_err fetch_url(void *context /* struct api */, const char *url, struct buf *body, struct error *error);

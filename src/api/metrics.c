@@ -56,12 +56,21 @@ static const struct database_metric database_metrics[] = {
 	{ "spacetime_worker_ws_clients_session_busy_total", "counter", "database_identity",
 		"Connections refused because their session was held by another.", OF(sessions_busy) },
 	{ "worldline_executor_nanoseconds_total", "counter", "db", "Time the executor has worked.", OF(executor_nanos) },
+	{ "spacetime_scheduler_active_scheduled_functions", "gauge", "db", "Scheduled functions that run.", OF(scheduled) },
+	{ "worldline_schedule_ticks_skipped_total", "counter", "db", "Times at which an interval was due and another call "
+		"stood for it.", OF(ticks_skipped) },
+	{ "worldline_energy_used_total", "counter", "db", "Energy that calls have used since the database was opened.",
+		OF(energy) },
 };
 
-#define WAIT "worldline_executor_wait_seconds"
-static const char wait_head[] =
-	"# HELP " WAIT " From the arrival of a message or request to its turn.\n"
-	"# TYPE " WAIT " histogram\n";
+struct histogram {
+	const char *name, *help;
+	const struct waits *(*of)(const struct database *db); /* NULL: nothing was ever counted */
+};
+static const struct histogram histograms[] = {
+	{ "worldline_executor_wait_seconds", "From the arrival of a message or request to its turn.", database_waits },
+	{ "worldline_schedule_delay_seconds", "From when a scheduled row was due to its call.", database_schedule_waits },
+};
 
 /* Seconds with all their nanoseconds. */
 static void put_seconds(struct buf *text, uint64_t nanos)
@@ -71,7 +80,7 @@ static void put_seconds(struct buf *text, uint64_t nanos)
 }
 
 /* Buckets in which nothing is are left out: an idle database costs a few lines. */
-static void put_waits(struct buf *text, const char *identity, const struct waits *waits)
+static void put_waits(struct buf *text, const char *name, const char *identity, const struct waits *waits)
 {
 	uint64_t total = 0;
 	for (uint32_t i = 0; i < WAITS_BUCKETS; i++) {
@@ -79,14 +88,14 @@ static void put_waits(struct buf *text, const char *identity, const struct waits
 		total += count;
 		if (count == 0 || waits_limit(i) == UINT64_MAX)
 			continue;
-		buf_printf(text, WAIT "_bucket{db=\"%s\",le=\"", identity);
+		buf_printf(text, "%s_bucket{db=\"%s\",le=\"", name, identity);
 		put_seconds(text, waits_limit(i));
 		buf_printf(text, "\"} %llu\n", (unsigned long long)total);
 	}
-	buf_printf(text, WAIT "_bucket{db=\"%s\",le=\"+Inf\"} %llu\n", identity, (unsigned long long)total);
-	buf_printf(text, WAIT "_sum{db=\"%s\"} ", identity);
+	buf_printf(text, "%s_bucket{db=\"%s\",le=\"+Inf\"} %llu\n", name, identity, (unsigned long long)total);
+	buf_printf(text, "%s_sum{db=\"%s\"} ", name, identity);
 	put_seconds(text, atomic_load_explicit(&waits->nanos, memory_order_relaxed));
-	buf_printf(text, "\n" WAIT "_count{db=\"%s\"} %llu\n", identity, (unsigned long long)total);
+	buf_printf(text, "\n%s_count{db=\"%s\"} %llu\n", name, identity, (unsigned long long)total);
 }
 
 struct snapshot {
@@ -95,7 +104,7 @@ struct snapshot {
 };
 struct snapshots {
 	struct buf list;  /* struct snapshot, back to back */
-	struct buf waits; /* text */
+	struct buf histograms[ARRAY_COUNT(histograms)]; /* texts */
 };
 
 static void add_snapshot(void *context, struct database *db)
@@ -105,7 +114,11 @@ static void add_snapshot(void *context, struct database *db)
 	identity_to_hex(database_identity(db), snapshot.identity);
 	database_stats(db, &snapshot.stats);
 	buf_put(&all->list, &snapshot, sizeof(snapshot));
-	put_waits(&all->waits, snapshot.identity, database_waits(db));
+	for (size_t i = 0; i < ARRAY_COUNT(histograms); i++) {
+		const struct waits *waits = histograms[i].of(db);
+		if (waits != NULL)
+			put_waits(&all->histograms[i], histograms[i].name, snapshot.identity, waits);
+	}
 }
 
 static uint64_t value_at(const void *values, size_t offset)
@@ -117,7 +130,9 @@ void route_metrics(struct api_call *call)
 {
 	struct api *api = call->api;
 	struct buf text = BUF_INIT(64 << 20);
-	struct snapshots all = { BUF_INIT(64 << 20), BUF_INIT(64 << 20) };
+	struct snapshots all = { .list = BUF_INIT(64 << 20) };
+	for (size_t i = 0; i < ARRAY_COUNT(histograms); i++)
+		buf_init(&all.histograms[i], 64 << 20);
 	const struct buf *list = &all.list;
 	host_each_open(api->host, add_snapshot, &all);
 	struct host_values values = {
@@ -140,13 +155,18 @@ void route_metrics(struct api_call *call)
 				(unsigned long long)value_at(&snapshot.stats, metric->offset));
 		}
 	}
-	if (list->len > 0) {
-		buf_put_cstr(&text, wait_head);
-		buf_put(&text, all.waits.data, all.waits.len);
+	for (size_t i = 0; i < ARRAY_COUNT(histograms); i++) {
+		const struct buf *lines = &all.histograms[i];
+		if (lines->len > 0)
+			buf_printf(&text, "# HELP %s %s\n# TYPE %s histogram\n", histograms[i].name, histograms[i].help,
+				histograms[i].name);
+		buf_put(&text, lines->data, lines->len);
+		text.failed = text.failed || lines->failed;
 	}
-	text.failed = text.failed || list->failed || all.waits.failed;
+	text.failed = text.failed || list->failed;
 	reply_text(call, text.failed ? 500 : 200, text.failed ? STR("the answer is too large") : buf_str(&text));
 	buf_deinit(&text);
 	buf_deinit(&all.list);
-	buf_deinit(&all.waits);
+	for (size_t i = 0; i < ARRAY_COUNT(histograms); i++)
+		buf_deinit(&all.histograms[i]);
 }

@@ -5,14 +5,8 @@
 #include "net/outgoing.h"
 
 enum {
-	TIMEOUT_MS = 30000, TIMEOUT_MS_MAX = 180000, REDIRECTS_MAX = 10, HEADERS_MAX = 1024, BODY_BYTES_MAX = 256 << 20,
+	TIMEOUT_MS = 30000, TIMEOUT_MS_MAX = 180000, REDIRECTS_MAX = 10, BODY_BYTES_MAX = 256 << 20,
 	VERSIONS = 5, OPTION_SOME = 0, OPTION_NONE = 1,
-};
-
-struct wanted {
-	struct outgoing_request request;
-	struct net_header headers[HEADERS_MAX];
-	const char *wrong;
 };
 
 static bool is_token(struct str text)
@@ -20,7 +14,7 @@ static bool is_token(struct str text)
 	return http_header_is_valid(text, STR(""));
 }
 
-static struct str take_method(struct reader *r, struct wanted *w)
+static struct str take_method(struct reader *r, struct module_wanted *w)
 {
 	uint8_t tag = reader_u8(r);
 	if (tag < HTTP_METHODS)
@@ -33,7 +27,7 @@ static struct str take_method(struct reader *r, struct wanted *w)
 	return name;
 }
 
-static void take_headers(struct reader *r, struct wanted *w)
+static void take_headers(struct reader *r, struct module_wanted *w)
 {
 	for (uint32_t left = reader_u32(r); left > 0 && !r->failed; left--) {
 		struct str name = reader_bsatn_str(r);
@@ -43,14 +37,14 @@ static void take_headers(struct reader *r, struct wanted *w)
 			return;
 		if (!http_header_is_valid(name, value))
 			w->wrong = "invalid HTTP header";
-		else if (w->request.header_count == HEADERS_MAX)
+		else if (w->request.header_count == MODULE_HEADERS_MAX)
 			w->wrong = "more than 1024 headers";
 		else
 			w->headers[w->request.header_count++] = (struct net_header){ name, value };
 	}
 }
 
-static void take_timeout(struct reader *r, struct wanted *w)
+static void take_timeout(struct reader *r, struct module_wanted *w)
 {
 	uint8_t tag = reader_u8(r);
 	w->request.total_ms = TIMEOUT_MS;
@@ -66,8 +60,7 @@ static void take_timeout(struct reader *r, struct wanted *w)
 			: micros < 1000 ? 1 : (uint32_t)(micros / 1000);
 }
 
-/* False: it is no BSATN of a request's head. What it says may still be `wrong`. */
-static bool take_request(struct bytes data, struct wanted *w)
+bool module_request_read(struct bytes data, struct module_wanted *w)
 {
 	struct reader r = reader_of(data.data, data.len);
 	w->request.method = take_method(&r, w);
@@ -75,7 +68,7 @@ static bool take_request(struct bytes data, struct wanted *w)
 	take_timeout(&r, w);
 	w->request.url = reader_bsatn_str(&r);
 	w->request.headers = w->headers;
-	if (memchr(w->request.url.data, 0, w->request.url.len) != NULL)
+	if (w->request.url.len > 0 && memchr(w->request.url.data, 0, w->request.url.len) != NULL)
 		w->wrong = "invalid URI";
 	return reader_u8(&r) < VERSIONS && !r.failed;
 }
@@ -92,18 +85,19 @@ bool module_request(void *context, struct bytes request, struct bytes body, bool
 	struct buf *response, struct buf *response_body, bool *malformed)
 {
 	const struct api *api = context;
-	struct wanted *w = mem_zalloc(sizeof(*w));
+	struct module_wanted *w = mem_zalloc(sizeof(*w));
 	if (w == NULL) {
 		if (response != NULL)
 			buf_put_cstr(response, "not enough memory for the request");
 		return false;
 	}
-	*malformed = !take_request(request, w);
+	*malformed = !module_request_read(request, w);
 	if (response == NULL) {
 		mem_free(w);
 		return false;
 	}
 	w->request.body = body;
+	w->request.decode = true;
 	w->request.redirects_max = REDIRECTS_MAX;
 	w->request.body_max = BODY_BYTES_MAX;
 	w->request.reach = api->config.module_http_loopback ? OUTGOING_LOOPBACK : OUTGOING_PUBLIC;

@@ -35,9 +35,10 @@ const struct route api_routes[] = {
 		{ METHOD_POST, route_energy_add, CREDENTIALS_TOKEN, 0, false },
 		{ METHOD_PUT, route_energy_set, CREDENTIALS_TOKEN, 0, false } } },
 	{ "/v1/mcp", ROUTE_CORS, { { METHOD_POST, route_mcp, CREDENTIALS_ANYBODY, 0, false, LANE_MCP } } },
-	{ "/v1/database", DB_BY_HANDLER,
+	{ "/v1/database", DB_BY_HANDLER | ROUTE_ENVIRONMENT,
 		{ { METHOD_POST, route_publish_unnamed, CREDENTIALS_ANYBODY, NO_LIMIT, false, LANE_PUBLISH } } },
-	{ "/v1/database/:db", DB_BY_HANDLER, { { METHOD_GET, route_database, CREDENTIALS_ANYBODY, 0, false },
+	{ "/v1/database/:db", DB_BY_HANDLER | ROUTE_ENVIRONMENT,
+		{ { METHOD_GET, route_database, CREDENTIALS_ANYBODY, 0, false },
 		{ METHOD_PUT, route_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false, LANE_PUBLISH },
 		{ METHOD_DELETE, route_delete, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
 	{ "/v1/database/:db/identity", DB_BY_HANDLER,
@@ -58,7 +59,12 @@ const struct route api_routes[] = {
 	{ "/v1/database/:db/lock", DB, { { METHOD_POST, route_lock, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
 	{ "/v1/database/:db/unlock", DB,
 		{ { METHOD_POST, route_unlock, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
-	{ "/v1/database/:db/reset", DB, { { METHOD_PUT, route_reset, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
+	{ "/v1/database/:db/environment", DB | ROUTE_ENVIRONMENT,
+		{ { METHOD_GET, route_environment_get, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE },
+		{ METHOD_PATCH, route_environment_merge, CREDENTIALS_ANYBODY, 16 << 20, false, LANE_CHANGE },
+		{ METHOD_PUT, route_environment_replace, CREDENTIALS_ANYBODY, 16 << 20, false, LANE_CHANGE } } },
+	{ "/v1/database/:db/reset", DB | ROUTE_ENVIRONMENT,
+		{ { METHOD_PUT, route_reset, CREDENTIALS_ANYBODY, 0, false, LANE_CHANGE } } },
 	{ "/v1/database/:db/pre_publish", DB,
 		{ { METHOD_POST, route_pre_publish, CREDENTIALS_ANYBODY, NO_LIMIT, false, LANE_PUBLISH } } },
 	{ "/v1/database/:db/unstable/timestamp", DB,
@@ -208,7 +214,9 @@ static void refuse_early(struct net_request *request, uint32_t status)
 static void preflight(struct api_call *call)
 {
 	call_header(call, "access-control-allow-methods", STR("*"));
-	call_header(call, "access-control-allow-headers", STR("authorization,accept,content-type"));
+	call_header(call, "access-control-allow-headers", call->route->flags & ROUTE_ENVIRONMENT
+		? STR("authorization,accept,content-type,spacetime-environment,spacetime-environment-remove")
+		: STR("authorization,accept,content-type"));
 	reply_empty(call, 200);
 }
 
@@ -239,6 +247,17 @@ static void dispatch(struct api_call *call)
 	}
 	if (!worker_pool_run(pool, answer_on_worker, call))
 		reply_text(call, 503, STR("the server is short of memory"));
+}
+
+static bool begins(struct str line, const char *with)
+{
+	return line.len >= strlen(with) && memcmp(line.data, with, strlen(with)) == 0;
+}
+
+bool router_long_head(struct str line)
+{
+	return begins(line, "POST /v1/database") || begins(line, "PUT /v1/database/") ||
+		begins(line, "PATCH /v1/database/");
 }
 
 void router_request_head(struct api *api, struct net_request *request)

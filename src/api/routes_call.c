@@ -36,13 +36,13 @@ static void reply_result(struct api_call *call, struct database_result *result)
 	struct str text = buf_str(&result->text);
 	char micros[32], energy[32];
 	bool reducer = result->outcome == DATABASE_COMMITTED || result->outcome == DATABASE_USER_ERROR ||
-		result->outcome == DATABASE_FATAL;
+		result->outcome == DATABASE_FATAL || (result->outcome == DATABASE_EXHAUSTED && result->started);
 	if (result->started && (reducer || result->outcome == DATABASE_RETURNED)) {
 		snprintf(micros, sizeof(micros), "%llu", (unsigned long long)result->micros);
 		call_header(call, "spacetime-execution-duration-micros", str_of(micros));
 	}
-	if (result->started && reducer) { /* nothing is metered: the time stands for the fuel, 1000 units a microsecond */
-		snprintf(energy, sizeof(energy), "%llu", (unsigned long long)result->micros * 1000);
+	if (result->started && reducer) {
+		snprintf(energy, sizeof(energy), "%llu", (unsigned long long)result->energy);
 		call_header(call, "spacetime-energy-used", str_of(energy));
 	}
 	switch (result->outcome) {
@@ -69,6 +69,12 @@ static void reply_result(struct api_call *call, struct database_result *result)
 	case DATABASE_CONNECT_REFUSED:
 		reply_text(call, 403, text);
 		break;
+	case DATABASE_EXHAUSTED:
+		reply_text(call, 402, STR(DATABASE_EXHAUSTED_TEXT));
+		break;
+	case DATABASE_CONNECT_EXHAUSTED:
+		reply_text(call, 503, text);
+		break;
 	case DATABASE_CLOSED:
 		reply_text(call, 503, STR("the database has been closed"));
 		break;
@@ -87,11 +93,13 @@ void route_call(struct api_call *call)
 		reply_text(call, 400, STR("Invalid URL: Invalid UTF-8 in `reducer`"));
 		return;
 	}
-	if (!check_media(call) || !call_body_text(call, &body, false) || !call_open_database(call, &db))
+	bool confirmed = true;
+	if (!call_query_bool(call, "confirmed", &confirmed) || !check_media(call) || !call_body_text(call, &body, false) ||
+		!call_open_database(call, &db))
 		return;
 	struct database_caller caller = caller_of(call);
 	struct database_result result = { 0 };
-	database_call_json(db, &caller, function, body, &result);
+	database_call_json(db, &caller, function, body, confirmed, &result);
 	database_release(db);
 	reply_result(call, &result);
 	database_result_deinit(&result);

@@ -242,7 +242,7 @@ static void tool_call(struct mcp *mcp)
 	}
 	struct database_caller caller = caller_of(mcp);
 	struct database_result result = { 0 };
-	database_call_json(mcp->db, &caller, name, args.value != NULL ? args.raw : STR("[]"), &result);
+	database_call_json(mcp->db, &caller, name, args.value != NULL ? args.raw : STR("[]"), true, &result);
 	struct str text = buf_str(&result.text);
 	switch (result.outcome) {
 	case DATABASE_COMMITTED:
@@ -251,6 +251,9 @@ static void tool_call(struct mcp *mcp)
 	case DATABASE_USER_ERROR:
 	case DATABASE_FATAL:
 		tool_printf(mcp, true, "reducer '%.*s' failed: %.*s", STR_FMT(name), STR_FMT(text));
+		break;
+	case DATABASE_EXHAUSTED:
+		tool_printf(mcp, true, "reducer '%.*s' exceeded the energy budget", STR_FMT(name));
 		break;
 	case DATABASE_NO_SUCH:
 		tool_result(mcp, STR("no such reducer"), true);

@@ -11,6 +11,7 @@ struct publish_query {
 	bool has_token;
 	uint64_t replicas;
 	bool has_parent, has_organization;
+	struct database_environment environment;
 	struct str parent, organization;
 	bool parent_is_name, organization_is_name;
 	struct identity parent_id, organization_id;
@@ -127,7 +128,8 @@ static void reply_refused(struct api_call *call, enum wl_err err, bool updating,
 static void reset(struct api_call *call, struct str name, enum runtime_kind kind)
 {
 	struct host_record record;
-	if (!call_is_owner(call, "reset database", &record))
+	struct database_environment environment;
+	if (!call_is_owner(call, "reset database", &record) || !call_environment(call, &environment))
 		return;
 	if (record.locked) {
 		reply_text(call, 403, STR("Database is locked and cannot be reset with --delete-data. "
@@ -140,10 +142,10 @@ static void reset(struct api_call *call, struct str name, enum runtime_kind kind
 	else if (program.data == NULL)
 		program.data = (const uint8_t *)"";
 	struct buf error = BUF_INIT(4 << 20);
-	enum wl_err err = host_reset(call->api->host, &call->database, kind, program, &error);
+	enum wl_err err = host_reset(call->api->host, &call->database, kind, program, &environment, &error);
 	if (err == WL_OK)
 		reply_success(call, name, &call->database, HOST_UPDATED);
-	else
+	else if (!reply_environment_refused(call, &environment, buf_str(&error)))
 		reply_refused(call, err, false, buf_str(&error));
 	buf_deinit(&error);
 }
@@ -218,11 +220,12 @@ static bool check_options(struct api_call *call, const struct publish_query *que
 	return true;
 }
 
-static void publish(struct api_call *call, struct str name, const struct publish_query *query)
+static void publish(struct api_call *call, struct str name, struct publish_query *query)
 {
 	struct host_publish request = {
 		.database = call->database, .caller = call->claims.identity, .kind = query->kind,
 		.program = net_request_body(call->request), .confirm_ms = (uint32_t)query->confirm_ms,
+		.environment = &query->environment,
 	};
 	struct buf error = BUF_INIT(4 << 20);
 	enum host_op op = HOST_CREATED;
@@ -236,7 +239,7 @@ static void publish(struct api_call *call, struct str name, const struct publish
 	else if (owner_denied) { /* it was created by somebody else between our check and now */
 		if (call_is_owner(call, "update database", &record))
 			reply_text(call, 503, STR("the database has changed hands; try again"));
-	} else
+	} else if (!reply_environment_refused(call, &query->environment, buf_str(&error)))
 		reply_refused(call, err, op == HOST_UPDATED, buf_str(&error));
 	buf_deinit(&error);
 }
@@ -252,7 +255,7 @@ static bool has_program(struct api_call *call)
 void route_publish_unnamed(struct api_call *call)
 {
 	struct publish_query query;
-	if (!read_query(call, &query) || !has_program(call))
+	if (!read_query(call, &query) || !has_program(call) || !call_environment(call, &query.environment))
 		return;
 	if (query.clear) {
 		reply_text(call, 400, STR("Clear database requires database name or identity"));
@@ -270,7 +273,7 @@ void route_publish(struct api_call *call)
 	struct host_record record;
 	bool is_name;
 	if (!call_name_or_identity(call, call->params[0], &call->database, &name, &is_name) || !read_query(call, &query) ||
-		!has_program(call))
+		!has_program(call) || !call_environment(call, &query.environment))
 		return;
 	bool known = !is_name || host_resolve(call->api->host, name, &call->database);
 	struct str shown = is_name ? name : (struct str){ NULL, 0 };

@@ -340,7 +340,7 @@ static int take_value(struct parsing *p, uint32_t index, const char *value)
 			return status;
 	}
 	if (option->choices == NULL) {
-		*slot = value;
+		*slot = *slot != NULL ? cli_text(p->cli, "%s,%s", *slot, value) : value; /* a second one: of a list */
 		return CLI_DONE;
 	}
 	for (const char *at = value;;) {

@@ -61,13 +61,15 @@ struct cli_command {
 	const struct cli_option *options;  /* the same */
 	const struct cli_command *const *commands; /* of a group, ended by NULL */
 	bool unstable;                     /* warns on stderr, as the field does */
+	bool local;                        /* needs no cli.toml */
 	bool (*run)(struct cli *cli, const struct cli_args *args);
 	int (*run_raw)(struct cli *cli, int argc, char **argv); /* instead of run: parses itself, returns the status */
 };
 
 extern const struct cli_command cli_command_publish, cli_command_delete, cli_command_logs, cli_command_call,
 	cli_command_describe, cli_command_sql, cli_command_rename, cli_command_list, cli_command_login, cli_command_logout,
-	cli_command_server, cli_command_subscribe, cli_command_lock, cli_command_unlock;
+	cli_command_server, cli_command_subscribe, cli_command_lock, cli_command_unlock, cli_command_build,
+	cli_command_init;
 
 int cli_start(int argc, char **argv);
 

@@ -57,6 +57,8 @@ static struct curl_slist *make_headers(struct cli *cli, const struct cli_request
 	if (more != NULL)
 		more = curl_slist_append(list, request->content_type != NULL ?
 			cli_text(cli, "Content-Type: %s", request->content_type) : "Content-Type:");
+	for (const char *const *own = request->headers; more != NULL && own != NULL && *own != NULL; own++)
+		more = curl_slist_append(list, *own);
 	if (more == NULL)
 		cli_out_of_memory();
 	return list;

@@ -13,6 +13,7 @@ struct cli_request {
 	const char *method, *url;
 	const char *token;        /* Authorization: Bearer …; NULL: none */
 	const char *content_type; /* NULL: none */
+	const char *const *headers; /* more of them, "name: value", ended by NULL; may be NULL */
 	struct bytes body;
 	bool has_body;
 	long timeout_s;           /* of the whole; 0: only of connecting */

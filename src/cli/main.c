@@ -56,10 +56,10 @@ static const struct cli_command command_version = {
 	.name = "version", .summary = "Print the version", .run_raw = run_version };
 
 static const struct cli_command *const commands[] = {
-	&command_start, &cli_command_publish, &cli_command_call, &cli_command_sql, &cli_command_subscribe,
-		&cli_command_logs,
-	&cli_command_describe, &cli_command_list, &cli_command_rename, &cli_command_lock, &cli_command_unlock,
-	&cli_command_delete, &cli_command_login, &cli_command_logout, &cli_command_server, &command_version, NULL,
+	&command_start, &cli_command_init, &cli_command_build, &cli_command_publish, &cli_command_call, &cli_command_sql,
+	&cli_command_subscribe, &cli_command_logs, &cli_command_describe, &cli_command_list, &cli_command_rename,
+	&cli_command_lock, &cli_command_unlock, &cli_command_delete, &cli_command_login, &cli_command_logout,
+	&cli_command_server, &command_version, NULL,
 };
 static const struct cli_command program = {
 	.name = "worldline",
@@ -131,6 +131,8 @@ static int run_command(struct cli *cli, const struct cli_command *command, const
 		cli_help_print(cli, command, path, true);
 		return CLI_USAGE;
 	}
+	if (command->local)
+		return command->run(cli, &args) ? CLI_DONE : CLI_FAILED;
 	if (cli->config_path == NULL)
 		return cli_fail(cli, "cannot find your home directory: set HOME, or pass --root-dir"), CLI_FAILED;
 	status = CLI_FAILED;

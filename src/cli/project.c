@@ -156,10 +156,30 @@ static bool key_eq(struct str a, struct str b)
 	return true;
 }
 
-static void set(struct entity *entity, struct cli_setting setting)
+static struct cli_setting *kept_setting(struct cli *cli, const struct cli_setting *setting)
+{
+	struct cli_setting *kept = cli_alloc(cli, sizeof(*kept));
+	*kept = *setting;
+	return kept;
+}
+
+/* A child's `env` lies over its parent's. */
+static void put_under(struct cli *cli, struct cli_setting *setting, const struct cli_setting *parent)
+{
+	struct cli_setting *last = setting;
+	while (last->under != NULL) { /* others may share them */
+		last->under = kept_setting(cli, last->under);
+		last = (struct cli_setting *)(uintptr_t)last->under;
+	}
+	last->under = parent;
+}
+
+static void set(struct cli *cli, struct entity *entity, struct cli_setting setting)
 {
 	for (uint32_t i = 0; i < entity->count; i++) {
 		if (key_eq(entity->settings[i].key, setting.key)) {
+			if (key_eq(setting.key, STR("env")))
+				setting.under = kept_setting(cli, &entity->settings[i]);
 			entity->settings[i] = setting;
 			return;
 		}
@@ -203,7 +223,7 @@ static bool overlay(struct cli *cli, struct entity *entity, const struct native_
 			if (!overlay_children(cli, entity, doc, key + 1))
 				return false;
 		} else if (!other) {
-			set(entity, (struct cli_setting){ name, doc, key + 1 });
+			set(cli, entity, (struct cli_setting){ name, doc, key + 1 });
 		}
 	}
 	return true;
@@ -231,7 +251,10 @@ static void flatten(struct cli *cli, struct cli_project *project, const struct e
 		struct str key = parent->settings[i].key;
 		char name[128];
 		snprintf(name, sizeof(name), "%.*s", STR_FMT(key));
-		if (cli_project_setting(target, name) == NULL && !(own_source && is_source(key)))
+		const struct cli_setting *own = cli_project_setting(target, name);
+		if (own != NULL && key_eq(key, STR("env")))
+			put_under(cli, (struct cli_setting *)(uintptr_t)own, &parent->settings[i]);
+		if (own == NULL && !(own_source && is_source(key)))
 			target->settings[target->count++] = parent->settings[i];
 	}
 	struct cli_project_target kept = *target;

@@ -12,6 +12,7 @@ struct cli_setting {
 	struct str key;
 	const struct native_json *doc;
 	uint32_t node;
+	const struct cli_setting *under; /* `env` alone: what other layers and parents say; per variable the first counts */
 };
 struct cli_project_target {
 	struct cli_setting *settings;

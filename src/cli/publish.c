@@ -7,8 +7,9 @@
  * by itself what it cannot do.
  */
 #include "cli/config.h"
-#include "cli/project.h"
+#include "cli/publish_env.h"
 #include "cli/schema.h"
+#include "cli/sdk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,8 @@ struct publishing { /* one target */
 	const char *parent, *organization, *replicas;
 	const char *path, *host_type;
 	const char *clear;      /* a choice of clear_choices */
-	bool anonymous, break_clients, using_project;
+	bool anonymous, break_clients, using_project, is_built;
+	struct cli_environment environment;
 	struct buf program, query; /* query: "&clear=true…" */
 };
 
@@ -77,7 +79,8 @@ static bool settle_names(struct publishing *p)
 
 static bool fail_build(struct cli *cli, const char *path)
 {
-	return cli_fail(cli, "building a module from its sources is not supported by this version yet (%s)\n"
+	return cli_fail(cli, "building a module from its sources is not supported by this version yet, "
+		"except in C (%s)\n"
 		"Build it with its own tools, then publish what comes out:\n"
 		"\tcargo build --release --target wasm32-unknown-unknown\n"
 		"\t%s publish --bin-path target/wasm32-unknown-unknown/release/NAME.wasm DATABASE", path, cli->program);
@@ -90,7 +93,10 @@ static bool load_program(struct publishing *p)
 			"module with --bin-path");
 	if (p->path == NULL)
 		return fail_build(p->cli, ".");
-	printf("(WASM) Skipping build. Instead we are publishing %s\n", p->path);
+	if (p->is_built)
+		printf("Build finished successfully.\n");
+	else
+		printf("(WASM) Skipping build. Instead we are publishing %s\n", p->path);
 	return cli_read_file(p->cli, p->path, CLI_FILE_BYTES_MAX, &p->program, NULL);
 }
 
@@ -110,7 +116,8 @@ static bool confirm_remote(struct publishing *p)
 	const char *mark = strstr(p->target.url, "://");
 	if (is_local(p->cli, p->target.url))
 		return true;
-	printf("You are about to publish to a non-local server: %.*s\n", (int)strcspn(mark + 3, ":/?#"), mark + 3);
+	const char *what = cli_args_flag(p->args, "env-only") ? "environment values " : "";
+	printf("You are about to publish %sto a non-local server: %.*s\n", what, (int)strcspn(mark + 3, ":/?#"), mark + 3);
 	return cli_confirm(yes_to(p, "remote"), "Are you sure you want to proceed?")
 		|| cli_fail(p->cli, "Publish aborted by user.");
 }
@@ -241,6 +248,8 @@ static bool print_result(struct publishing *p, const struct cli_reply *reply)
 	struct native_json doc = { 0 };
 	if (!cli_reply_json(p->cli, reply, &doc))
 		return false;
+	uint32_t environment = cli_json_member(&doc, 0, "EnvironmentError");
+	const char *why = environment != 0 ? cli_environment_error(p->cli, &doc, environment) : NULL;
 	uint32_t success = cli_json_member(&doc, 0, "Success"), denied = cli_json_member(&doc, 0, "PermissionDenied");
 	bool ok;
 	if (success != 0) {
@@ -254,6 +263,8 @@ static bool print_result(struct publishing *p, const struct cli_reply *reply)
 		buf_printf(&out, "identity: %.*s\n", STR_FMT(identity));
 		ok = cli_print(p->cli, &out);
 		buf_deinit(&out);
+	} else if (why != NULL) {
+		ok = cli_fail(p->cli, "%s", why);
 	} else if (denied != 0) {
 		ok = fail_denied(p, cli_json_member_str(&doc, denied, "name"));
 	} else {
@@ -261,6 +272,46 @@ static bool print_result(struct publishing *p, const struct cli_reply *reply)
 	}
 	native_json_free(&doc);
 	return ok;
+}
+
+/* What a new database lacks may be in the shell: its names are declared, says the refusal. True: there is more now. */
+static bool take_missing(struct publishing *p, const struct cli_reply *reply, bool *more)
+{
+	struct native_json doc = { 0 };
+	uint32_t left = 0, before = p->environment.count;
+	*more = false;
+	if (reply->status != 400 || !cli_reply_is_json(p->cli, reply))
+		return true;
+	if (!cli_reply_json(p->cli, reply, &doc))
+		return false;
+	uint32_t error = cli_json_member(&doc, cli_json_member(&doc, 0, "EnvironmentError"), "MissingRequiredEnvironment");
+	uint32_t at = error != 0 ? cli_json_items(&doc, cli_json_member(&doc, error, "keys"), &left) : 0;
+	bool ok = true;
+	for (; ok && left > 0; left--, at = doc.nodes[at].next)
+		ok = cli_environment_declare(p->cli, cli_json_str(&doc, at), &p->environment);
+	*more = p->environment.count > before;
+	native_json_free(&doc);
+	return ok;
+}
+
+static bool ask_to_publish(struct publishing *p, struct cli_request *request, struct cli_reply *reply)
+{
+	bool more = true;
+	for (bool again = false; more; again = true) {
+		request->headers = cli_environment_headers(p->cli, &p->environment);
+		if (again)
+			cli_reply_deinit(reply);
+		if (!cli_http(p->cli, request, reply))
+			return false;
+		if (again)
+			break;
+		if (!take_missing(p, reply, &more)) {
+			cli_reply_deinit(reply);
+			return false;
+		}
+	}
+	cli_environment_show(&p->environment);
+	return true;
 }
 
 static bool send_program(struct publishing *p)
@@ -282,7 +333,7 @@ static bool send_program(struct publishing *p)
 		.has_body = true, .body = buf_bytes(&p->program),
 		.url = cli_text(cli, "%s/v1/database%s%s?host_type=%s%s", p->target.url, p->name != NULL ? "/" : "",
 			p->name != NULL ? cli_percent(cli, p->name) : "", p->host_type, buf_text(&p->query)) };
-	if (!cli_http(cli, &request, &reply))
+	if (!ask_to_publish(p, &request, &reply))
 		return false;
 	bool ok = print_result(p, &reply);
 	cli_reply_deinit(&reply);
@@ -294,12 +345,21 @@ static bool publish(struct publishing *p, const char *server)
 	struct cli *cli = p->cli;
 	if (p->using_project)
 		printf("Publishing precompiled module to database '%s'\n", p->name);
+	bool env_only = cli_args_flag(p->args, "env-only");
 	if (!cli_target_server(cli, server, p->anonymous, !yes_to(p, "skip-login"), &p->target) || !settle_names(p)
-		|| !load_program(p) || !confirm_remote(p))
+		|| !(env_only || load_program(p)) || !confirm_remote(p))
 		return false;
+	const char *environment = p->name == NULL ? NULL
+		: cli_text(cli, "%s/v1/database/%s/environment", p->target.url, cli_percent(cli, p->name));
+	if (env_only)
+		return environment == NULL ? cli_fail(cli, "--env-only needs the name or identity of a database")
+			: cli_environment_publish(cli, environment, p->target.token, cli_args_flag(p->args, "replace-env"),
+				&p->environment);
 	const char *shown = server != NULL ? server : cli->config->default_server;
 	printf("Uploading to %s => %s\n", shown != NULL ? shown : "<default>", p->target.url);
 	if (p->name != NULL && !(strcmp(p->clear, "always") == 0 ? confirm_clear(p) : check_changes(p)))
+		return false;
+	if (environment != NULL && !cli_environment_declared(cli, environment, p->target.token, &p->environment))
 		return false;
 	return send_program(p);
 }
@@ -309,7 +369,8 @@ static bool publish(struct publishing *p, const char *server)
 static bool key_known(struct cli *cli, const struct cli_project_target *target)
 {
 	static const char *const known[] = { "database", "server", "module-path", "build-options", "wasm-file", "js-file",
-		"num-replicas", "break-clients", "anon-identity", "parent", "organization", "native-aot", "dotnet-version" };
+		"num-replicas", "break-clients", "anon-identity", "parent", "organization", "native-aot", "dotnet-version",
+		"env" };
 	for (uint32_t i = 0; i < target->count; i++) {
 		bool found = false;
 		for (size_t k = 0; k < ARRAY_COUNT(known) && !found; k++)
@@ -317,7 +378,7 @@ static bool key_known(struct cli *cli, const struct cli_project_target *target)
 		if (!found)
 			return cli_fail(cli, "Config key '%.*s' is not supported in the config file. Available keys: database, "
 				"server, module-path, build-options, wasm-file, js-file, num-replicas, break-clients, anon-identity, "
-				"parent, organization, native-aot, dotnet-version", STR_FMT(target->settings[i].key));
+				"parent, organization, native-aot, dotnet-version, env", STR_FMT(target->settings[i].key));
 	}
 	return true;
 }
@@ -371,8 +432,17 @@ static bool publish_target(struct cli *cli, const struct cli_args *args, const s
 		p.path = js;
 		p.host_type = "Js";
 	}
-	if (p.path == NULL)
-		return fail_build(cli, module != NULL ? module : ".");
+	if (p.path == NULL && !cli_args_flag(args, "env-only")) {
+		const char *sources = module != NULL ? module : ".";
+		if (!cli_is_c_module(cli, sources))
+			return fail_build(cli, sources);
+		if (!cli_build_c(cli, sources, false, &p.path))
+			return cli_fail_around(cli, "the module in %s was not built", sources);
+		p.is_built = true;
+	}
+	if (!cli_environment_read(cli, project, cli_args_text(args, "unset-env"), cli_args_flag(args, "replace-env"),
+		&p.environment))
+		return false;
 	bool ok = publish(&p, setting(&p, project, "server", "server"));
 	buf_deinit(&p.program);
 	buf_deinit(&p.query);
@@ -468,10 +538,12 @@ static bool run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cli_command_publish = {
 	.name = "publish",
-	.summary = "Publish a compiled module: create a database, or update one",
-	.details = "This version takes a module that is compiled already (--bin-path); it does not build sources.\n"
+	.summary = "Publish a module: create a database, or update one",
+	.details = "Takes a module that is compiled already (--bin-path), or the folder of one in C, which it builds;\n"
+		"sources in other languages are built with their own tools.\n"
 		"The tables of a database stay through an update. What cannot be kept is refused, unless\n"
-		"--delete-data says so.",
+		"--delete-data says so. Environment variables that the module declares come from `env` in\n"
+		"spacetime.json and from the shell; those that are not mentioned keep their values.",
 	.words = (const struct cli_word[]){
 		{ .name = "NAME", .help = "Lower-case letters, digits and single hyphens, or an identity; without it the "
 			"database has an identity only" }, { 0 } },
@@ -481,7 +553,7 @@ const struct cli_command cli_command_publish = {
 		{ .name = "js-path", .letter = 'j', .value = "JS_FILE", .conflicts = "module-path build-options",
 			.help = "A JavaScript module; not supported by this version yet" },
 		{ .name = "module-path", .letter = 'p', .value = "MODULE_PATH",
-			.help = "The sources of a module; building is not supported by this version yet" },
+			.help = "The folder of a module in C, which is built first [default: this one]" },
 		{ .name = "build-options", .alias = "build-opts", .value = "BUILD_OPTIONS",
 			.help = "Options of a build; building is not supported by this version yet" },
 		{ .name = "delete-data", .alias = "clear-database", .letter = 'c', .value = "CLEAR_MODE", .bare = "always",
@@ -499,6 +571,11 @@ const struct cli_command cli_command_publish = {
 		{ .name = "num-replicas", .value = "NUM_REPLICAS", .number_max = UINT8_MAX, .hidden = true, .help = "" },
 		CLI_OPTION_NO_CONFIG,
 		{ .name = "env", .value = "ENV", .help = "Lay spacetime.ENV.json over spacetime.json" },
+		{ .name = "env-only", .conflicts = "bin-path js-path delete-data",
+			.help = "Change the environment of a database alone; its program stays" },
+		{ .name = "unset-env", .value = "KEY", .list = true, .conflicts = "replace-env",
+			.help = "Remove a variable from the environment; may be repeated" },
+		{ .name = "replace-env", .help = "Remove all variables that are not given" },
 		{ .name = "native-aot", .hidden = true, .help = "" },
 		{ .name = "dotnet-version", .value = "VERSION", .hidden = true, .help = "" },
 		{ 0 } },

@@ -111,16 +111,23 @@ enum runtime_outcome db_run_reducer(struct database *db, const struct db_call *c
 		*text = STR("the module could not be instantiated");
 		return RUNTIME_TRAP;
 	}
+	uint64_t nanos_max;
+	if (UNLIKELY(!db_energy_begin(db, &call->caller.identity, &nanos_max))) {
+		*nanos = 0;
+		*text = STR(ENERGY_REDUCER_TEXT);
+		return RUNTIME_EXHAUSTED;
+	}
 	store_set_call_time(db->store, call->micros); /* schedule delays are counted from here */
 	struct runtime_call guest = { .id = call->id, .name = call->function->name, .sender = call->caller.identity,
 		.connection = call->caller.connection, .timestamp = call->micros, .args = call->args,
-		.now_nanos = db->now_nanos };
+		.now_nanos = db->now_nanos, .nanos_max = nanos_max };
 	struct runtime_result result = { 0 };
 	db_count(&db->reducer_calls, 1);
 	enum runtime_outcome outcome = runtime_call_reducer(db->module.instance, &guest, &result);
 	if (LIKELY(db->now_nanos != 0))
 		db->now_nanos = result.end_nanos;
 	*nanos = result.nanos;
+	db_energy_charge(db, &call->caller.identity, result.worked_nanos);
 	*text = result.text;
 	if (LIKELY(outcome == RUNTIME_OK))
 		return outcome;
@@ -132,9 +139,9 @@ enum runtime_outcome db_run_reducer(struct database *db, const struct db_call *c
 	buf_clear(&db->scratch);
 	buf_put_str(&db->scratch, result.text);
 	*text = buf_str(&db->scratch);
-	if (outcome == RUNTIME_TIMEOUT)
+	if (outcome == RUNTIME_TIMEOUT || outcome == RUNTIME_EXHAUSTED)
 		db_log_failure(db, call->micros, call->function->name, *text);
-	if (outcome == RUNTIME_TRAP || outcome == RUNTIME_TIMEOUT)
+	if (runtime_instance_ended(outcome))
 		db_instance_drop(db);
 	return outcome;
 }
@@ -175,6 +182,14 @@ static void reply_failed(struct database *db, struct client_call *c, struct str 
 	else if (out != NULL)
 		protocol_reducer_internal(out, c->request_id, c->event.call.micros, text);
 	reply_end(db, client, out);
+}
+
+static void reply_exhausted(struct database *db, struct client_call *c)
+{
+	if (c->v1 == NULL)
+		reply_failed(db, c, STR(ENERGY_REDUCER_TEXT), false);
+	else if (!c->v1->is_silent)
+		db_v1_reply(db, c->client, V1_OUT_OF_ENERGY, (struct bytes){ NULL, 0 }, &c->event);
 }
 
 static void reply_committed(struct database *db, struct client_call *c, struct bytes update)
@@ -243,6 +258,7 @@ static void run_call(struct database *db, struct client_call *c, const struct db
 	db_begin(db);
 	enum runtime_outcome outcome = db_run_reducer(db, call, &text, &nanos);
 	c->event.call.duration_micros = (int64_t)(nanos / 1000);
+	c->event.call.energy = nanos * DATABASE_ENERGY_PER_NANO;
 	if (LIKELY(outcome == RUNTIME_OK)) {
 		struct bytes update;
 		db->event = &c->event;
@@ -257,6 +273,10 @@ static void run_call(struct database *db, struct client_call *c, const struct db
 	}
 	/* A user's text lives in the instance; nothing runs there before it is encoded. */
 	db_rollback(db);
+	if (UNLIKELY(outcome == RUNTIME_EXHAUSTED)) {
+		reply_exhausted(db, c);
+		return;
+	}
 	bool shown = outcome == RUNTIME_USER_ERROR || outcome == RUNTIME_TIMEOUT;
 	reply_failed(db, c, shown ? text : STR(RUNTIME_FATAL_TEXT), outcome == RUNTIME_USER_ERROR);
 }

@@ -98,10 +98,11 @@ enum wl_err db_connect(struct database *db, const struct database_caller *caller
 	if (has_reducer) {
 		enum runtime_outcome outcome = db_run_reducer(db, &call, &text, &nanos);
 		if (outcome != RUNTIME_OK) {
-			buf_put_str(why, outcome == RUNTIME_USER_ERROR || outcome == RUNTIME_TIMEOUT ? text
-				: STR(RUNTIME_FATAL_TEXT));
+			bool exhausted = outcome == RUNTIME_EXHAUSTED;
+			buf_put_str(why, exhausted ? STR(DATABASE_EXHAUSTED_TEXT)
+				: outcome == RUNTIME_USER_ERROR || outcome == RUNTIME_TIMEOUT ? text : STR(RUNTIME_FATAL_TEXT));
 			db_rollback(db);
-			return WL_ERR_DENIED;
+			return exhausted ? WL_ERR_LIMIT : WL_ERR_DENIED;
 		}
 	}
 	/* Without a reducer nobody is told: the row alone is not news. */

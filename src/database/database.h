@@ -42,6 +42,20 @@ struct database_timers;
 struct database_timers *database_timers_create(void); /* NULL: no memory or threads */
 void database_timers_destroy(struct database_timers *timers); /* after all databases are closed */
 
+/* What calls may cost: energy in eV, two for each nanosecond that guest and syscalls work, as the reference counts
+ * where it counts time. */
+#define DATABASE_ENERGY_PER_NANO 2
+struct database_energy {
+	uint64_t call_max;  /* of one call; 0: no limit */
+	uint64_t left;      /* of all calls from now on, if is_limited */
+	bool is_limited;
+	/* What is left for the calls of an identity, whichever database they are in, and that some was used. [any] NULL: no
+	 * limit. */
+	uint64_t (*payer_left)(void *context, const struct identity *id);
+	void (*payer_charge)(void *context, const struct identity *id, uint64_t amount);
+	void *context;
+};
+
 struct database_options {
 	struct identity identity, owner;
 	const char *dir;             /* its folder: log/ and module_logs/ below it; ignored when in_memory */
@@ -63,7 +77,25 @@ struct database_options {
 	void *http_context;
 	struct worker_pool *readers;    /* for long reads beside the executor; NULL: the executor does them itself */
 	uint32_t reducer_ms_max;
+	struct database_energy energy;
 	uint32_t subscriptions_per_client_max, queries_per_client_max; /* 0: those of subs.h */
+};
+
+/* What becomes of the values of environment variables (st_env): some or all are removed, then others are set. */
+struct database_variable { struct str name, value; };
+enum database_environment_fault {
+	DATABASE_ENVIRONMENT_OK,
+	DATABASE_ENVIRONMENT_INVALID,     /* the change, or a value against its declaration: the error's text says which */
+	DATABASE_ENVIRONMENT_MISSING,     /* required values; the error's text is the JSON array of their names */
+	DATABASE_ENVIRONMENT_CONFLICT,    /* the program is not the expected one */
+	DATABASE_ENVIRONMENT_VIEW_FAILED, /* one that reads the environment */
+};
+struct database_environment {
+	const struct database_variable *set;
+	const struct str *removed;
+	uint32_t set_count, removed_count;
+	bool remove_all;
+	enum database_environment_fault fault; /* set by whoever refuses it */
 };
 
 /*
@@ -74,14 +106,25 @@ enum wl_err database_open(const struct database_options *options, struct databas
 /*
  * Creates one from a program: schema and `init` in one transaction; durable when it returns. On failure nothing
  * remains in `dir`. WL_ERR_INVALID: the program or its definition; WL_ERR_DENIED: `init` failed, text = its message.
+ * `environment` NULL: nothing is set, nor are required values asked for.
  */
 enum wl_err database_create(const struct database_options *options, enum runtime_kind kind, struct bytes program,
-	struct database **out, struct buf *error);
+	struct database_environment *environment, struct database **out, struct buf *error);
 /*
- * Replaces the program. Same hash: nothing happens. Tables must stay as they are (WL_ERR_UNSUPPORTED otherwise).
+ * Replaces the program. Same hash: only the environment changes. Tables must stay as they are (WL_ERR_UNSUPPORTED
+ * otherwise).
  * On any failure the old module keeps running. [blocking]
  */
-enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes program, struct buf *error);
+enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes program,
+	struct database_environment *environment, struct buf *error);
+/* Changes the environment alone, in one transaction that refreshes the views which read it; `expected_hash` (may be
+ * NULL) is the program that must be running. [blocking] */
+enum wl_err database_environment_update(struct database *db, struct database_environment *change,
+	const uint8_t expected_hash[32], struct buf *error);
+/* Appends the members "declarations" and "stored_keys" of a JSON object; `hash` is of the program that declares them.
+ * [blocking] */
+enum wl_err database_environment_json(struct database *db, uint8_t hash[32], struct buf *json);
+bool database_variable_name_valid(struct str name);
 /* What an update to this program would mean, beside the running module. [blocking] */
 struct database_plan {
 	bool possible;         /* tables stay as they are */
@@ -121,13 +164,19 @@ void **database_loop_slot(struct database *db, uint32_t loop); /* the sink's own
 void delivery_block_done(struct delivery_block *block);        /* gives a consumed block back */
 struct database_stats {
 	uint64_t transactions, rolled_back, reducer_calls, clients, rows, row_bytes, index_bytes, log_bytes, guest_bytes;
-	uint64_t executor_nanos, sessions_busy;
+	uint64_t executor_nanos, sessions_busy, energy;
+	uint64_t scheduled, ticks_skipped; /* calls that run now; times of intervals that one later call stood for */
 };
+/* Energy used since the database was opened that nobody has taken account of yet; the latter takes it. [any] */
+uint64_t database_energy_untaken(const struct database *db);
+uint64_t database_energy_take(struct database *db);
 void database_count_busy_session(struct database *db); /* [any] a connection was refused because its session is held */
 void database_stats(struct database *db, struct database_stats *out); /* [any], approximate */
 /* How long messages and requests waited, from their arrival in the mailbox to when the executor took them. Lives as
  * long as the database. [any] */
 const struct waits *database_waits(const struct database *db);
+/* How late scheduled rows were called. NULL: none ever was. [any] */
+const struct waits *database_schedule_waits(const struct database *db);
 
 /* ---- callers ---- */
 struct database_caller {
@@ -192,19 +241,24 @@ enum database_outcome {
 	DATABASE_IS_LIFECYCLE,    /* text */
 	DATABASE_BAD_ARGUMENTS,   /* text */
 	DATABASE_CONNECT_REFUSED, /* client_connected failed: text */
+	DATABASE_EXHAUSTED,       /* out of energy, before or in the call */
+	DATABASE_CONNECT_EXHAUSTED, /* likewise client_connected: text */
 	DATABASE_CLOSED,
 };
+#define DATABASE_EXHAUSTED_TEXT "Module energy budget exhausted."
 struct database_result {
 	enum database_outcome outcome;
 	struct buf text;   /* message, or the JSON of a returned value */
 	uint64_t micros;   /* execution */
+	uint64_t energy;   /* what it cost */
 	uint64_t offset;   /* to wait for before answering; COMMITLOG_NONE */
 	bool started;      /* the function ran: duration and energy headers are due */
 };
 void database_result_deinit(struct database_result *result);
-/* POST …/call: connect, call with JSON arguments, disconnect; reducer or procedure. Waits for durability. */
+/* POST …/call: connect, call with JSON arguments, disconnect; reducer or procedure. `confirmed`: waits for
+ * durability. */
 void database_call_json(struct database *db, const struct database_caller *caller, struct str function,
-	struct str json, struct database_result *result);
+	struct str json, bool confirmed, struct database_result *result);
 /*
  * A module's own HTTP handler, by its number in `def`, which is the running definition. [blocking], on a thread with
  * THREAD_STACK_GUEST. `request` is the BSATN of its head. False: `response` has the text of the failure. True:

@@ -129,13 +129,15 @@ struct database {
 	struct buf scratch;              /* error texts */
 	struct buf json, reply;          /* v1: messages before they are translated */
 	const struct subs_event *event;  /* the call whose transaction is open, for v1; NULL: none */
+	bool updating;                   /* the open transaction belongs to the next module: this one's views rest */
 	bool log_failed;                 /* seen, and clients were closed: nothing is committed any more */
 	struct store_table **created;    /* tables made in the open transaction: their schema is logged first */
 	uint32_t created_count;
 
 	struct views *views;             /* NULL: none was ever asked for */
 	struct schedule *schedule;       /* NULL: no row was ever scheduled */
-	int64_t timer_due;               /* what the timer was last set to */
+	int64_t timer_due;               /* what the timer was last set to; INT64_MAX: nothing, or it has fired */
+	int64_t schedule_due;            /* when the first row is; INT64_MAX: none */
 
 	struct db_read *reads;           /* that run, beside the executor … */
 	uint32_t read_count;
@@ -161,6 +163,11 @@ struct database {
 	struct procedure *idle_procedures;
 	uint32_t idle_procedure_count;
 	struct monitor sleepers;         /* procedures that sleep; woken when the database closes */
+	_Atomic uint64_t energy_used, energy_beside, energy_taken; /* energy.c */
+	_Atomic bool energy_told;
+	_Atomic uint64_t scheduled, ticks_skipped;
+	_Atomic(struct waits *) schedule_waits; /* made with the first scheduled call */
+	bool energy_limited; /* in one way or another; fixed after open */
 	_Atomic uint64_t transactions, rolled_back, reducer_calls, clients_now, executor_nanos, sessions_busy, rows,
 		row_bytes, index_bytes, guest_bytes;
 	struct waits waits; /* of messages and other mail, from their arrival to their turn */
@@ -185,6 +192,28 @@ void db_step_begin(struct database *db);
 void db_step_end(struct database *db);
 void db_on_durable(void *context, uint64_t offset, enum commitlog_state state);
 
+/* energy.c */
+bool db_energy_begin_limited(struct database *db, const struct identity *payer, uint64_t *nanos_max);
+void db_energy_charge_payer(struct database *db, const struct identity *payer, uint64_t nanos);
+/* A call on behalf of `payer` (NULL: of nobody) is to begin. False: there is no energy left for it. Otherwise
+ * *nanos_max is how long it may work, 0 without a limit. [any] */
+static inline bool db_energy_begin(struct database *db, const struct identity *payer, uint64_t *nanos_max)
+{
+	*nanos_max = 0;
+	return LIKELY(!db->energy_limited) || db_energy_begin_limited(db, payer, nanos_max);
+}
+/* The guest has worked for so long: on the executor, and beside it [any]. */
+static inline void db_energy_charge(struct database *db, const struct identity *payer, uint64_t nanos)
+{
+	db_count(&db->energy_used, nanos * DATABASE_ENERGY_PER_NANO);
+	if (UNLIKELY(db->energy_limited))
+		db_energy_charge_payer(db, payer, nanos);
+}
+void db_energy_charge_beside(struct database *db, const struct identity *payer, uint64_t nanos);
+/* What clients are told. */
+#define ENERGY_REDUCER_TEXT "reducer ran out of energy"
+#define ENERGY_PROCEDURE_TEXT "Procedure terminated due to insufficient budget"
+
 /* loan.c */
 /* Waits for its turn, then this thread is the executor until db_token_return. False: the database is closing. Not from
  * a network loop, not by the executor; on threads that may run guests. */
@@ -208,10 +237,13 @@ void db_views_free(struct database *db);
 /* schedule.c */
 void db_schedule_open(struct database *db); /* all rows of schedule tables are there */
 void db_schedule_delta(struct database *db, const struct store_delta_table *changed, int64_t micros);
-void db_schedule_run(struct database *db);  /* what is due */
+void db_schedule_run(struct database *db);  /* what is due, when its mail comes */
+/* Some of what is due, between two messages, outside transactions: its mail waits behind all that came before. */
+void db_schedule_some(struct database *db);
 void db_schedule_free(struct database *db);
 bool db_post_due(struct database *db);      /* [any] false: it is posted already */
-/* Calls as the database itself; `args` are checked. A transaction of its own; false: it could not be committed. */
+/* Calls as the database itself; `args` are checked. A transaction of its own; false: it could not be committed, or
+ * there is no energy for it. */
 bool db_call_reducer(struct database *db, const struct module_function *function, uint32_t id, struct bytes args,
 	int64_t micros);
 struct scheduled;
@@ -292,12 +324,13 @@ void db_v1_message(struct database *db, struct database_client *client, const ui
 void db_v1_reply(struct database *db, const struct database_client *client, enum protocol_v1_status status,
 	struct bytes body, const struct subs_event *event);
 void db_v1_identity(struct database *db, struct database_client *client, struct buf *out);
-void db_v1_procedure_result(struct database *db, struct buf *out, bool json, const struct str *text, struct bytes value,
-	int64_t micros, int64_t duration_micros, uint32_t request_id);
+void db_v1_procedure_result(struct database *db, struct buf *out, bool json, const struct str *text, bool exhausted,
+	struct bytes value, int64_t micros, int64_t duration_micros, uint32_t request_id);
 
 /* client.c */
 void db_client_close(struct database *db, const struct database_client *client, const char *reason);
-/* st_client and credentials rows, client_connected: one transaction. `why` has the refusal's text. */
+/* st_client and credentials rows, client_connected: one transaction. `why` has the refusal's text;
+ * WL_ERR_LIMIT: no energy for it. */
 enum wl_err db_connect(struct database *db, const struct database_caller *caller, struct buf *why);
 void db_disconnect(struct database *db, const struct database_caller *caller);
 void db_client_connect(struct database *db, struct database_client *client);
@@ -316,21 +349,41 @@ enum wl_err db_module_row_get(struct database *db, uint8_t hash[32], enum runtim
 /* Do the tables of the two definitions agree? `error` names each difference. */
 bool db_schema_same(const struct module_info *old, const struct module_info *new, struct buf *error);
 
+/* renames.c */
+struct db_renames {
+	struct store_renaming **list;
+	uint32_t count;
+	bool takes_over;
+};
+enum wl_err db_renames_open(struct database *db, struct buf *error); /* the log's tables go by the running definition */
+/* Accessors that the definition has for tables which exist; they answer, too, until the end. */
+enum wl_err db_renames_begin(struct database *db, const struct module_info *info, struct db_renames *renames,
+	struct buf *error);
+enum wl_err db_renames_put_rows(struct database *db, const struct db_renames *renames, struct buf *error);
+void db_renames_end(struct db_renames *renames, bool keeps);
+
+/* environment.c */
+/* In the open transaction; on failure roll it back. `info` is of the module that will run. */
+enum wl_err db_environment_apply(struct database *db, const struct module_info *info,
+	struct database_environment *change, bool *changed, struct buf *error);
+enum runtime_variable db_environment_variable(const struct module_def *def, struct str name);
+
 /* procedure.c */
 void db_client_procedure(struct database *db, struct database_client *client,
 	const struct protocol_client_message *message, const struct v1_call *v1);
 /* Runs on this thread, which is not the executor and may run guests. */
 struct procedure_result {
-	bool ok;
+	bool ok, is_exhausted; /* the latter: of energy */
 	struct buf value;  /* ok: the returned BSATN */
 	struct buf text;   /* otherwise: why */
 	struct buf body;   /* ok, of an HTTP handler: the response's; `value` is its head */
-	uint64_t nanos;
+	uint64_t nanos, energy;
 	uint64_t offset;   /* of the last transaction that it committed; COMMITLOG_NONE */
 };
-/* `call->id` is of this definition: another one by now is a failure. */
+/* `call->id` is of this definition: another one by now is a failure. `confirmed`: a commit returns to the guest when it
+ * is durable. */
 void db_procedure_run(struct database *db, const struct module_def *def, const struct runtime_call *call,
-	struct procedure_result *result);
+	bool confirmed, struct procedure_result *result);
 void db_http_handler_run(struct database *db, const struct module_def *def, const struct runtime_call *call,
 	struct procedure_result *result);
 void db_procedure_result_deinit(struct procedure_result *result);

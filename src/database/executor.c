@@ -93,10 +93,12 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	pthread_mutex_init(&db->lock, NULL);
 	monitor_init(&db->sleepers);
 	db->due_mail.kind = MAIL_DUE;
-	db->timer_due = INT64_MAX;
+	db->timer_due = db->schedule_due = INT64_MAX;
 	buf_init(&db->scratch, ERROR_TEXT_BYTES_MAX);
 	buf_init(&db->json, JSON_MESSAGE_BYTES_MAX);
 	buf_init(&db->reply, DELIVERY_BODY_BYTES_MAX);
+	db->energy_limited = options->energy.call_max != 0 || options->energy.is_limited ||
+		options->energy.payer_left != NULL;
 	db->dir = options->dir == NULL ? NULL : mem_strdup(str_of(options->dir));
 	db->store = store_create();
 	db->outbox = outbox_create(loops, &block_ops, db);
@@ -183,6 +185,7 @@ void db_free(struct database *db)
 	buf_deinit(&db->scratch);
 	buf_deinit(&db->json);
 	buf_deinit(&db->reply);
+	mem_free(db->schedule_waits);
 	monitor_deinit(&db->sleepers);
 	pthread_mutex_destroy(&db->lock);
 	mem_free(db->dir);
@@ -478,17 +481,26 @@ void db_step_end(struct database *db)
 	publish_stats(db);
 }
 
+static bool schedule_is_due(const struct database *db)
+{
+	return db->schedule_due <= db->step_micros + (int64_t)((db->now_nanos - db->step_nanos) / 1000);
+}
+
 /* Drains at most `budget` messages; true when mail is left. Owns no thread. */
 static bool database_step(struct database *db, uint32_t budget)
 {
 	uint32_t done = 0;
 	db_step_begin(db);
 	db_views_sweep(db, db->step_nanos);
+	if (UNLIKELY(schedule_is_due(db)) && (db->work != NULL || atomic_load(&db->mailbox.head) != NULL))
+		db_schedule_some(db);
 	while (done < budget && process_one(db)) {
 		done++;
 		if ((done & 15) == 0) {
 			flush_large(db);
 			db->now_nanos = clock_mono_nanos();
+			if (UNLIKELY(schedule_is_due(db)))
+				db_schedule_some(db);
 			if (db->now_nanos - db->step_nanos > STEP_NANOS_MAX)
 				break;
 		}
@@ -627,6 +639,11 @@ const struct waits *database_waits(const struct database *db)
 	return &db->waits;
 }
 
+const struct waits *database_schedule_waits(const struct database *db)
+{
+	return atomic_load_explicit(&db->schedule_waits, memory_order_acquire);
+}
+
 void database_stats(struct database *db, struct database_stats *out)
 {
 #define LOAD(field) atomic_load_explicit(&db->field, memory_order_relaxed)
@@ -634,7 +651,8 @@ void database_stats(struct database *db, struct database_stats *out)
 		.transactions = LOAD(transactions), .rolled_back = LOAD(rolled_back), .reducer_calls = LOAD(reducer_calls),
 		.clients = LOAD(clients_now), .rows = LOAD(rows), .row_bytes = LOAD(row_bytes),
 		.index_bytes = LOAD(index_bytes), .guest_bytes = LOAD(guest_bytes), .executor_nanos = LOAD(executor_nanos),
-		.sessions_busy = LOAD(sessions_busy),
+		.energy = LOAD(energy_used) + LOAD(energy_beside),
+		.sessions_busy = LOAD(sessions_busy), .scheduled = LOAD(scheduled), .ticks_skipped = LOAD(ticks_skipped),
 		.log_bytes = db->commitlog == NULL ? 0 : commitlog_size_bytes(db->commitlog),
 	};
 #undef LOAD

@@ -33,6 +33,12 @@ static void guest_schedules(void *context, struct str name, struct bytes args)
 	db_schedule_immediate(context, name, args);
 }
 
+static enum runtime_variable guest_variable(void *context, struct str name)
+{
+	const struct database *db = context;
+	return db_environment_variable(db->module.def, name);
+}
+
 static void ignore_log(void *context, const struct runtime_log *said)
 {
 	(void)context, (void)said;
@@ -143,7 +149,7 @@ static struct database *prepare(const struct database_options *options, struct b
 	if (db == NULL)
 		return NULL;
 	db->env = (struct runtime_env){ .store = db->store, .database_identity = options->identity, .context = db,
-		.log = guest_log, .schedule_immediate = guest_schedules };
+		.log = guest_log, .schedule_immediate = guest_schedules, .variable = guest_variable };
 	atomic_store(&db->token, 1); /* nobody else knows it yet */
 	return db;
 }
@@ -177,6 +183,7 @@ static enum wl_err run_init(struct database *db, int64_t micros, struct buf *err
 		return WL_OK;
 	case RUNTIME_USER_ERROR:
 	case RUNTIME_TIMEOUT:
+	case RUNTIME_EXHAUSTED:
 		buf_put_str(error, text);
 		return WL_ERR_DENIED;
 	case RUNTIME_FAILED:
@@ -187,13 +194,16 @@ static enum wl_err run_init(struct database *db, int64_t micros, struct buf *err
 	return WL_ERR_DENIED;
 }
 
-static enum wl_err first_transaction(struct database *db, struct buf *error)
+static enum wl_err first_transaction(struct database *db, struct database_environment *environment, struct buf *error)
 {
 	int64_t micros = db_now(db);
+	bool changed;
 	store_tx_begin(db->store);
 	enum wl_err err = db_schema_create(db, db->module.info, error);
 	if (err == WL_OK)
 		err = db_module_row_put(db, db->module.hash, db->module.kind, error);
+	if (err == WL_OK && environment != NULL)
+		err = db_environment_apply(db, db->module.info, environment, &changed, error);
 	if (err == WL_OK)
 		err = run_init(db, micros, error);
 	if (err != WL_OK) {
@@ -207,7 +217,7 @@ static enum wl_err first_transaction(struct database *db, struct buf *error)
 }
 
 enum wl_err database_create(const struct database_options *options, enum runtime_kind kind, struct bytes code,
-	struct database **out, struct buf *error)
+	struct database_environment *environment, struct database **out, struct buf *error)
 {
 	uint8_t hash[32];
 	struct runtime_program *program;
@@ -229,7 +239,7 @@ enum wl_err database_create(const struct database_options *options, enum runtime
 	if (err == WL_OK)
 		err = db_instance_ready(db, error);
 	if (err == WL_OK)
-		err = first_transaction(db, error);
+		err = first_transaction(db, environment, error);
 	if (err == WL_OK) {
 		(void)ready(db);
 		if (!database_wait_durable(db, db->offset, CREATE_WAIT_MS)) {
@@ -290,6 +300,8 @@ enum wl_err database_open(const struct database_options *options, struct databas
 	if (err == WL_OK)
 		err = load_module(db, error);
 	if (err == WL_OK)
+		err = db_renames_open(db, error);
+	if (err == WL_OK)
 		err = db_instance_ready(db, error);
 	if (err != WL_OK) {
 		database_release(db);
@@ -308,6 +320,7 @@ struct update {
 	struct module_def *def;
 	uint8_t hash[32];
 	enum runtime_kind kind;
+	struct database_environment *environment;
 	enum wl_err err;
 	uint64_t offset;
 	struct buf *error;
@@ -317,19 +330,32 @@ static void update_on_executor(struct database *db, void *arg)
 {
 	struct update *u = arg;
 	struct runtime_instance *instance = NULL;
+	bool changed;
 	if (!db_schema_same(db->module.info, module_def_info(u->def), u->error)) {
 		u->err = WL_ERR_UNSUPPORTED;
 		return;
 	}
+	struct db_renames renames;
 	u->err = runtime_instance_create(u->program, &db->env, NULL, &instance, u->error);
-	if (u->err != WL_OK)
+	if (u->err == WL_OK)
+		u->err = db_renames_begin(db, module_def_info(u->def), &renames, u->error);
+	if (u->err != WL_OK) {
+		runtime_instance_destroy(instance);
 		return;
+	}
 	store_tx_begin(db->store);
 	u->err = db_module_row_put(db, u->hash, u->kind, u->error);
+	if (u->err == WL_OK)
+		u->err = db_renames_put_rows(db, &renames, u->error);
+	if (u->err == WL_OK && u->environment != NULL)
+		u->err = db_environment_apply(db, module_def_info(u->def), u->environment, &changed, u->error);
+	db->updating = true;
 	if (u->err != WL_OK)
 		db_rollback(db);
 	else
 		u->err = db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, u->error);
+	db->updating = false;
+	db_renames_end(&renames, u->err == WL_OK);
 	if (u->err != WL_OK) {
 		runtime_instance_destroy(instance);
 		return;
@@ -346,15 +372,16 @@ static void update_on_executor(struct database *db, void *arg)
 	db_log_host(db, 2, "Database updated");
 }
 
-enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes code, struct buf *error)
+enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes code,
+	struct database_environment *environment, struct buf *error)
 {
-	struct update u = { .kind = kind, .error = error, .offset = COMMITLOG_NONE };
+	struct update u = { .kind = kind, .environment = environment, .error = error, .offset = COMMITLOG_NONE };
 	native_keccak256(code.data, code.len, u.hash);
 	pthread_mutex_lock(&db->lock);
 	bool same = memcmp(db->module.hash, u.hash, 32) == 0 && db->module.kind == kind;
 	pthread_mutex_unlock(&db->lock);
 	if (same)
-		return WL_OK;
+		return environment == NULL ? WL_OK : database_environment_update(db, environment, NULL, error);
 	u.err = database_describe(db->options.runtime, kind, code, u.hash, &u.program, &u.def, error);
 	if (u.err != WL_OK)
 		return u.err;

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "database/database_internal.h"
 
-enum { PROCEDURE_THREADS_MAX = 1024, IDLE_INSTANCES_MAX = 8, RESULT_BYTES_MAX = 256 << 20 };
+enum { PROCEDURE_THREADS_MAX = 1024, IDLE_INSTANCES_MAX = 8, RESULT_BYTES_MAX = 256 << 20, CONFIRM_WAIT_MS = 5000 };
 
 /* One for the process: no state but threads. */
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -38,7 +38,9 @@ struct procedure {
 	struct database *db;
 	struct runtime_env env;
 	struct runtime_instance *instance;
+	const struct module_def *def;    /* of the call; the caller's */
 	struct runtime_program *program; /* borrowed from the instance: only compared */
+	bool confirmed;                  /* its commits wait until they are durable */
 	int64_t micros;                  /* of the open transaction */
 	uint64_t offset;                 /* of the last one that this call committed */
 	struct procedure *next_idle;
@@ -76,6 +78,19 @@ static bool tx_commit(void *context, struct buf *error)
 	return ok;
 }
 
+/* An error would make the guest run its transaction again, which has been committed. */
+static bool tx_confirm(void *context, struct buf *error)
+{
+	const struct procedure *procedure = context;
+	struct database *db = procedure->db;
+	if (!procedure->confirmed || database_wait_durable(db, procedure->offset, CONFIRM_WAIT_MS))
+		return true;
+	buf_put_cstr(error, database_failed(db) ? "transaction committed, but durability could not be confirmed"
+		: "durability confirmation timed out");
+	buf_put_cstr(error, "; outcome unknown, do not retry without deduplication");
+	return false;
+}
+
 static void tx_rollback(void *context)
 {
 	struct procedure *procedure = context;
@@ -95,6 +110,21 @@ static bool sleep_until(void *context, int64_t micros, int64_t *now)
 	}
 	monitor_unlock(&db->sleepers);
 	return !db_is_closing(db);
+}
+
+static enum runtime_variable variable(void *context, struct str name)
+{
+	return db_environment_variable(((struct procedure *)context)->def, name);
+}
+
+static bool read_begin(void *context)
+{
+	return db_token_borrow(((struct procedure *)context)->db);
+}
+
+static void read_end(void *context)
+{
+	db_token_return(((struct procedure *)context)->db);
 }
 
 static void schedule_immediate(void *context, struct str name, struct bytes args)
@@ -165,7 +195,8 @@ static struct procedure *procedure_make(struct database *db, struct runtime_prog
 	procedure->program = program;
 	procedure->env = (struct runtime_env){ .store = db->store, .database_identity = db->options.identity,
 		.context = procedure, .log = said, .tx_begin = tx_begin, .tx_commit = tx_commit, .tx_rollback = tx_rollback,
-		.sleep_until = sleep_until, .schedule_immediate = schedule_immediate,
+		.tx_confirm = tx_confirm, .sleep_until = sleep_until, .schedule_immediate = schedule_immediate,
+		.variable = variable, .read_begin = read_begin, .read_end = read_end,
 		.http_request = db->options.http != NULL ? http_request : NULL };
 	if (runtime_instance_create(program, &procedure->env, NULL, &procedure->instance, error) == WL_OK)
 		return procedure;
@@ -217,16 +248,23 @@ typedef enum runtime_outcome (*run_fn)(struct runtime_instance *instance, const 
 	struct runtime_result *result);
 
 static void run_in_instance(struct database *db, const struct module_def *def, const struct runtime_call *call,
-	run_fn run, struct procedure_result *out)
+	bool confirmed, run_fn run, struct procedure_result *out)
 {
 	*out = (struct procedure_result){ .value = BUF_INIT(RESULT_BYTES_MAX), .body = BUF_INIT(RESULT_BYTES_MAX),
 		.text = BUF_INIT(ERROR_TEXT_BYTES_MAX), .offset = COMMITLOG_NONE };
-	struct procedure *procedure = procedure_get(db, def, &out->text);
+	struct runtime_call limited = *call;
+	out->is_exhausted = !db_energy_begin(db, &call->sender, &limited.nanos_max);
+	struct procedure *procedure = out->is_exhausted ? NULL : procedure_get(db, def, &out->text);
 	if (procedure == NULL)
 		return;
 	struct runtime_result result = { 0 };
 	procedure->offset = COMMITLOG_NONE;
-	enum runtime_outcome outcome = run(procedure->instance, call, &result);
+	procedure->def = def;
+	procedure->confirmed = confirmed;
+	enum runtime_outcome outcome = run(procedure->instance, &limited, &result);
+	db_energy_charge_beside(db, &call->sender, result.worked_nanos);
+	out->energy = result.worked_nanos * DATABASE_ENERGY_PER_NANO;
+	out->is_exhausted = outcome == RUNTIME_EXHAUSTED;
 	out->ok = outcome == RUNTIME_OK;
 	out->nanos = result.nanos;
 	out->offset = procedure->offset;
@@ -240,22 +278,22 @@ static void run_in_instance(struct database *db, const struct module_def *def, c
 		buf_put_cstr(&out->text, "the returned value is too large");
 		out->ok = false;
 	}
-	if (outcome == RUNTIME_TRAP || outcome == RUNTIME_TIMEOUT)
+	if (runtime_instance_ended(outcome))
 		procedure_free(procedure);
 	else
 		procedure_put(procedure);
 }
 
 void db_procedure_run(struct database *db, const struct module_def *def, const struct runtime_call *call,
-	struct procedure_result *out)
+	bool confirmed, struct procedure_result *out)
 {
-	run_in_instance(db, def, call, runtime_call_procedure, out);
+	run_in_instance(db, def, call, confirmed, runtime_call_procedure, out);
 }
 
 void db_http_handler_run(struct database *db, const struct module_def *def, const struct runtime_call *call,
 	struct procedure_result *out)
 {
-	run_in_instance(db, def, call, runtime_call_http_handler, out);
+	run_in_instance(db, def, call, false, runtime_call_http_handler, out);
 }
 
 void db_procedure_result_deinit(struct procedure_result *result)
@@ -292,7 +330,7 @@ static void send_v1(struct database *db, struct procedure_job *job, struct buf *
 		value = buf_bytes(&written);
 	}
 	int64_t duration = job->result.ok ? (int64_t)((clock_mono_nanos() - job->begin_nanos) / 1000) : 0;
-	db_v1_procedure_result(db, out, json, job->result.ok ? NULL : &text, value,
+	db_v1_procedure_result(db, out, json, job->result.ok ? NULL : &text, job->result.is_exhausted, value,
 		job->result.ok ? job->call.timestamp : 0, duration, job->request_id);
 	out->failed = out->failed || written.failed;
 	buf_deinit(&written);
@@ -339,7 +377,7 @@ static void run_job(void *arg)
 	struct procedure_job *job = arg;
 	struct database *db = job->database;
 	struct procedure_result *result = &job->result;
-	db_procedure_run(db, job->def, &job->call, result);
+	db_procedure_run(db, job->def, &job->call, job->flags & DELIVERY_CONFIRMED, result);
 	if (result->ok) {
 		struct error why;
 		size_t used;
@@ -349,8 +387,11 @@ static void run_job(void *arg)
 			buf_put_cstr(&result->text, why.text);
 		result->value.len = result->ok ? used : 0; /* what follows the value is not part of it */
 	}
-	buf_printf(&job->text, "The module instance encountered a fatal error: %.*s", (int)result->text.len,
-		result->text.data);
+	if (result->is_exhausted)
+		buf_put_cstr(&job->text, ENERGY_PROCEDURE_TEXT);
+	else
+		buf_printf(&job->text, "The module instance encountered a fatal error: %.*s", (int)result->text.len,
+			result->text.data);
 	(void)database_run(db, send_result, job);
 	job_free(job);
 	database_release(db);

@@ -23,6 +23,7 @@ struct json_call {
 	struct buf args;
 	enum wl_err args_err;
 	struct error args_error;
+	bool confirmed;
 	bool is_procedure;        /* connect only; the procedure runs on the waiting thread */
 	struct database_result *result;
 };
@@ -53,12 +54,14 @@ static void call_reducer(struct database *db, struct json_call *job)
 	db_begin(db);
 	enum runtime_outcome outcome = db_run_reducer(db, &call, &text, &nanos);
 	result->micros = nanos / 1000;
+	result->energy = nanos * DATABASE_ENERGY_PER_NANO;
 	if (outcome == RUNTIME_OK) {
 		enum wl_err err = db_commit(db, call.micros, call.id, NULL, true, NULL, &result->text);
 		result->outcome = err == WL_OK ? DATABASE_COMMITTED : DATABASE_FATAL;
 		return;
 	}
-	result->outcome = outcome == RUNTIME_USER_ERROR ? DATABASE_USER_ERROR : DATABASE_FATAL;
+	result->outcome = outcome == RUNTIME_USER_ERROR ? DATABASE_USER_ERROR
+		: outcome == RUNTIME_EXHAUSTED ? DATABASE_EXHAUSTED : DATABASE_FATAL;
 	buf_put_str(&result->text, outcome == RUNTIME_USER_ERROR || outcome == RUNTIME_TIMEOUT ? text
 		: STR(RUNTIME_FATAL_TEXT));
 	db_rollback(db);
@@ -72,8 +75,9 @@ static void connect_and_call(struct database *db, void *arg)
 		result->outcome = DATABASE_CLOSED;
 		return;
 	}
-	if (db_connect(db, job->caller, &result->text) != WL_OK) {
-		result->outcome = DATABASE_CONNECT_REFUSED;
+	enum wl_err err = db_connect(db, job->caller, &result->text);
+	if (err != WL_OK) {
+		result->outcome = err == WL_ERR_LIMIT ? DATABASE_CONNECT_EXHAUSTED : DATABASE_CONNECT_REFUSED;
 		return;
 	}
 	if (!job->is_procedure) {
@@ -131,24 +135,28 @@ static void call_procedure(struct database *db, struct json_call *job)
 	struct runtime_call call = { .id = id, .name = function->name, .sender = job->caller->identity,
 		.connection = job->caller->connection, .timestamp = clock_wall_micros(), .args = buf_bytes(&job->args) };
 	struct procedure_result ran;
-	db_procedure_run(db, job->def, &call, &ran);
+	db_procedure_run(db, job->def, &call, job->confirmed, &ran);
 	if (ran.ok) {
 		result->started = true;
 		put_returned(job, function, buf_bytes(&ran.value));
+	} else if (ran.is_exhausted) {
+		result->outcome = DATABASE_EXHAUSTED;
 	} else {
 		result->outcome = DATABASE_PROCEDURE_FATAL;
 		buf_printf(&result->text, "The module instance encountered a fatal error: %.*s", (int)ran.text.len,
 			ran.text.data);
 	}
 	result->micros = ran.nanos / 1000;
+	result->energy = ran.energy;
 	db_procedure_result_deinit(&ran);
 }
 
 void database_call_json(struct database *db, const struct database_caller *caller, struct str function,
-	struct str json, struct database_result *result)
+	struct str json, bool confirmed, struct database_result *result)
 {
 	*result = (struct database_result){ .text = BUF_INIT(JSON_BYTES_MAX), .offset = COMMITLOG_NONE };
 	struct json_call job = { .caller = caller, .function = function, .result = result,
+		.confirmed = confirmed,
 		.args = BUF_INIT(ARGUMENT_BYTES_MAX), .def = database_module(db) };
 	uint32_t id;
 	const struct module_function *found = module_reducer(job.def, function, &id);
@@ -162,11 +170,13 @@ void database_call_json(struct database *db, const struct database_caller *calle
 			found->params, found->space, json.data, json.len, &job.args_error);
 	if (database_run(db, connect_and_call, &job) != WL_OK && result->outcome != DATABASE_CLOSED && !result->started)
 		result->outcome = DATABASE_CLOSED;
-	else if (job.is_procedure && result->outcome != DATABASE_CONNECT_REFUSED && result->outcome != DATABASE_CLOSED) {
+	else if (job.is_procedure && result->outcome != DATABASE_CONNECT_REFUSED &&
+		result->outcome != DATABASE_CONNECT_EXHAUSTED && result->outcome != DATABASE_CLOSED) {
 		call_procedure(db, &job);
 		(void)database_run(db, disconnect, &job);
 	}
-	if (!database_wait_durable(db, result->offset, DURABLE_WAIT_MS) && result->outcome == DATABASE_COMMITTED) {
+	if (confirmed && !database_wait_durable(db, result->offset, DURABLE_WAIT_MS) &&
+		result->outcome == DATABASE_COMMITTED) {
 		buf_clear(&result->text);
 		buf_put_cstr(&result->text, "the transaction could not be made durable");
 		result->outcome = DATABASE_FATAL;
@@ -198,6 +208,8 @@ bool database_http_handler(struct database *db, const struct module_def *def, co
 		buf_put_cstr(&ran.text, "the transaction could not be made durable");
 		ok = false;
 	}
+	if (ran.is_exhausted)
+		buf_put_cstr(&ran.text, DATABASE_EXHAUSTED_TEXT);
 	const struct buf *said = ok ? &ran.value : &ran.text;
 	buf_put(response, said->data, said->len);
 	if (ok)
@@ -386,8 +398,9 @@ static void sql_on_executor(struct database *db, void *arg)
 		return;
 	}
 	job->is_seen = !may_read_unseen(db);
-	if (job->is_seen && db_connect(db, job->caller, job->error) != WL_OK) {
-		job->err = WL_ERR_DENIED;
+	enum wl_err err = job->is_seen ? db_connect(db, job->caller, job->error) : WL_OK;
+	if (err != WL_OK) {
+		job->err = err == WL_ERR_LIMIT ? WL_ERR_UNAVAILABLE : WL_ERR_DENIED;
 		return;
 	}
 	run_statement(db, job);

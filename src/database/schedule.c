@@ -23,6 +23,7 @@
 enum {
 	ENTRIES_MAX = 1 << 24,
 	CALLS_AT_ONCE = 64,                /* then other mail has its turn */
+	CALLS_BETWEEN = 32,                /* between some messages and the next: neither starves the other */
 	AGAIN_MICROS = 1000000,            /* after a call that could not be committed for want of space */
 };
 
@@ -126,6 +127,7 @@ static void set_timer(struct database *db)
 {
 	const struct schedule *s = db->schedule;
 	int64_t due = s == NULL || s->heap.count == 0 ? INT64_MAX : heap_first(&s->heap)->key;
+	db->schedule_due = due;
 	if (due == db->timer_due)
 		return;
 	db->timer_due = due;
@@ -211,9 +213,10 @@ bool db_call_reducer(struct database *db, const struct module_function *function
 	struct str text;
 	uint64_t nanos;
 	db_begin(db);
-	if (db_run_reducer(db, &call, &text, &nanos) != RUNTIME_OK) {
+	enum runtime_outcome outcome = db_run_reducer(db, &call, &text, &nanos);
+	if (outcome != RUNTIME_OK) {
 		db_rollback(db);
-		return true;
+		return outcome != RUNTIME_EXHAUSTED || nanos > 0;
 	}
 	buf_clear(&db->scratch);
 	if (db_commit(db, micros, id, NULL, true, NULL, &db->scratch) == WL_OK)
@@ -237,12 +240,31 @@ static bool delete_row(struct database *db, const struct scheduled *e, struct st
 	return db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, &db->scratch) == WL_OK;
 }
 
+static void call_begins(struct database *db, struct scheduled *e, int64_t late_micros)
+{
+	struct waits *waits = atomic_load_explicit(&db->schedule_waits, memory_order_relaxed);
+	if (UNLIKELY(waits == NULL)) {
+		waits = mem_zalloc(sizeof(*waits));
+		atomic_store_explicit(&db->schedule_waits, waits, memory_order_release);
+	}
+	if (waits != NULL)
+		waits_add(waits, late_micros > 0 ? (uint64_t)late_micros * 1000 : 0);
+	db_count(&db->scheduled, 1);
+	e->is_running = true;
+}
+
+static void call_ends(struct database *db, struct scheduled *e)
+{
+	db_count(&db->scheduled, UINT64_MAX); /* one less */
+	e->is_running = false;
+}
+
 /* Its call is done: what now? `called` is the number of changes it was called with. */
 static void call_done(struct database *db, struct scheduled *e, struct store_table *table, uint32_t called, bool again)
 {
 	struct schedule *s = db->schedule;
 	struct store_row row;
-	e->is_running = false;
+	call_ends(db, e);
 	if (e->is_gone || !row_find(table, e->row, &row)) {
 		entry_end(s, e);
 		return;
@@ -263,7 +285,9 @@ static void call_done(struct database *db, struct scheduled *e, struct store_tab
 		} else if (interval == 0) {
 			e->due.key = now;
 		} else if (now >= e->due.key) {
-			e->due.key = add_micros(e->due.key, ((now - e->due.key) / interval + 1) * interval);
+			int64_t missed = (now - e->due.key) / interval;
+			db_count(&db->ticks_skipped, (uint64_t)missed);
+			e->due.key = add_micros(e->due.key, (missed + 1) * interval);
 		}
 	}
 	if (e->due.place == 0)
@@ -291,7 +315,7 @@ static void procedure_done(struct database *db, void *arg)
 	if (table != NULL && !database_closed(db))
 		call_done(db, e, table, job->changes, false);
 	else
-		e->is_running = false;
+		call_ends(db, e);
 	set_timer(db);
 }
 
@@ -300,7 +324,9 @@ static void procedure_run(void *arg)
 	struct scheduled_procedure *job = arg;
 	struct database *db = job->db;
 	struct procedure_result result;
-	db_procedure_run(db, job->def, &job->call, &result);
+	db_procedure_run(db, job->def, &job->call, true, &result);
+	if (result.is_exhausted)
+		buf_put_cstr(&result.text, ENERGY_PROCEDURE_TEXT);
 	if (!result.ok)
 		db_log_failure(db, clock_wall_micros(), job->call.name, buf_str(&result.text));
 	db_procedure_result_deinit(&result);
@@ -368,7 +394,7 @@ static void run_entry(struct database *db, struct scheduled *e)
 	int64_t now = db_now(db), micros = e->due.key > now ? e->due.key : now;
 	struct str name = store_table_def(table)->schedule_function;
 	uint32_t id, called = e->changes;
-	e->is_running = true;
+	call_begins(db, e, now - e->due.key);
 	const struct module_function *function = args.failed ? NULL : module_reducer(db->module.def, name, &id);
 	if (args.failed) {
 		call_done(db, e, table, called, true);
@@ -393,21 +419,32 @@ bool db_post_due(struct database *db)
 	return true;
 }
 
-void db_schedule_run(struct database *db)
+/* At most so many calls. False: more is due. */
+static bool run_due(struct database *db, uint32_t calls_max)
 {
 	struct schedule *s = db->schedule;
-	atomic_store(&db->due_posted, false);
-	db->timer_due = INT64_MAX; /* it has fired */
 	if (s == NULL || db_is_closing(db) || database_closed(db) || database_failed(db))
-		return;
+		return true;
 	uint64_t begin = clock_mono_nanos();
 	for (uint32_t calls = 0; s->heap.count > 0 && heap_first(&s->heap)->key <= clock_wall_micros(); calls++) {
-		if (calls >= CALLS_AT_ONCE || clock_mono_nanos() - begin > STEP_NANOS_MAX) {
-			(void)db_post_due(db);
-			return;
-		}
+		if (calls >= calls_max || clock_mono_nanos() - begin > STEP_NANOS_MAX)
+			return false;
 		run_entry(db, CONTAINER_OF(heap_first(&s->heap), struct scheduled, due));
 		db->now_nanos = clock_mono_nanos();
 	}
 	set_timer(db);
+	return true;
+}
+
+void db_schedule_some(struct database *db)
+{
+	(void)run_due(db, CALLS_BETWEEN);
+}
+
+void db_schedule_run(struct database *db)
+{
+	atomic_store(&db->due_posted, false);
+	db->timer_due = INT64_MAX; /* it has fired */
+	if (!run_due(db, CALLS_AT_ONCE))
+		(void)db_post_due(db);
 }

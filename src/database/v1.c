@@ -45,11 +45,11 @@ void db_v1_reply(struct database *db, const struct database_client *client, enum
 		(void)outbox_put(db->outbox, client->loop, DELIVERY_DROP, 0, client->conn, 0, 0);
 }
 
-void db_v1_procedure_result(struct database *db, struct buf *out, bool json, const struct str *text, struct bytes value,
-	int64_t micros, int64_t duration_micros, uint32_t request_id)
+void db_v1_procedure_result(struct database *db, struct buf *out, bool json, const struct str *text, bool exhausted,
+	struct bytes value, int64_t micros, int64_t duration_micros, uint32_t request_id)
 {
 	buf_clear(&db->json);
-	protocol_v1_procedure_result(&db->json, text, value, micros, duration_micros, request_id);
+	protocol_v1_procedure_result(&db->json, text, exhausted, value, micros, duration_micros, request_id);
 	put(db, out, json);
 }
 

@@ -175,6 +175,9 @@ static bool put_query(struct filling *f, const struct module_view *view, struct 
 		if (store_table_def(tables[i])->is_ephemeral) {
 			buf_put_cstr(error, "view definition cannot read from other views");
 			ok = false;
+		} else if (store_table_def(tables[i])->id == ST_ENV) {
+			buf_put_cstr(error, "module SQL views cannot read a module-restricted table");
+			ok = false;
 		}
 		view_reads_table(&f->instance->fresh, tables[i]);
 	}
@@ -240,12 +243,13 @@ static bool fill(struct database *db, struct view_instance *instance, struct buf
 		.args = instance->arguments };
 	enum runtime_outcome outcome = runtime_call_view(db->module.instance, &call, instance->is_anonymous, &reads,
 		&result, &code);
+	db_energy_charge(db, NULL, result.worked_nanos);
 	bool returned = outcome == RUNTIME_OK && (code == CODE_ROWS || code == CODE_HEADER);
 	if (!returned) {
 		if (outcome != RUNTIME_OK)
 			log_warn("view %.*s failed: %.*s", STR_FMT(view->name), STR_FMT(result.text));
 		buf_put_cstr(error, RUNTIME_FATAL_TEXT);
-		if (outcome == RUNTIME_TRAP || outcome == RUNTIME_TIMEOUT)
+		if (runtime_instance_ended(outcome))
 			db_instance_drop(db);
 		return false;
 	}
@@ -354,7 +358,7 @@ static bool find_affected(struct database *db, const struct store_delta *delta)
 enum wl_err db_views_refresh(struct database *db, struct buf *error)
 {
 	struct store_delta delta;
-	if (LIKELY(db->views == NULL) || !store_tx_touched_marked(db->store))
+	if (LIKELY(db->views == NULL) || !store_tx_touched_marked(db->store) || db->updating)
 		return WL_OK;
 	if (db->views->refreshed.count > 0)
 		return WL_OK; /* the transaction is itself one that makes views' rows */

@@ -46,6 +46,15 @@ static const char template_text[] =
 	"# subscriptions-per-connection = 4096\n"
 	"# queries-per-connection = 65536\n"
 	"\n"
+	"# [energy]\n"
+	"# What may be used of energy, in eV: a call costs two for each nanosecond that it works. 0 is no limit.\n"
+	"# By one call:\n"
+	"# call = 0\n"
+	"# By all calls of one database, ever:\n"
+	"# database = 0\n"
+	"# By all calls of one identity, ever:\n"
+	"# identity = 0\n"
+	"\n"
 	"# [network]\n"
 	"# Threads that read and write sockets; 0 chooses by the number of cores.\n"
 	"# loops = 0\n"
@@ -56,7 +65,7 @@ static const char template_text[] =
 	"# close-handshake-timeout = \"250ms\"\n"
 	"# incoming-queue-length = 16384\n";
 
-enum value_kind { VALUE_PATH, VALUE_LEVEL, VALUE_BOOL, VALUE_DURATION, VALUE_U32, VALUE_MB };
+enum value_kind { VALUE_PATH, VALUE_LEVEL, VALUE_BOOL, VALUE_DURATION, VALUE_U32, VALUE_U64, VALUE_MB };
 struct key_spec {
 	const char *section, *key;
 	enum value_kind kind;
@@ -83,6 +92,9 @@ static const struct key_spec keys[] = {
 	{ "limits", "subscriptions-per-connection", VALUE_U32, AT(subscriptions_per_connection), 1, 1 << 20 },
 	{ "limits", "queries-per-connection", VALUE_U32, AT(queries_per_connection), 1, 1 << 20 },
 	{ "limits", "module-log-mb", VALUE_MB, AT(module_log_bytes), 1, 65536 },
+	{ "energy", "call", VALUE_U64, AT(energy_call), 0, INT64_MAX },
+	{ "energy", "database", VALUE_U64, AT(energy_database), 0, INT64_MAX },
+	{ "energy", "identity", VALUE_U64, AT(energy_identity), 0, INT64_MAX },
 };
 
 static const struct config defaults = {
@@ -203,6 +215,8 @@ static enum wl_err read_key(const struct key_spec *spec, const struct toml_entry
 	}
 	if (spec->kind == VALUE_MB)
 		*(uint64_t *)field = number << 20;
+	else if (spec->kind == VALUE_U64)
+		*(uint64_t *)field = number;
 	else
 		*(uint32_t *)field = (uint32_t)number;
 	return WL_OK;

@@ -25,6 +25,7 @@ struct config {
 	uint64_t guest_memory_bytes;
 	uint64_t memory_bytes;         /* of all databases and connections together; 0: by the machine */
 	uint64_t module_log_bytes;     /* of all log files of one database */
+	uint64_t energy_call, energy_database, energy_identity; /* budgets in eV; 0: none */
 };
 /* Reads DIR/config.toml; writes it first when it is missing (mode 0600). */
 enum wl_err config_load(const char *dir, struct config *out, struct error *error);

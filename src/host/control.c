@@ -23,7 +23,7 @@
 #include <stdio.h>
 
 enum { RECORD_MAGIC = 0x31435457 /* "WTC1" */, RECORD_HEAD_BYTES = 12 };
-enum op { OP_DATABASE = 1, OP_DROP, OP_NAMES, OP_DOMAIN, OP_LOCK, OP_ENERGY };
+enum op { OP_DATABASE = 1, OP_DROP, OP_NAMES, OP_DOMAIN, OP_LOCK, OP_ENERGY, OP_USED };
 
 struct control {
 	struct storage *storage;
@@ -144,11 +144,18 @@ void control_put_lock(struct buf *change, const struct identity *id, bool locked
 	buf_put_u8(change, locked);
 }
 
-void control_put_energy(struct buf *change, const struct identity *id, i128 balance)
+void control_put_energy(struct buf *change, const struct identity *id, i128 credit)
 {
 	buf_put_u8(change, OP_ENERGY);
 	buf_put(change, id->le, 32);
-	buf_put_u128(change, (u128)balance);
+	buf_put_u128(change, (u128)credit);
+}
+
+void control_put_used(struct buf *change, const struct identity *id, uint64_t used)
+{
+	buf_put_u8(change, OP_USED);
+	buf_put(change, id->le, 32);
+	buf_put_u64(change, used);
 }
 
 static bool read_identity(struct reader *r, struct identity *out)
@@ -251,6 +258,7 @@ static enum wl_err apply(struct control *control, struct bytes operations)
 		case OP_NAMES: err = apply_names(control, database, &r); break;
 		case OP_LOCK: database->locked = reader_u8(&r) != 0; break;
 		case OP_ENERGY: database->energy = (i128)reader_u128(&r); break;
+		case OP_USED: database->used = reader_u64(&r); break;
 		default: return WL_ERR_CORRUPT;
 		}
 		if (err != WL_OK)
@@ -352,6 +360,8 @@ static bool put_everything(const struct control *control, struct buf *out)
 			control_put_lock(&operations, &database->identity, true);
 		if (database->energy != 0)
 			control_put_energy(&operations, &database->identity, database->energy);
+		if (database->used != 0)
+			control_put_used(&operations, &database->identity, database->used);
 		if (operations.len > 0 && (operations.failed || !put_record(out, operations.data, operations.len)))
 			goto done;
 	}

@@ -20,30 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct entry { /* made at the first use of an identity, stays */
-	struct identity identity;
-	struct database *db; /* a share, or NULL */
-	bool opening, changing;
-	enum wl_err err;     /* of the last attempt to open */
-	char *error;         /* its text, owned */
-};
 /* Of long reads: as many as a small machine bears; and stacks for conditions as deep as they may be. */
 enum { READERS_MAX = 4, READER_STACK_BYTES = 1 << 20 };
-
-struct host {
-	struct host_options options;
-	const char *dir; /* of data */
-	struct monitor monitor;
-	struct control *control;  /* under the monitor, and so is what follows */
-	struct map entries;       /* identity -> struct entry */
-	uint32_t strays;          /* folders of databases that control data does not know */
-	bool closing;
-	struct runtime *runtime;
-	struct commitlog_writers *writers;
-	struct database_timers *timers;
-	struct worker_pool *readers;
-	struct module_logs *logs;
-};
 
 static enum wl_err refuse(struct buf *out, enum wl_err err, const char *text)
 {
@@ -123,6 +101,10 @@ static enum wl_err open_parts(struct host *host, struct error *error)
 	host->timers = database_timers_create();
 	host->readers = worker_pool_create("reader", READERS_MAX, READER_STACK_BYTES);
 	bool ok = host->writers != NULL && host->logs != NULL && host->timers != NULL && host->readers != NULL;
+	if (host->options.energy_identity != 0) {
+		host->ledger = ledger_create(host->control, host->options.energy_identity);
+		ok = ok && host->ledger != NULL;
+	}
 	return ok ? WL_OK : fail(error, WL_ERR_MEMORY, "out of memory");
 }
 
@@ -167,12 +149,22 @@ void host_stop(struct host *host)
 	cursor = 0;
 	while ((slot = map_next(&host->entries, &cursor)) != NULL) {
 		struct entry *entry = (struct entry *)(uintptr_t)slot->value;
-		if (entry->db == NULL)
-			continue;
-		database_close(entry->db, STR("host is shutting down"));
-		database_release(entry->db);
-		entry->db = NULL;
+		if (entry->db != NULL)
+			database_close(entry->db, STR("host is shutting down"));
 	}
+	monitor_lock(&host->monitor);
+	if (host->control != NULL)
+		energy_save(host, NULL);
+	cursor = 0;
+	while ((slot = map_next(&host->entries, &cursor)) != NULL) {
+		struct entry *entry = (struct entry *)(uintptr_t)slot->value;
+		struct database *db = entry->db;
+		entry->db = NULL;
+		monitor_unlock(&host->monitor);
+		database_release(db);
+		monitor_lock(&host->monitor);
+	}
+	monitor_unlock(&host->monitor);
 }
 
 void host_close(struct host *host)
@@ -197,6 +189,7 @@ void host_close(struct host *host)
 		commitlog_writers_destroy(host->writers);
 	if (host->runtime != NULL)
 		runtime_destroy(host->runtime);
+	ledger_destroy(host->ledger);
 	control_close(host->control);
 	monitor_deinit(&host->monitor);
 	mem_free(host);
@@ -294,34 +287,6 @@ enum host_name_result host_names_replace(struct host *host, const struct identit
 	return result;
 }
 
-i128 host_energy(struct host *host, const struct identity *id)
-{
-	monitor_lock(&host->monitor);
-	const struct control_database *found = control_database(host->control, id);
-	i128 balance = found != NULL ? found->energy : 0;
-	monitor_unlock(&host->monitor);
-	return balance;
-}
-
-enum wl_err host_energy_add(struct host *host, const struct identity *id, u128 amount, i128 *balance,
-	struct error *error)
-{
-	const i128 most = (i128)(((u128)1 << 127) - 1);
-	struct buf change = BUF_INIT(128);
-	enum wl_err err = WL_OK;
-	monitor_lock(&host->monitor);
-	const struct control_database *found = control_database(host->control, id);
-	i128 before = found != NULL ? found->energy : 0;
-	*balance = amount > (u128)(most - before) ? most : before + (i128)amount;
-	if (*balance != before) {
-		control_put_energy(&change, id, *balance);
-		err = control_commit(host->control, &change, error);
-	}
-	monitor_unlock(&host->monitor);
-	buf_deinit(&change);
-	return err;
-}
-
 /* ---- databases that are open ---- */
 
 static enum wl_err program_of(void *context, const uint8_t hash[32], struct buf *out, struct error *error)
@@ -332,7 +297,8 @@ static enum wl_err program_of(void *context, const uint8_t hash[32], struct buf 
 
 /* Fills in the options of a database and opens its log. `path` must outlive them. */
 static enum wl_err prepare(struct host *host, const struct identity *id, const struct identity *owner, uint64_t replica,
-	char path[HOST_PATH_BYTES_MAX], struct database_options *out, struct buf *error)
+	const struct database_energy *energy, char path[HOST_PATH_BYTES_MAX], struct database_options *out,
+	struct buf *error)
 {
 	struct error why = { 0 };
 	files_replica_path(host->dir, replica, path);
@@ -344,6 +310,7 @@ static enum wl_err prepare(struct host *host, const struct identity *id, const s
 		.reducer_ms_max = host->options.reducer_ms_max,
 		.subscriptions_per_client_max = host->options.subscriptions_per_client_max,
 		.queries_per_client_max = host->options.queries_per_client_max,
+		.energy = *energy,
 	};
 	char logs[HOST_PATH_BYTES_MAX];
 	snprintf(logs, sizeof(logs), "%s/module_logs", path);
@@ -355,12 +322,13 @@ static enum wl_err prepare(struct host *host, const struct identity *id, const s
 }
 
 /* Without the monitor. */
-static enum wl_err open_database(struct host *host, const struct control_database *record, struct database **out,
-	struct buf *error)
+static enum wl_err open_database(struct host *host, const struct control_database *record,
+	const struct database_energy *energy, struct database **out, struct buf *error)
 {
 	char path[HOST_PATH_BYTES_MAX];
 	struct database_options options;
-	enum wl_err err = prepare(host, &record->identity, &record->owner, record->replica, path, &options, error);
+	enum wl_err err = prepare(host, &record->identity, &record->owner, record->replica, energy, path, &options,
+		error);
 	if (err != WL_OK)
 		return err;
 	if (!host->options.in_memory)
@@ -369,7 +337,7 @@ static enum wl_err open_database(struct host *host, const struct control_databas
 	struct error why = { 0 };
 	err = files_program_get(host->dir, record->program, &program, &why);
 	if (err == WL_OK) {
-		err = database_create(&options, record->kind, buf_bytes(&program), out, error);
+		err = database_create(&options, record->kind, buf_bytes(&program), NULL, out, error);
 	} else {
 		module_log_close(options.log);
 		buf_put_cstr(error, why.text);
@@ -385,11 +353,12 @@ static enum wl_err open_entry(struct host *host, struct entry *entry, struct buf
 	if (record == NULL || !record->exists)
 		return refuse(error, WL_ERR_NOT_FOUND, "No such database.");
 	struct control_database copy = *record;
+	struct database_energy energy = energy_of(host, &copy.identity);
 	struct database *db = NULL;
 	size_t before = error->len;
 	entry->opening = true;
 	monitor_unlock(&host->monitor);
-	enum wl_err err = open_database(host, &copy, &db, error);
+	enum wl_err err = open_database(host, &copy, &energy, &db, error);
 	monitor_lock(&host->monitor);
 	entry->opening = false;
 	entry->db = db;
@@ -414,6 +383,7 @@ static enum wl_err share(struct host *host, struct entry *entry, struct database
 	if (host->closing)
 		return refuse(error, WL_ERR_UNAVAILABLE, "the host is shutting down");
 	if (entry->db != NULL && database_closed(entry->db)) { /* it gave up by itself: open it afresh */
+		energy_save(host, entry->db);
 		database_release(entry->db);
 		entry->db = NULL;
 	}
@@ -470,7 +440,7 @@ void host_each_open(struct host *host, void (*fn)(void *context, struct database
 }
 
 /* A few may keep what makes their next call quick. */
-enum { RESTLESS_MAX = 64 };
+enum { RESTLESS_MAX = 64, RESTS_A_SAVE = 6 };
 
 static void count_open(void *context, struct database *db)
 {
@@ -491,6 +461,12 @@ void host_rest(struct host *host)
 		host_each_open(host, rest, &rested);
 	if (rested > 0)
 		mem_trim();
+	if (++host->rests % RESTS_A_SAVE != 0)
+		return;
+	monitor_lock(&host->monitor);
+	if (!host->closing)
+		energy_save(host, NULL);
+	monitor_unlock(&host->monitor);
 }
 
 /* ---- publish, reset, delete, lock ---- */
@@ -521,7 +497,8 @@ static void change_end(struct host *host, struct entry *entry)
  * held at the start and the end only.
  */
 static enum wl_err create(struct host *host, struct entry *entry, const struct identity *owner, enum runtime_kind kind,
-	struct bytes program, const struct control_database *old, struct buf *error)
+	struct bytes program, struct database_environment *environment, const struct control_database *old,
+	struct buf *error)
 {
 	char path[HOST_PATH_BYTES_MAX];
 	struct error why = { 0 };
@@ -530,6 +507,9 @@ static enum wl_err create(struct host *host, struct entry *entry, const struct i
 	struct control_database record = { .identity = entry->identity, .owner = *owner, .kind = (uint8_t)kind,
 		.replica = control_next_id(host->control) };
 	record.id = old != NULL ? old->id : record.replica;
+	if (entry->db != NULL)
+		energy_save(host, entry->db);
+	struct database_energy energy = energy_of(host, &record.identity);
 	monitor_unlock(&host->monitor);
 	native_keccak256(program.data, program.len, record.program);
 	enum wl_err err = files_program_put(host->dir, record.program, program, &why);
@@ -538,9 +518,9 @@ static enum wl_err create(struct host *host, struct entry *entry, const struct i
 	if (err != WL_OK)
 		(void)refuse(error, err, why.text);
 	if (err == WL_OK)
-		err = prepare(host, &record.identity, owner, record.replica, path, &options, error);
+		err = prepare(host, &record.identity, owner, record.replica, &energy, path, &options, error);
 	if (err == WL_OK)
-		err = database_create(&options, kind, program, &db, error);
+		err = database_create(&options, kind, program, environment, &db, error);
 	monitor_lock(&host->monitor);
 	while (entry->opening) /* of the old one, by somebody who came late */
 		monitor_wait(&host->monitor);
@@ -592,7 +572,7 @@ static enum wl_err update(struct host *host, struct entry *entry, const struct h
 		if (err != WL_OK)
 			(void)refuse(error, err, why.text);
 		else
-			err = database_update(db, publish->kind, publish->program, error);
+			err = database_update(db, publish->kind, publish->program, publish->environment, error);
 		database_release(db);
 	}
 	monitor_lock(&host->monitor);
@@ -609,7 +589,7 @@ static enum wl_err initial_program(struct host *host, const struct control_datab
 }
 
 static enum wl_err reset(struct host *host, struct entry *entry, const struct control_database *record,
-	enum runtime_kind kind, struct bytes program, struct buf *error)
+	enum runtime_kind kind, struct bytes program, struct database_environment *environment, struct buf *error)
 {
 	struct buf stored = BUF_INIT(RUNTIME_PROGRAM_BYTES_MAX);
 	struct control_database old = *record;
@@ -620,7 +600,7 @@ static enum wl_err reset(struct host *host, struct entry *entry, const struct co
 		kind = old.kind;
 	}
 	if (err == WL_OK)
-		err = create(host, entry, &old.owner, kind, program, &old, error);
+		err = create(host, entry, &old.owner, kind, program, environment, &old, error);
 	buf_deinit(&stored);
 	return err;
 }
@@ -639,13 +619,14 @@ enum wl_err host_publish(struct host *host, const struct host_publish *publish, 
 	const struct control_database *record = control_database(host->control, &publish->database);
 	if (record == NULL || !record->exists) {
 		*op = HOST_CREATED;
-		err = create(host, entry, &publish->caller, publish->kind, publish->program, NULL, error);
+		err = create(host, entry, &publish->caller, publish->kind, publish->program, publish->environment, NULL,
+			error);
 	} else if (!identity_eq(&record->owner, &publish->caller)) {
 		*owner_denied = true;
 		err = WL_ERR_DENIED;
 	} else {
 		*op = HOST_UPDATED;
-		err = publish->clear ? reset(host, entry, record, publish->kind, publish->program, error)
+		err = publish->clear ? reset(host, entry, record, publish->kind, publish->program, publish->environment, error)
 			: update(host, entry, publish, error);
 	}
 	change_end(host, entry);
@@ -654,7 +635,7 @@ enum wl_err host_publish(struct host *host, const struct host_publish *publish, 
 }
 
 enum wl_err host_reset(struct host *host, const struct identity *id, enum runtime_kind kind, struct bytes program,
-	struct buf *error)
+	struct database_environment *environment, struct buf *error)
 {
 	struct entry *entry;
 	monitor_lock(&host->monitor);
@@ -662,7 +643,27 @@ enum wl_err host_reset(struct host *host, const struct identity *id, enum runtim
 	if (err == WL_OK) {
 		const struct control_database *record = control_database(host->control, id);
 		err = record == NULL || !record->exists ? refuse(error, WL_ERR_NOT_FOUND, "No such database.")
-			: reset(host, entry, record, kind, program, error);
+			: reset(host, entry, record, kind, program, environment, error);
+		change_end(host, entry);
+	}
+	monitor_unlock(&host->monitor);
+	return err;
+}
+
+enum wl_err host_environment(struct host *host, const struct identity *id, struct database_environment *change,
+	const uint8_t expected_hash[32], struct buf *error)
+{
+	struct entry *entry;
+	struct database *db = NULL;
+	monitor_lock(&host->monitor);
+	enum wl_err err = change_begin(host, id, &entry, error);
+	if (err == WL_OK) {
+		err = share(host, entry, &db, error);
+		monitor_unlock(&host->monitor);
+		if (err == WL_OK)
+			err = database_environment_update(db, change, expected_hash, error);
+		database_release(db);
+		monitor_lock(&host->monitor);
 		change_end(host, entry);
 	}
 	monitor_unlock(&host->monitor);
@@ -690,6 +691,8 @@ enum wl_err host_delete(struct host *host, const struct identity *id, struct err
 		err = fail(error, WL_ERR_NOT_FOUND, "No such database.");
 	} else {
 		replica = record->replica;
+		if (entry->db != NULL)
+			energy_save(host, entry->db);
 		control_put_drop(&change, id);
 		if (!host->options.in_memory)
 			err = files_replica_leave(host->dir, replica, error);

@@ -25,6 +25,7 @@ struct host_options {
 	uint64_t guest_memory_max;
 	const char *compiler;        /* runtime.h; NULL: programs are compiled in this process */
 	uint64_t module_log_bytes_max;
+	uint64_t energy_call, energy_database, energy_identity; /* budgets (database.h says of what); 0: none */
 	/* As in database_options; NULL: no procedure may ask anybody. */
 	bool (*http)(void *context, struct bytes request, struct bytes body, bool (*stopped)(void *arg), void *arg,
 		struct buf *response, struct buf *response_body, bool *malformed);
@@ -53,8 +54,8 @@ enum wl_err host_database(struct host *host, const struct identity *id, struct d
 /* Calls fn for each open database; no lock is held meanwhile. */
 void host_each_open(struct host *host, void (*fn)(void *context, struct database *db), void *context);
 
-/* Every few seconds: where many databases are open, those idle since the last call give back what only their use needs.
- * On a thread with THREAD_STACK_GUEST. */
+/* Every few seconds: now and then what was used of energy becomes durable; where many databases are open, those idle
+ * since the last call give back what only their use needs. On a thread with THREAD_STACK_GUEST. */
 void host_rest(struct host *host);
 
 /* ---- names ---- */
@@ -80,14 +81,19 @@ struct host_publish {
 	struct bytes program;
 	bool clear;               /* reset an existing one */
 	uint32_t confirm_ms;
+	struct database_environment *environment;
 };
 enum host_op { HOST_CREATED, HOST_UPDATED };
 /* Errors as database_create and database_update; WL_ERR_DENIED with `owner_denied` when the caller is not the owner. */
 enum wl_err host_publish(struct host *host, const struct host_publish *publish, enum host_op *op, bool *owner_denied,
 	struct buf *error);
-/* Drops all data and starts again with a program; NULL data: the stored initial one. On failure the old one goes on. */
+/* Drops all data, the environment's values too, and starts again with a program; NULL data: the stored initial one. On
+ * failure the old one goes on. */
 enum wl_err host_reset(struct host *host, const struct identity *id, enum runtime_kind kind, struct bytes program,
-	struct buf *error);
+	struct database_environment *environment, struct buf *error);
+/* database_environment_update, which follows and precedes other changes of the database. */
+enum wl_err host_environment(struct host *host, const struct identity *id, struct database_environment *change,
+	const uint8_t expected_hash[32], struct buf *error);
 enum wl_err host_delete(struct host *host, const struct identity *id, struct error *error);
 enum wl_err host_lock(struct host *host, const struct identity *id, bool locked, struct error *error);
 /* Compiles and validates a program without publishing it (pre_publish). */
@@ -95,7 +101,9 @@ enum wl_err host_check_program(struct host *host, enum runtime_kind kind, struct
 	struct module_def **out, struct buf *error);
 struct str host_data_dir(const struct host *host);
 
-/* ---- energy: a balance that nothing is charged to ---- */
+/* ---- energy ---- */
+/* What was credited to an identity, less what it used: a database by its calls; a user, where users have a budget, by
+ * calling. Credits are a figure alone: what may be used is for the configuration to say. */
 i128 host_energy(struct host *host, const struct identity *id);
 /* Adds (saturating) and returns the new balance. */
 enum wl_err host_energy_add(struct host *host, const struct identity *id, u128 amount, i128 *balance,

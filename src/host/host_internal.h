@@ -3,6 +3,7 @@
 #define HOST_INTERNAL_H
 /* Between the files of this room: control.c (what is remembered), host.c (what is open). */
 #include "base/map.h"
+#include "base/thread.h"
 #include "commitlog/commitlog.h"
 #include "host/host.h"
 
@@ -19,7 +20,8 @@ struct control_database {
 	struct identity owner;
 	uint8_t program[32]; /* of the first publish or the last reset */
 	uint8_t kind;
-	i128 energy; /* when the identity is a user's */
+	i128 energy;   /* credited; nothing asks for it */
+	uint64_t used; /* of energy, ever: by a database, or by the calls of a user */
 	struct str *names; /* in the order of registration; owned */
 	uint32_t name_count;
 	struct control_database *next; /* in the order in which they were first heard of */
@@ -47,7 +49,8 @@ void control_put_drop(struct buf *change, const struct identity *id);
 void control_put_names(struct buf *change, const struct identity *id, const struct str *names, uint32_t count);
 void control_put_domain(struct buf *change, struct str name, const struct identity *owner);
 void control_put_lock(struct buf *change, const struct identity *id, bool locked);
-void control_put_energy(struct buf *change, const struct identity *id, i128 balance);
+void control_put_energy(struct buf *change, const struct identity *id, i128 credit);
+void control_put_used(struct buf *change, const struct identity *id, uint64_t used);
 /* Durable when it returns WL_OK. After a failed sync, and when memory ran out half way, all later changes fail. */
 enum wl_err control_commit(struct control *control, const struct buf *change, struct error *error);
 
@@ -74,4 +77,43 @@ void files_replicas_sweep(const char *dir, bool (*alive)(void *context, uint64_t
 /* Programs by hash, synced before the function returns. */
 enum wl_err files_program_put(const char *dir, const uint8_t hash[32], struct bytes program, struct error *error);
 enum wl_err files_program_get(const char *dir, const uint8_t hash[32], struct buf *out, struct error *error);
+
+/* ---- host.c ---- */
+struct entry { /* made at the first use of an identity, stays */
+	struct identity identity;
+	struct database *db; /* a share, or NULL */
+	bool opening, changing;
+	enum wl_err err;     /* of the last attempt to open */
+	char *error;         /* its text, owned */
+};
+struct host {
+	struct host_options options;
+	const char *dir; /* of data */
+	struct monitor monitor;
+	struct control *control;  /* under the monitor, and so is what follows */
+	struct map entries;       /* identity -> struct entry */
+	uint32_t strays;          /* folders of databases that control data does not know */
+	bool closing;
+	struct runtime *runtime;
+	struct commitlog_writers *writers;
+	struct database_timers *timers;
+	struct worker_pool *readers;
+	struct module_logs *logs;
+	uint32_t rests;           /* calls of host_rest */
+	struct ledger *ledger;    /* NULL: identities have no budget */
+};
+
+/* ---- energy.c ---- */
+/* What identities have used, where each has a budget. [any] */
+struct ledger;
+struct ledger *ledger_create(struct control *control, uint64_t budget); /* NULL: no memory */
+void ledger_destroy(struct ledger *ledger);
+/* As database_energy wants them; `context` is the ledger. */
+uint64_t ledger_left(void *context, const struct identity *id);
+void ledger_charge(void *context, const struct identity *id, uint64_t amount);
+/* What was used since the last time becomes part of control data: of all open databases (NULL), or of one. Under the
+ * monitor. */
+void energy_save(struct host *host, struct database *db);
+/* What a database may still use. Under the monitor. */
+struct database_energy energy_of(struct host *host, const struct identity *id);
 #endif

@@ -162,14 +162,27 @@ static void body_begin(struct net_loop *loop, struct conn *conn, const struct ht
 	conn_timer_set(loop, conn);
 }
 
+static bool may_be_long(const struct net_loop *loop, const uint8_t *data, size_t len)
+{
+	const struct net_callbacks *callbacks = &loop->net->callbacks;
+	const uint8_t *end = memchr(data, '\n', size_min(len, NET_HEAD_BYTES_MAX));
+	return end != NULL && callbacks->long_head != NULL &&
+		callbacks->long_head(callbacks->context, (struct str){ (const char *)data, (size_t)(end - data) });
+}
+
+static size_t head_max(const struct net_loop *loop, const uint8_t *data, size_t len)
+{
+	return len >= NET_HEAD_BYTES_MAX && may_be_long(loop, data, len) ? NET_LONG_HEAD_BYTES_MAX : NET_HEAD_BYTES_MAX;
+}
+
 /* False: nothing more to do with these bytes for now. */
 static bool head_feed(struct net_loop *loop, struct conn *conn, uint8_t *data, size_t len, size_t *used)
 {
 	struct native_http_request head;
 	*used = 0;
-	size_t seen = size_min(len, NET_HEAD_BYTES_MAX);
+	size_t max = head_max(loop, data, len), seen = size_min(len, max);
 	ptrdiff_t n = native_http_parse_request((const char *)data, seen, &head);
-	if (n == 0 && len < NET_HEAD_BYTES_MAX) {
+	if (n == 0 && len < max) {
 		if (!conn->head_begun) {
 			conn->head_begun = true;
 			if (conn->deadline_ms > loop->now_ms + NET_HEAD_TIMEOUT_MS)
@@ -184,6 +197,8 @@ static bool head_feed(struct net_loop *loop, struct conn *conn, uint8_t *data, s
 		status = memchr(data, '\n', seen) == NULL ? 414 : 431;
 	else if (n < 0)
 		status = n == -2 ? 431 : 400;
+	else if (head.header_count > NET_HEADERS_MAX && !may_be_long(loop, data, len))
+		status = 431;
 	else if (!http_facts_read(&head, &facts))
 		status = 400;
 	if (status != 0) {
@@ -233,7 +248,7 @@ size_t http_feed(struct net_loop *loop, struct conn *conn, uint8_t *data, size_t
 {
 	size_t at = 0;
 	/* A head that is dribbled is parsed anew only when a line ended. */
-	if (conn->phase == CONN_HEAD && conn->head_begun && conn->left_len < len && len < NET_HEAD_BYTES_MAX
+	if (conn->phase == CONN_HEAD && conn->head_begun && conn->left_len < len && len < head_max(loop, data, len)
 		&& memchr(data + conn->left_len, '\n', len - conn->left_len) == NULL)
 		return 0;
 	bool more = true;

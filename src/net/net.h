@@ -22,7 +22,9 @@
 #include "base/thread.h"
 
 enum {
-	NET_HEAD_BYTES_MAX = 64 << 10,             /* of an HTTP request head */
+	NET_HEAD_BYTES_MAX = 64 << 10,             /* of an HTTP request head … */
+	NET_HEADERS_MAX = 96,                      /* … and its headers */
+	NET_LONG_HEAD_BYTES_MAX = 416 << 10,       /* of one that may be long; its headers: native.h */
 	NET_MESSAGE_BYTES_MAX = 32 << 20,          /* of a WebSocket message after reassembly */
 	NET_OUTPUT_BYTES_MAX = 64 << 20,           /* unsent bytes of one connection: then it is cut off */
 	NET_OUTPUT_MESSAGE_BYTES_MAX = 1 << 30,    /* of one message, when nearly nothing waits before it */
@@ -42,6 +44,8 @@ struct net_ws_options { /* durations in milliseconds */
 };
 struct net_callbacks {
 	void *context;
+	/* [loop] May a head that begins with this line be long? NULL: none may. */
+	bool (*long_head)(void *context, struct str line);
 	/* [loop] A whole request head has been read. Decide about the body here: net_request_body_limit. */
 	void (*request_head)(void *context, struct net_request *request);
 	/* [loop] The body is complete too. Answer now or later, exactly once: net_respond, net_stream_begin or

@@ -29,7 +29,7 @@ enum {
 	NET_THREADS_MAX = 256,              /* of all loops and spares: beyond it a stuck loop waits */
 	NET_READ_BYTES = 128 << 10,         /* from one socket in one round: fairness */
 	NET_HELD_BYTES_MAX = 64 << 10,      /* of pipelined input behind an unanswered request: then reading stops */
-	NET_IN_BYTES = NET_HELD_BYTES_MAX + 2 * NET_READ_BYTES, /* the loop's one read buffer */
+	NET_IN_BYTES = NET_LONG_HEAD_BYTES_MAX + 2 * NET_READ_BYTES, /* the loop's one read buffer */
 	NET_BODY_BYTES_MAX = 256 << 20,
 	NET_COUNTED_BYTES_MIN = 16 << 10,   /* who holds less is not counted (1 GiB at worst) */
 	NET_HOG_BYTES_MIN = 1 << 20,        /* who holds less is never cut off for what others hold */
@@ -48,7 +48,7 @@ enum {
 /* What all connections together may hold of unfinished input and unsent output: beyond, who holds most is cut off. */
 #define NET_MEMORY_BYTES_MAX (2ull << 30)
 /* A head is kept raw until it is whole, and one more read comes behind it. */
-_Static_assert((int)NET_HEAD_BYTES_MAX <= (int)NET_HELD_BYTES_MAX, "the read buffer has room for a head and a read");
+_Static_assert((int)NET_HELD_BYTES_MAX <= (int)NET_LONG_HEAD_BYTES_MAX, "the read buffer has room for either");
 
 /* ---- output: a FIFO of nodes ---- */
 enum { OUT_SMALL = 2048, OUT_LARGE = 16384 };

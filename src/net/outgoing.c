@@ -118,6 +118,7 @@ struct transfer {
 	const struct outgoing_request *request;
 	struct outgoing_response *response;
 	bool refused, stopped;
+	bool undecoded; /* its body is not what it says */
 };
 
 static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
@@ -182,6 +183,15 @@ static bool add_line(struct curl_slist **list, struct buf *line)
 	return grown != NULL;
 }
 
+static bool has_header(const struct outgoing_request *request, const char *name)
+{
+	for (uint32_t i = 0; i < request->header_count; i++)
+		if (request->headers[i].name.len == strlen(name) &&
+			strncasecmp(request->headers[i].name.data, name, strlen(name)) == 0)
+			return true;
+	return false;
+}
+
 /* The headers as libcurl takes them; those that it would add by itself are taken out. */
 static bool make_headers(const struct outgoing_request *request, struct curl_slist **list)
 {
@@ -191,11 +201,12 @@ static bool make_headers(const struct outgoing_request *request, struct curl_sli
 	for (size_t i = 0; ok && i < ARRAY_COUNT(own); i++) {
 		buf_clear(&line);
 		buf_printf(&line, "%s:", own[i]);
-		for (uint32_t h = 0; h < request->header_count; h++)
-			if (request->headers[h].name.len == strlen(own[i]) &&
-				strncasecmp(request->headers[h].name.data, own[i], strlen(own[i])) == 0)
-				buf_clear(&line);
-		ok = line.len == 0 || add_line(list, &line);
+		ok = has_header(request, own[i]) || add_line(list, &line);
+	}
+	if (ok && request->decode && !has_header(request, "Accept-Encoding")) {
+		buf_clear(&line);
+		buf_put_cstr(&line, "Accept-Encoding: gzip, br");
+		ok = add_line(list, &line);
 	}
 	for (uint32_t i = 0; ok && i < request->header_count; i++) {
 		const struct net_header *header = &request->headers[i];
@@ -256,6 +267,8 @@ static void tell(const struct transfer *transfer, CURLcode code, long system_err
 		buf_put_cstr(error, "the database is closing");
 	else if (transfer->response->body.failed || transfer->response->headers.failed)
 		buf_printf(error, "the answer is larger than %llu bytes", (unsigned long long)transfer->request->body_max);
+	else if (transfer->undecoded)
+		buf_put_cstr(error, "error decoding response body");
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		buf_put_cstr(error, "operation timed out");
 	else if (code == CURLE_COULDNT_RESOLVE_HOST)
@@ -272,6 +285,56 @@ static uint8_t version_of(long version)
 {
 	return version == CURL_HTTP_VERSION_1_0 ? 1 : version == CURL_HTTP_VERSION_2_0 ? 3
 		: version == CURL_HTTP_VERSION_3 ? 4 : 2;
+}
+
+static bool is_name(struct str text, const char *name)
+{
+	return text.len == strlen(name) && strncasecmp(text.data, name, text.len) == 0;
+}
+
+/* Of the answer's headers those that are kept: all but what the encoding said, which is gone. */
+static void put_plain_headers(struct outgoing_response *response)
+{
+	struct reader r = reader_of(response->headers.data, response->headers.len);
+	struct buf kept = BUF_INIT(response->headers.max);
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < response->header_count; i++) {
+		struct str name = reader_bsatn_str(&r);
+		struct bytes value = reader_bsatn_bytes(&r);
+		if (is_name(name, "content-encoding") || is_name(name, "content-length"))
+			continue;
+		buf_put_bsatn_str(&kept, name);
+		buf_put_bsatn_bytes(&kept, value.data, value.len);
+		count++;
+	}
+	buf_deinit(&response->headers);
+	response->headers = kept;
+	response->header_count = count;
+}
+
+/* One encoding that we asked for; anything else is the guest's to understand. */
+static bool decode_body(struct outgoing_response *response)
+{
+	struct reader r = reader_of(response->headers.data, response->headers.len);
+	struct str encoding = { NULL, 0 };
+	uint32_t found = 0;
+	for (uint32_t i = 0; i < response->header_count; i++) {
+		struct str name = reader_bsatn_str(&r);
+		struct bytes value = reader_bsatn_bytes(&r);
+		if (!is_name(name, "content-encoding"))
+			continue;
+		encoding = (struct str){ (const char *)value.data, value.len };
+		found++;
+	}
+	bool br = is_name(encoding, "br");
+	if (found != 1 || response->body.len == 0 || (!br && !is_name(encoding, "gzip")))
+		return true;
+	struct buf plain = BUF_INIT(response->body.max);
+	bool ok = outgoing_decode(br ? STR("br") : STR("gzip"), buf_bytes(&response->body), &plain);
+	buf_deinit(&response->body);
+	response->body = plain;
+	put_plain_headers(response);
+	return ok && !response->headers.failed;
 }
 
 static bool perform(struct transfer *transfer, struct curl_slist *headers, struct buf *error)
@@ -298,6 +361,10 @@ static bool perform(struct transfer *transfer, struct curl_slist *headers, struc
 		transfer->response->version = version_of(version);
 	}
 	curl_easy_cleanup(curl);
+	if (code == CURLE_OK && fault == NULL && transfer->request->decode && !decode_body(transfer->response)) {
+		transfer->undecoded = !transfer->response->body.failed && !transfer->response->headers.failed;
+		code = CURLE_BAD_CONTENT_ENCODING;
+	}
 	if (fault != NULL)
 		buf_put_cstr(error, fault);
 	else if (code != CURLE_OK)

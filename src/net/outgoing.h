@@ -26,6 +26,7 @@ struct outgoing_request {
 	uint32_t connect_ms, total_ms; /* 0: no limit of its own */
 	uint32_t redirects_max;
 	uint64_t body_max;             /* of the response, and of its headers */
+	bool decode;                   /* asks for gzip and br, if the headers do not say otherwise, and takes them away */
 	enum outgoing_reach reach;
 	bool (*stopped)(void *context); /* asked now and then: true ends it. May be NULL */
 	void *context;
@@ -40,6 +41,9 @@ struct outgoing_response {
 /* True: an answer, whatever its status. False: `error` says why, without the query of the URL. */
 bool outgoing_perform(const struct outgoing_request *request, struct outgoing_response *response, struct buf *error);
 void outgoing_response_deinit(struct outgoing_response *response);
+
+/* A body in the encoding "gzip" or "br", appended to `out`. False: it is none, is cut short, or is too large. */
+bool outgoing_decode(struct str encoding, struct bytes body, struct buf *out);
 
 struct sockaddr;
 bool outgoing_address_allowed(const struct sockaddr *address, enum outgoing_reach reach);

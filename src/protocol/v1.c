@@ -103,7 +103,6 @@ void protocol_v1_identity_token(struct buf *out, const struct identity *identity
 void protocol_v1_transaction_update(struct buf *out, enum protocol_v1_status status, struct bytes body,
 	const struct protocol_v1_event *event)
 {
-	static const uint8_t no_energy[16];
 	buf_put_u8(out, TAG_TRANSACTION_UPDATE);
 	buf_put_u8(out, (uint8_t)status);
 	if (status == V1_COMMITTED)
@@ -117,7 +116,7 @@ void protocol_v1_transaction_update(struct buf *out, enum protocol_v1_status sta
 	buf_put_u32(out, event->reducer_id);
 	buf_put_bsatn_bytes(out, event->args.data, event->args.len);
 	buf_put_u32(out, event->request_id);
-	buf_put(out, no_energy, sizeof(no_energy));
+	buf_put_u128(out, event->energy);
 	buf_put_u64(out, (uint64_t)event->duration_micros);
 }
 
@@ -181,14 +180,14 @@ void protocol_v1_one_off(struct buf *out, struct bytes message_id, const struct 
 }
 
 enum { RETURNED, OUT_OF_ENERGY, INTERNAL_ERROR };
-void protocol_v1_procedure_result(struct buf *out, const struct str *text, struct bytes value, int64_t micros,
-	int64_t duration_micros, uint32_t request_id)
+void protocol_v1_procedure_result(struct buf *out, const struct str *text, bool exhausted, struct bytes value,
+	int64_t micros, int64_t duration_micros, uint32_t request_id)
 {
 	buf_put_u8(out, TAG_PROCEDURE_RESULT);
-	buf_put_u8(out, text != NULL ? INTERNAL_ERROR : RETURNED);
-	if (text != NULL)
+	buf_put_u8(out, text == NULL ? RETURNED : exhausted ? OUT_OF_ENERGY : INTERNAL_ERROR);
+	if (text != NULL && !exhausted)
 		buf_put_bsatn_str(out, *text);
-	else
+	else if (text == NULL)
 		buf_put_bsatn_bytes(out, value.data, value.len);
 	buf_put_u64(out, (uint64_t)micros);
 	buf_put_u64(out, (uint64_t)duration_micros);

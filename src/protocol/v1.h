@@ -39,6 +39,7 @@ void protocol_v1_identity_token(struct buf *out, const struct identity *identity
 /* What a commit's messages tell of the call behind it. */
 struct protocol_v1_event {
 	int64_t micros, duration_micros;
+	uint64_t energy;
 	struct identity caller;
 	struct connection_id connection;
 	struct str reducer;
@@ -60,7 +61,7 @@ void protocol_v1_subscription_error(struct buf *out, int64_t micros, const uint3
 /* `tables`: OneOffTables back to back. */
 void protocol_v1_one_off(struct buf *out, struct bytes message_id, const struct str *error, uint32_t table_count,
 	struct bytes tables, int64_t micros);
-/* `text` (an error) or `value`. */
-void protocol_v1_procedure_result(struct buf *out, const struct str *text, struct bytes value, int64_t micros,
-	int64_t duration_micros, uint32_t request_id);
+/* `text` (an error; `exhausted`: none is sent) or `value`. */
+void protocol_v1_procedure_result(struct buf *out, const struct str *text, bool exhausted, struct bytes value,
+	int64_t micros, int64_t duration_micros, uint32_t request_id);
 #endif

@@ -497,6 +497,10 @@ static enum wl_err bind_dml(struct binder *binder, const struct statement *s)
 		buf_printf(binder->error, "`%.*s` is a view; DML on views is not supported", STR_FMT(name));
 		return WL_ERR_INVALID;
 	}
+	if (store_table_def(table)->id == ST_ENV) {
+		buf_put_cstr(binder->error, "Database environment variables can only be changed by publishing");
+		return WL_ERR_INVALID;
+	}
 	enum wl_err err = bind_block(binder, &from, block, -1, NULL, &scope);
 	if (err != WL_OK)
 		return err;

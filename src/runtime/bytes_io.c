@@ -31,18 +31,15 @@ static bool sources_grow(struct runtime_instance *in)
 	return true;
 }
 
-bool source_create(struct runtime_instance *in, struct bytes data, bool copy, uint32_t *id)
+static bool create(struct runtime_instance *in, struct bytes data, bool copy, uint32_t *id)
 {
-	*id = 0;
-	if (data.len == 0)
-		return true;
 	if (data.len > UINT32_MAX || in->source_count == RUNTIME_SOURCES_MAX)
 		return false;
 	if (in->source_count == in->source_cap && !sources_grow(in))
 		return false;
 	struct source *source = &in->sources[in->source_count];
 	*source = (struct source){ .data = data.data, .left = data.len };
-	if (copy) {
+	if (copy && data.len > 0) {
 		source->owned = mem_alloc(data.len);
 		if (source->owned == NULL)
 			return false;
@@ -52,6 +49,17 @@ bool source_create(struct runtime_instance *in, struct bytes data, bool copy, ui
 	in->source_count++;
 	*id = source->id = in->next_source++;
 	return true;
+}
+
+bool source_create(struct runtime_instance *in, struct bytes data, bool copy, uint32_t *id)
+{
+	*id = 0;
+	return data.len == 0 || create(in, data, copy, id);
+}
+
+bool source_create_present(struct runtime_instance *in, struct bytes data, uint32_t *id)
+{
+	return create(in, data, true, id);
 }
 
 static void source_remove(struct runtime_instance *in, struct source *source)

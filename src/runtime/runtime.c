@@ -324,15 +324,23 @@ static void set_running(struct runtime_instance *in)
 		ticker_wake(ticker);
 }
 
-void instance_enter(struct runtime_instance *in, uint64_t now_nanos)
+void instance_enter(struct runtime_instance *in, uint64_t now_nanos, uint64_t nanos_max)
 {
-	struct runtime *runtime = in->program->runtime;
+	uint64_t limit = in->program->runtime->call_ms_max * UINT64_C(1000000);
 	in->timed_out = false;
-	if (runtime->call_ms_max == 0) {
+	in->waited_nanos = 0;
+	in->is_budgeted = nanos_max != 0 && (limit == 0 || nanos_max < limit);
+	if (UNLIKELY(in->is_budgeted))
+		limit = nanos_max;
+	if (limit == 0) {
 		in->deadline_nanos = UINT64_MAX;
+		in->ticks = RUNTIME_TICKS_MAX;
 		return;
 	}
-	in->deadline_nanos = now_nanos + runtime->call_ms_max * UINT64_C(1000000);
+	in->deadline_nanos = now_nanos + limit;
+	in->ticks = limit / (RUNTIME_TICK_MS * UINT64_C(1000000)) + 1;
+	if (UNLIKELY(in->ticks > RUNTIME_TICKS_MAX))
+		in->ticks = RUNTIME_TICKS_MAX;
 	set_running(in);
 }
 
@@ -349,9 +357,11 @@ uint64_t instance_pause(struct runtime_instance *in)
 
 void instance_resume(struct runtime_instance *in, uint64_t paused_nanos)
 {
+	uint64_t waited = clock_mono_nanos() - paused_nanos;
+	in->waited_nanos += waited;
 	if (in->deadline_nanos == UINT64_MAX)
 		return;
-	in->deadline_nanos += clock_mono_nanos() - paused_nanos;
+	in->deadline_nanos += waited;
 	set_running(in);
 }
 
@@ -417,11 +427,12 @@ static enum runtime_outcome run(struct runtime_instance *in, enum runtime_export
 	in->in_tx = frame == FRAME_REDUCER || frame == FRAME_VIEW;
 	*sink_data = &sink_find(in, handles.sink)->data;
 	uint64_t start = call->now_nanos != 0 ? call->now_nanos : clock_mono_nanos();
-	instance_enter(in, start);
+	instance_enter(in, start, call->nanos_max);
 	enum runtime_outcome outcome = in->ops->call(in, export, call, &handles, code);
 	instance_leave(in);
 	result->end_nanos = clock_mono_nanos();
 	result->nanos = result->end_nanos - start;
+	result->worked_nanos = result->nanos - in->waited_nanos;
 	if (UNLIKELY(outcome != RUNTIME_OK))
 		result->text = buf_str(&in->text);
 	else if (UNLIKELY(handles.body_sink != 0))

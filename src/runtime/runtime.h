@@ -12,7 +12,8 @@
  * take seconds: background threads only, with the same stack.
  *
  * Errors: everything a guest does wrong is an outcome with a text, never an
- * abort. After RUNTIME_TRAP or RUNTIME_TIMEOUT the instance must be replaced.
+ * abort. After RUNTIME_TRAP, RUNTIME_TIMEOUT or RUNTIME_EXHAUSTED the instance
+ * must be replaced.
  *
  * Source: module-abi.md.
  */
@@ -76,6 +77,8 @@ struct runtime_log {
 	uint32_t trace_count;
 };
 
+enum runtime_variable { RUNTIME_VARIABLE_UNDECLARED, RUNTIME_VARIABLE_OPTIONAL, RUNTIME_VARIABLE_REQUIRED };
+
 /* What the syscalls need of the database above: filled in by it, one per instance, outlives the instance. */
 struct runtime_env {
 	struct store *store;
@@ -90,6 +93,9 @@ struct runtime_env {
 	bool (*tx_begin)(void *context, int64_t *micros); /* may wait; false: closing */
 	bool (*tx_commit)(void *context, struct buf *error); /* false: rolled back, the guest traps with `error` */
 	void (*tx_rollback)(void *context);
+	/* Behind a commit, outside the transaction: waits until it is durable, if somebody counts on that. False: it is not
+	 * known to be, and the guest traps with `error`. NULL: nobody does. */
+	bool (*tx_confirm)(void *context, struct buf *error);
 	/* Returns when the wall clock (micros) is there, at once when it is; `now` is what it then says. False: the
 	 * database is closing. NULL: not served. */
 	bool (*sleep_until)(void *context, int64_t micros, int64_t *now);
@@ -98,6 +104,11 @@ struct runtime_env {
 	 * head. With `response` NULL nothing is sent, only *malformed is told. NULL: not allowed. */
 	bool (*http_request)(void *context, struct bytes request, struct bytes body, struct buf *response,
 		struct buf *response_body, bool *malformed);
+	/* What the running module declares of an environment variable. NULL: it declares none. */
+	enum runtime_variable (*variable)(void *context, struct str name);
+	/* Around a look at the tables by a guest without a transaction. False: the database is closing. Both or none. */
+	bool (*read_begin)(void *context);
+	void (*read_end)(void *context);
 };
 
 struct runtime_instance;
@@ -113,7 +124,13 @@ enum runtime_outcome {
 	RUNTIME_FAILED,     /* unknown return code, missing export …: `text` says; the instance lives on */
 	RUNTIME_TRAP,       /* `text` is for people, with the guest's own reason; clients see RUNTIME_FATAL_TEXT */
 	RUNTIME_TIMEOUT,    /* over the time limit; same rules as a trap */
+	RUNTIME_EXHAUSTED,  /* over runtime_call.nanos_max; same rules as a trap */
 };
+/* Is the instance only fit to be destroyed? */
+static inline bool runtime_instance_ended(enum runtime_outcome outcome)
+{
+	return outcome >= RUNTIME_TRAP;
+}
 #define RUNTIME_FATAL_TEXT "The instance encountered a fatal error."
 
 struct runtime_call {
@@ -123,6 +140,7 @@ struct runtime_call {
 	struct connection_id connection;
 	int64_t timestamp; /* micros */
 	uint64_t now_nanos; /* a clock_mono_nanos() from just now, if there is one at hand; 0: it is read */
+	uint64_t nanos_max; /* beside the time limit of all; 0: none */
 	struct bytes args;
 	struct bytes body; /* HTTP handlers: the request's; `args` is its head */
 	struct str jwt;    /* HTTP handlers that take a sender: the payload of its token */
@@ -131,7 +149,8 @@ struct runtime_result {
 	struct str text;      /* borrowed until the next call on this instance */
 	struct bytes value;   /* procedures: the returned BSATN; HTTP handlers: the response's head */
 	struct bytes body;    /* HTTP handlers: the response's */
-	uint64_t nanos;       /* of guest and syscalls together */
+	uint64_t nanos;       /* from beginning to end */
+	uint64_t worked_nanos; /* of guest and syscalls together, without what it slept and waited */
 	uint64_t end_nanos;   /* clock_mono_nanos() at the end: the next call's now_nanos */
 };
 /* With an open transaction in env->store; the caller commits or rolls back. */

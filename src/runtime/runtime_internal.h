@@ -48,6 +48,7 @@ enum {
 	RUNTIME_TICKS_MAX = 100000,          /* until a guest looks at the clock at the latest */
 	RUNTIME_PROGRAM_NAME_MAX = 256,
 	RUNTIME_SOURCES_MAX = 4096,          /* unread byte sources of one call */
+	RUNTIME_VARIABLE_SOURCES_MAX = 256,  /* with as many, env_get gives no more */
 	RUNTIME_SINKS_MAX = 4,               /* a call has one or two, a nested view call one more */
 	RUNTIME_SINK_BYTES_MAX = 256 << 20,  /* beyond: errno 9 */
 	RUNTIME_TIMERS_MAX = 1 << 16,
@@ -191,8 +192,11 @@ struct runtime_instance {
 	bool in_tx, anonymous_tx;            /* a transaction is open for this guest / it was opened by the guest */
 	bool dead;                           /* trapped: only fit to be destroyed */
 	bool timed_out;
+	bool is_budgeted;                    /* the call's own limit ends before that of all */
 	_Atomic bool running;
 	uint64_t deadline_nanos;             /* UINT64_MAX: none */
+	uint64_t ticks;                      /* until the clock is looked at */
+	uint64_t waited_nanos;               /* in this call: asleep, or until others were ready */
 	int64_t call_micros;
 	const struct runtime_reads *reads;   /* of a view; NULL: nobody asks */
 	struct buf function;                 /* name of the function last started */
@@ -214,8 +218,8 @@ struct runtime_instance {
 
 void instance_init(struct runtime_instance *instance, struct runtime_program *program, const struct runtime_env *env,
 	const struct engine_ops *ops);
-/* Around every piece of guest code: the time limit, the ticker. */
-void instance_enter(struct runtime_instance *instance, uint64_t now_nanos);
+/* Around every piece of guest code: the time limit (nanos_max: a lower one; 0: none), the ticker. */
+void instance_enter(struct runtime_instance *instance, uint64_t now_nanos, uint64_t nanos_max);
 void instance_leave(struct runtime_instance *instance);
 /* Around a wait inside a guest's call: the time limit is moved by it. */
 uint64_t instance_pause(struct runtime_instance *instance);
@@ -239,6 +243,8 @@ static inline uint8_t *guest_slice(struct runtime_instance *instance, uint32_t p
 /* ---- byte streams (bytes_io.c) ---- */
 /* *id = 0 for no bytes. `copy`: the data are copied, else borrowed until the end of the call. False: no room. */
 bool source_create(struct runtime_instance *instance, struct bytes data, bool copy, uint32_t *id);
+/* A copy, and a source also of no bytes. */
+bool source_create_present(struct runtime_instance *instance, struct bytes data, uint32_t *id);
 uint32_t sink_create(struct runtime_instance *instance); /* 0: all in use */
 struct sink *sink_find(struct runtime_instance *instance, uint32_t id);
 void sink_release(struct sink *sink);

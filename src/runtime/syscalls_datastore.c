@@ -39,7 +39,25 @@ static int32_t failed(struct runtime_instance *in, const char *call, enum store_
 
 static int32_t no_such_table(struct runtime_instance *in, const char *call, uint32_t table)
 {
+	if (table == ST_ENV)
+		return ERRNO_NO_SUCH_TABLE;
 	return syscall_trap(in, "runtime error calling %s: internal db error: there is no table with id %u", call, table);
+}
+
+/* Guests reach st_env through env_get alone. */
+static struct store_table *table_by_id(const struct runtime_instance *in, uint32_t id)
+{
+	return LIKELY(id != ST_ENV) ? store_table_by_id(in->store, id) : NULL;
+}
+
+static struct store_index *index_by_id(const struct runtime_instance *in, uint32_t id)
+{
+	return LIKELY(id != ST_ENV_KEY_INDEX) ? store_index_by_id(in->store, id) : NULL;
+}
+
+static int32_t no_such_index(uint32_t id)
+{
+	return id == ST_ENV_KEY_INDEX ? ERRNO_NO_SUCH_TABLE : ERRNO_NO_SUCH_INDEX;
 }
 
 static int32_t put_u32(struct runtime_instance *in, uint32_t out, uint32_t value)
@@ -80,7 +98,7 @@ int32_t syscall_table_id_from_name(struct runtime_instance *in, uint32_t name, u
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
 	struct store_table *table = store_table_by_name(in->store, text);
-	if (table == NULL)
+	if (table == NULL || store_table_def(table)->id == ST_ENV)
 		return ERRNO_NO_SUCH_TABLE;
 	return put_u32(in, out, store_table_def(table)->id);
 }
@@ -93,7 +111,7 @@ int32_t syscall_index_id_from_name(struct runtime_instance *in, uint32_t name, u
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
 	struct store_index *index = store_index_by_name(in->store, text);
-	if (index == NULL)
+	if (index == NULL || store_index_def(index)->id == ST_ENV_KEY_INDEX)
 		return ERRNO_NO_SUCH_INDEX;
 	return put_u32(in, out, store_index_def(index)->id);
 }
@@ -130,7 +148,7 @@ int32_t syscall_table_row_count(struct runtime_instance *in, uint32_t table_id, 
 {
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
-	struct store_table *table = store_table_by_id(in->store, table_id);
+	struct store_table *table = table_by_id(in, table_id);
 	if (table == NULL)
 		return ERRNO_NO_SUCH_TABLE;
 	note_table(in, table);
@@ -141,7 +159,7 @@ int32_t syscall_table_scan(struct runtime_instance *in, uint32_t table_id, uint3
 {
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
-	struct store_table *table = store_table_by_id(in->store, table_id);
+	struct store_table *table = table_by_id(in, table_id);
 	if (table == NULL)
 		return ERRNO_NO_SUCH_TABLE;
 	struct store_cursor cursor;
@@ -174,8 +192,8 @@ static int32_t get_range(struct runtime_instance *in, const struct syscall_range
 		return syscall_trap_pointer(in, range->end);
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
-	*index = store_index_by_id(in->store, range->index);
-	return *index == NULL ? ERRNO_NO_SUCH_INDEX : 0;
+	*index = index_by_id(in, range->index);
+	return *index == NULL ? no_such_index(range->index) : 0;
 }
 
 /* The same for the key of a point lookup. */
@@ -188,8 +206,8 @@ static int32_t get_point(struct runtime_instance *in, uint32_t index_id, uint32_
 		return syscall_trap_pointer(in, point);
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
-	*index = store_index_by_id(in->store, index_id);
-	return *index == NULL ? ERRNO_NO_SUCH_INDEX : 0;
+	*index = index_by_id(in, index_id);
+	return *index == NULL ? no_such_index(index_id) : 0;
 }
 
 int32_t syscall_index_scan_range(struct runtime_instance *in, const struct syscall_range *range, uint32_t out)
@@ -261,7 +279,7 @@ int32_t syscall_delete_all_by_eq(struct runtime_instance *in, uint32_t table_id,
 		return syscall_trap_pointer(in, relation);
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
-	struct store_table *table = store_table_by_id(in->store, table_id);
+	struct store_table *table = table_by_id(in, table_id);
 	if (table == NULL)
 		return ERRNO_NO_SUCH_TABLE;
 	uint32_t deleted;
@@ -289,7 +307,7 @@ int32_t syscall_insert(struct runtime_instance *in, uint32_t table_id, uint32_t 
 	int32_t result = get_row(in, row, row_len, &data, &len);
 	if (result != 0)
 		return result;
-	struct store_table *table = store_table_by_id(in->store, table_id);
+	struct store_table *table = table_by_id(in, table_id);
 	if (table == NULL)
 		return no_such_table(in, "datastore_insert_bsatn", table_id);
 	size_t size = load_u32(len);
@@ -308,10 +326,10 @@ int32_t syscall_update(struct runtime_instance *in, uint32_t table_id, uint32_t 
 	int32_t result = get_row(in, row, row_len, &data, &len);
 	if (result != 0)
 		return result;
-	struct store_table *table = store_table_by_id(in->store, table_id);
+	struct store_table *table = table_by_id(in, table_id);
 	if (table == NULL)
 		return no_such_table(in, "datastore_update_bsatn", table_id);
-	struct store_index *index = store_index_by_id(in->store, index_id);
+	struct store_index *index = index_by_id(in, index_id);
 	if (index == NULL || store_index_table(index) != table)
 		return ERRNO_NO_SUCH_INDEX;
 	size_t size = load_u32(len);
@@ -327,7 +345,7 @@ int32_t syscall_clear(struct runtime_instance *in, uint32_t table_id, uint32_t o
 {
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
-	struct store_table *table = store_table_by_id(in->store, table_id);
+	struct store_table *table = table_by_id(in, table_id);
 	if (table == NULL)
 		return no_such_table(in, "datastore_clear", table_id);
 	uint64_t deleted;

@@ -234,7 +234,12 @@ int32_t syscall_commit_tx(struct runtime_instance *in)
 	buf_clear(&in->scratch[0]);
 	if (!in->env->tx_commit(in->env->context, &in->scratch[0]))
 		return syscall_trap(in, "%.*s", STR_FMT(buf_str(&in->scratch[0])));
-	return 0;
+	if (in->env->tx_confirm == NULL)
+		return 0;
+	uint64_t begin = instance_pause(in);
+	bool durable = in->env->tx_confirm(in->env->context, &in->scratch[0]);
+	instance_resume(in, begin);
+	return durable ? 0 : syscall_trap(in, "%.*s", STR_FMT(buf_str(&in->scratch[0])));
 }
 
 int32_t syscall_abort_tx(struct runtime_instance *in)
@@ -319,26 +324,4 @@ int32_t syscall_http_request(struct runtime_instance *in, uint32_t request, uint
 	buf_deinit(&response);
 	buf_deinit(&received);
 	return result;
-}
-
-/* Environments (ABI 10.6): no module with declarations is accepted yet, so no key is ever declared. */
-int32_t syscall_env_get(struct runtime_instance *in, uint32_t key, uint32_t len, uint32_t out)
-{
-	(void)out;
-	if (len == 0 || len > 256)
-		return ERRNO_HOST_CALL_FAILURE;
-	const uint8_t *name = guest_slice(in, key, len);
-	if (name == NULL)
-		return syscall_trap_pointer(in, key);
-	if (!utf8_valid(name, len))
-		return syscall_trap(in, "invalid utf8 passed to a spacetime function");
-	for (uint32_t i = 0; i < len; i++) {
-		bool letter = (name[i] | 32) >= 'a' && (name[i] | 32) <= 'z';
-		bool digit = name[i] >= '0' && name[i] <= '9';
-		if (!letter && name[i] != '_' && !(digit && i > 0))
-			return ERRNO_HOST_CALL_FAILURE;
-	}
-	if (in->frame != FRAME_REDUCER && in->frame != FRAME_PROCEDURE)
-		return syscall_trap(in, "environment access requires a host-dispatched root module function");
-	return syscall_trap(in, "environment key is not declared");
 }

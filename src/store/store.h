@@ -27,12 +27,14 @@ enum {
 	STORE_INDEX_COLUMNS_MAX = 64,
 };
 
-/* Ids of system tables (section 2). 21-26 are reserved for newer releases. */
+/* Ids of system tables (section 2); 22-26 are reserved for newer releases. And the one index that others look for. */
 enum {
 	ST_TABLE = 1, ST_COLUMN, ST_SEQUENCE, ST_INDEX, ST_CONSTRAINT, ST_MODULE, ST_CLIENT, ST_VAR, ST_SCHEDULED,
 	ST_ROW_LEVEL_SECURITY, ST_CONNECTION_CREDENTIALS, ST_VIEW, ST_VIEW_PARAM, ST_VIEW_COLUMN, ST_VIEW_SUB,
-	ST_VIEW_ARG, ST_EVENT_TABLE, ST_TABLE_ACCESSOR, ST_INDEX_ACCESSOR, ST_COLUMN_ACCESSOR,
-	ST_TABLE_COUNT = 20,
+	ST_VIEW_ARG, ST_EVENT_TABLE, ST_TABLE_ACCESSOR, ST_INDEX_ACCESSOR, ST_COLUMN_ACCESSOR, ST_ENV,
+	ST_TABLE_COUNT = ST_ENV,
+	ST_DESCRIBED_COUNT = ST_COLUMN_ACCESSOR, /* up to here st_table and the others describe them from the beginning */
+	ST_ENV_KEY_INDEX = 30,
 };
 
 enum store_status {
@@ -259,6 +261,22 @@ void store_watch_remove(struct store_watch *watch); /* no-op when not registered
 
 /* ---- schema changes: in an open transaction; system rows are written too ---- */
 enum store_status store_table_create(struct store *store, const struct store_table_def *def, struct store_table **out);
+/* Puts in the rows that describe a system table which came later, unless they are there. */
+enum store_status store_system_describe(struct store *store, uint32_t table_id);
+/*
+ * Other aliases for a table, its indexes and columns; canonical names stay. The new ones answer beside the old ones
+ * until end, which keeps the one or the other. NULL: no memory, or an alias is another thing's, which is left behind if
+ * `takes_over`: then only `keeps` may follow. Rows: in an open transaction.
+ */
+struct store_renaming;
+struct store_accessors {
+	struct str table;
+	const struct str *indexes, *columns; /* in the definition's order; NULL data: none */
+};
+struct store_renaming *store_rename_begin(struct store_table *table, const struct store_accessors *to,
+	bool takes_over);
+enum store_status store_rename_rows(struct store_renaming *renaming);
+void store_rename_end(struct store_renaming *renaming, bool keeps);
 /* The table's whole definition with its ids, for the log: written before the rows that need it. */
 void store_table_encode(const struct store_table *table, struct buf *out);
 

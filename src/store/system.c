@@ -50,6 +50,7 @@ static const struct system_spec specs[ST_TABLE_COUNT + 1] = {
 	[ST_INDEX_ACCESSOR] = { "st_index_accessor", "index_name:s accessor_name:s", "!0 !1", -1, false, false },
 	[ST_COLUMN_ACCESSOR] = { "st_column_accessor", "table_name:s col_name:s accessor_name:s", "!0,1 !0,2", -1, false,
 		false },
+	[ST_ENV] = { "st_env", "key:s value:s", "!0", 0, false, true },
 };
 /* Sequences in order of their ids, which is not the tables'. */
 static const uint8_t sequence_tables[] = { ST_TABLE, ST_INDEX, ST_CONSTRAINT, ST_SCHEDULED, ST_SEQUENCE, ST_VIEW,
@@ -231,6 +232,7 @@ static void make_shared(void)
 		bool put = map_put(&shared.table_names, def->name.data, def->name.len, id);
 		ASSERT(put);
 	}
+	ASSERT(shared.defs[ST_ENV].indexes[0].id == ST_ENV_KEY_INDEX);
 }
 
 const struct system_tables *system_tables(void)
@@ -418,12 +420,26 @@ static bool create_tables(struct store *store)
 	return true;
 }
 
+enum store_status store_system_describe(struct store *store, uint32_t table_id)
+{
+	static const uint16_t id_column = 0;
+	uint8_t key[sizeof(uint32_t)];
+	struct store_cursor cursor;
+	struct store_row row;
+	store_u32(key, table_id);
+	struct store_index *index = store_table_index_on(store->system[ST_TABLE], &id_column, 1);
+	if (store_scan_point(index, key, sizeof(key), &cursor) == STORE_OK && store_cursor_next(&cursor, &row))
+		return STORE_OK;
+	struct store_table_def def = system_tables()->defs[table_id];
+	return system_describe(store, &def);
+}
+
 bool system_bootstrap(struct store *store)
 {
 	if (!create_tables(store))
 		return false;
 	store_tx_begin(store);
-	for (uint32_t id = 1; id <= ST_TABLE_COUNT; id++) {
+	for (uint32_t id = 1; id <= ST_DESCRIBED_COUNT; id++) {
 		/* All ids are given: nothing in it is written to. */
 		struct store_table_def def = system_tables()->defs[id];
 		if (system_describe(store, &def) != STORE_OK) {

@@ -451,7 +451,8 @@ def test_publish_refuses_before_it_asks_the_host(w):
              "    invalid characters in database name\n"),
             (["-b", "missing.wasm", "x"],
             "Error: cannot read missing.wasm\n\nCaused by:\n    No such file or directory "),
-            (["x"], "Error: building a module from its sources is not supported by this version yet (.)\n"),
+            (["x"],
+            "Error: building a module from its sources is not supported by this version yet, except in C (.)\n"),
             (["-p", "some/where", "x"], "(some/where)\n"),
             (["-j", "bundle.js", "x"], "Error: JavaScript modules are not supported by this version yet")]:
         holds(w.owner.fails("publish", "--yes", *args).err, text)
@@ -1093,6 +1094,44 @@ def test_project_publish(w):
     user.ok("publish", "-b", w.wasm, "--no-config", "proj-d")
     project(user, spacetime="{ nope")
     holds(user.fails("publish", "-b", w.wasm, "x").err, f"Error: Failed to parse config file {path}")
+    user.remove()
+
+
+def test_publish_environment(w):
+    user = User(w.host.url)
+    user.ok("login", "--server-issued-login", "test")
+    module = os.path.join(MODULES, "env214.wasm")
+
+    def stored(name):
+        token = re.search('spacetimedb_token = "(.*)"', user.read_config()).group(1)
+        answer = w.host.request("POST", f"/v1/database/{name}/sql", b"SELECT * FROM st_env", token)[1]
+        return dict(json.loads(answer)[0]["rows"])
+
+    holds(user.fails("publish", "-b", module, "cli-env").err, "Missing required environment variable(s) [API_KEY]")
+    secret = 'a "b" \N{EURO SIGN}\U0001F600'
+    out = user.ok("publish", "-b", module, "cli-env", env={"API_KEY": secret, "NOTE": "not asked for"}).out
+    holds(out, "Environment API_KEY (shell)\n")
+    assert "EURO" not in out and '"b"' not in out, out
+    equal(stored("cli-env"), {"API_KEY": secret})
+    project(user, spacetime={"server": "test", "database": "cli-env", "env": {"NOTE": 1.50, "LEVEL": "info"},
+                             "children": [{"database": "cli-env-b", "env": {"API_KEY": True}}]},
+            spacetime_dev={"env": {"LEVEL": "debug"}})
+    holds(user.fails("publish", "--env-only", "cli-env", "--env", "none").err, "declared string constraint")
+    out = user.ok("publish", "--env-only", "cli-env", "--env", "dev", env={"NOTE": "shell's"}).out
+    holds(out, "Environment NOTE (shell)\n")
+    holds(out, "Environment LEVEL (config)\n")
+    holds(out, "Successfully updated environment\n")
+    equal(stored("cli-env"), {"API_KEY": secret, "LEVEL": "debug", "NOTE": "shell's"})
+    user.ok("publish", "--no-config", "--env-only", "--unset-env", "NOTE", "--unset-env", "LEVEL", "cli-env")
+    equal(stored("cli-env"), {"API_KEY": secret})
+    holds(user.fails("publish", "--no-config", "--env-only", "--replace-env", "cli-env").err,
+          "Missing required environment variable(s) [API_KEY]")
+    user.ok("publish", "--no-config", "--env-only", "--replace-env", "cli-env", env={"API_KEY": ""})
+    equal(stored("cli-env"), {"API_KEY": ""})
+    user.ok("publish", "-b", module, "cli-env-b", "--env", "dev")
+    equal(stored("cli-env-b"), {"API_KEY": "true", "LEVEL": "debug", "NOTE": "1.5"})
+    user.fails("publish", "--env-only", "-b", module, "cli-env", status=2)
+    holds(user.fails("publish", "--env-only", "--no-config").err, "--env-only needs the name or identity of a database")
     user.remove()
 
 

@@ -7,6 +7,7 @@ answer clients.
 """
 
 import argparse
+import gzip
 import http.client
 import json
 import os
@@ -21,6 +22,24 @@ from host import ROOT, Host  # noqa: E402
 
 REFUSED = "refusing to connect to private or special-purpose addresses"
 HUGE = 20_000_000
+
+
+BROTLI = bytes.fromhex("8b038068656c6c6f20776f03")  # "hello wo"
+BOMB = gzip.compress(bytes(300 << 20), 1)
+RAW = {
+    "rubbish": b"\x16\x03\x01 this is not HTTP\r\n\r\n",
+    "status": b"HTTP/1.1 9999999999 no\r\n\r\n",
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nx",
+    "negative": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nx",
+    "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nx",
+    "nothing": b"",
+}
+ENDLESS = {
+    "body": (b"HTTP/1.1 200 OK\r\n\r\n", b"e" * 65536),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x-more: " + b"h" * 1000 + b"\r\n"),
+    "line": (b"HTTP/1.1 200 OK\r\nx-line: ", b"l" * 65536),
+    "interim": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
 
 
 class Server(BaseHTTPRequestHandler):
@@ -66,6 +85,33 @@ class Server(BaseHTTPRequestHandler):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
                 self.wfile.flush()
             self.wfile.write(b"0\r\n\r\n")
+        elif path == "packed":
+            encoding, _, what = rest.partition("/")
+            body = {"gzip": gzip.compress(b"unpacked" * 1000), "br": BROTLI, "bomb": BOMB, "none": b"plain",
+                    "cut": gzip.compress(b"unpacked" * 1000),
+                    "two": gzip.compress(b"unpacked" * 500) + gzip.compress(b"unpacked" * 500)}.get(what, b"rubbish")
+            self.answer(200, body[:-9] if what == "cut" else body, Content_Encoding=encoding)
+        elif path == "raw":
+            self.wfile.write(RAW[rest])
+            self.wfile.flush()
+            self.close_connection = True
+        elif path == "endless":
+            self.close_connection = True
+            self.wfile.write(ENDLESS[rest][0])
+            try:
+                while True:
+                    self.wfile.write(ENDLESS[rest][1])
+            except OSError:
+                pass
+        elif path == "drip":
+            self.close_connection = True
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            try:
+                while True:
+                    self.wfile.write(b"d")
+                    time.sleep(0.05)
+            except OSError:
+                pass
         elif path == "early":
             self.send_response(200)
             self.send_header("Content-Length", "1000")
@@ -175,6 +221,44 @@ def asking(test, url):
     test.equal("what it committed", test.sql("SELECT COUNT(*) AS n FROM visit"), [[1]])
 
 
+def packed(test, url):
+    """What comes compressed: asked for unless the module asks itself, unpacked either way."""
+    lines = test.ask("GET", url + "/echo")["body"].split("\n")
+    test.check("compression is asked for", "accept-encoding: gzip, br" in lines, lines)
+    lines = test.ask("GET", url + "/echo", ["accept-encoding: own"])["body"].split("\n")
+    test.equal("… unless the module does", [line for line in lines if line.startswith("accept-enc")],
+               ["accept-encoding: own"])
+    for what, length in (("gzip/gzip", 8000), ("gzip/two", 8000), ("br/br", 8)):
+        for headers in ((), ("accept-encoding: identity",)):
+            got = test.ask("GET", f"{url}/packed/{what}", headers)
+            test.equal(f"{what} {headers}", (got["length"], got["error"]), (length, ""))
+            test.check("… without what said so", not any(header.startswith(("content-encoding", "content-length"))
+                                                         for header in got["headers"]), got["headers"])
+    got = test.ask("GET", url + "/packed/deflate/none")
+    test.check("an encoding that nobody asked for is left as it is", got["body"] == "plain" and
+               "content-encoding: deflate" in got["headers"], got)
+    for what in ("gzip/rubbish", "br/rubbish", "gzip/cut", "gzip/none"):
+        got = test.ask("GET", f"{url}/packed/{what}")
+        test.check(f"{what} is refused", "decoding" in got["error"], got)
+    got = test.ask("GET", url + "/packed/gzip/bomb")
+    test.check("300 MiB in 300 KB", "larger than" in got["error"], got)
+
+
+def lying(test, url):
+    """Servers that do not mean it: an error each, soon, and the host goes on."""
+    for what in RAW:
+        got = test.ask("GET", f"{url}/raw/{what}", ms=20000)
+        test.check(f"an answer of {what}", got["error"] != "" or what == "length", got)
+    for what in ENDLESS:
+        begun = time.time()
+        got = test.ask("GET", f"{url}/endless/{what}", ms=30000)
+        test.check(f"endless {what}", got["error"] != "" and time.time() - begun < 60, (got, time.time() - begun))
+    begun = time.time()
+    got = test.ask("GET", url + "/drip", ms=1000)
+    test.check("a byte now and then", "timed out" in got["error"] and time.time() - begun < 20, got)
+    test.equal("the host goes on", test.ask("GET", url + "/status/200")["status"], 200)
+
+
 def many(test, url):
     """Procedures that wait hold nobody up."""
     def one():
@@ -232,6 +316,8 @@ def main():
     with Test(options.flavor, "[module-http]\nallow-loopback = true\n") as test:
         tests.append(test)
         asking(test, url)
+        packed(test, url)
+        lying(test, url)
         many(test, url)
         answering(test)
     with Test(options.flavor, "") as test:

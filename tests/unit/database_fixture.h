@@ -353,7 +353,7 @@ HELPER void world_init(struct world *w, struct engine *engine, struct storage_fa
 HELPER enum wl_err world_create(struct world *w, struct buf *text)
 {
 	struct database *db = NULL;
-	enum wl_err err = database_create(&w->options, RUNTIME_WASM, buf_bytes(&w->engine->code), &db, text);
+	enum wl_err err = database_create(&w->options, RUNTIME_WASM, buf_bytes(&w->engine->code), NULL, &db, text);
 	w->db = db;
 	return err;
 }
@@ -371,7 +371,7 @@ HELPER enum wl_err world_create_from(struct world *w, uint32_t version, enum gue
 	struct database *db = NULL;
 	buf_deinit(&w->extra_code);
 	guest_make(&w->extra_code, version, tables);
-	enum wl_err err = database_create(&w->options, RUNTIME_WASM, buf_bytes(&w->extra_code), &db, text);
+	enum wl_err err = database_create(&w->options, RUNTIME_WASM, buf_bytes(&w->extra_code), NULL, &db, text);
 	w->db = db;
 	return err;
 }
@@ -380,7 +380,7 @@ HELPER enum wl_err world_update(struct world *w, uint32_t version, enum guest_ta
 {
 	buf_deinit(&w->extra_code);
 	guest_make(&w->extra_code, version, tables);
-	return database_update(w->db, RUNTIME_WASM, buf_bytes(&w->extra_code), text);
+	return database_update(w->db, RUNTIME_WASM, buf_bytes(&w->extra_code), NULL, text);
 }
 
 HELPER enum wl_err world_open(struct world *w, struct buf *text)
@@ -626,7 +626,7 @@ HELPER enum database_outcome world_http_call(struct world *w, uint64_t connectio
 	struct database_result result;
 	store_u64(caller.identity.le, connection);
 	store_u64(caller.connection.le, connection);
-	database_call_json(w->db, &caller, str_of(reducer), str_of(json), &result);
+	database_call_json(w->db, &caller, str_of(reducer), str_of(json), true, &result);
 	enum database_outcome outcome = result.outcome;
 	if (text != NULL)
 		buf_put(text, result.text.data, result.text.len);

@@ -336,7 +336,7 @@ START_TEST(failed_creations_leave_nothing)
 	buf_clear(&text);
 	struct database *db = NULL;
 	struct bytes junk = { (const uint8_t *)"junk", 4 };
-	ck_assert_int_eq(database_create(&w.options, RUNTIME_WASM, junk, &db, &text), WL_ERR_INVALID);
+	ck_assert_int_eq(database_create(&w.options, RUNTIME_WASM, junk, NULL, &db, &text), WL_ERR_INVALID);
 	ck_assert_ptr_null(db);
 	ck_assert_uint_eq(log_files(), 0);
 	buf_deinit(&text);
@@ -358,7 +358,8 @@ START_TEST(refused_updates_change_nothing)
 	ck_assert_msg(contains(&text, "extra"), "%s", buf_text(&text));
 	buf_clear(&text);
 	ck_assert_int_ne(world_update(&w, VERSION_START_TRAPS, TABLES_SAME, &text), WL_OK);
-	ck_assert_int_ne(database_update(w.db, RUNTIME_WASM, (struct bytes){ (const uint8_t *)"junk", 4 }, &text), WL_OK);
+	struct bytes other = { (const uint8_t *)"junk", 4 };
+	ck_assert_int_ne(database_update(w.db, RUNTIME_WASM, other, NULL, &text), WL_OK);
 	buf_deinit(&text);
 	ck_assert(!line->ended);
 	ASK_OK(&w, line, "put_version", 0);

@@ -98,7 +98,7 @@ END_TEST
 START_TEST(http_too_many_headers)
 {
 	static struct native_http_request head;
-	char text[2048];
+	char text[8192];
 	for (int count = NATIVE_HTTP_HEADERS_MAX; count <= NATIVE_HTTP_HEADERS_MAX + 1; count++) {
 		int len = snprintf(text, sizeof text, "GET / HTTP/1.1\r\n");
 		for (int i = 0; i < count; i++)

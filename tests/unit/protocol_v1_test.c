@@ -124,7 +124,7 @@ START_TEST(errors_and_results)
 	check_json("{\"OneOffQueryResponse\":{\"message_id\":\"0102\",\"error\":{\"some\":\"no\"},\"tables\":[],"
 		"\"total_host_execution_duration\":{\"__time_duration_micros__\":1}}}");
 	buf_clear(&out);
-	protocol_v1_procedure_result(&out, NULL, (struct bytes){ (const uint8_t *)"42", 2 }, 5, 6, 7);
+	protocol_v1_procedure_result(&out, NULL, false, (struct bytes){ (const uint8_t *)"42", 2 }, 5, 6, 7);
 	check_json("{\"ProcedureResult\":{\"status\":{\"Returned\":\"42\"},\"timestamp\":"
 		"{\"__timestamp_micros_since_unix_epoch__\":5},\"total_host_execution_duration\":"
 		"{\"__time_duration_micros__\":6},\"request_id\":7}}");

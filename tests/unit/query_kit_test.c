@@ -154,7 +154,8 @@ START_TEST(plans_do_not_change_answers)
 		buf_put(&world.extra_code, chunk, n);
 	fclose(file);
 	struct database *db = NULL;
-	ck_assert_msg(database_create(&world.options, RUNTIME_WASM, buf_bytes(&world.extra_code), &db, &text) == WL_OK,
+	ck_assert_msg(database_create(&world.options, RUNTIME_WASM, buf_bytes(&world.extra_code), NULL, &db, &text) ==
+		WL_OK,
 		"%s", buf_text(&text));
 	world.db = db;
 	struct query_caller owner = { .is_owner = true }, other = { 0 };

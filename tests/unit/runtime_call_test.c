@@ -216,6 +216,30 @@ START_TEST(endless_reducers_are_stopped)
 }
 END_TEST
 
+/* Goal: a call's own limit ends it, beside that of all or without one; the next call has its own again. */
+START_TEST(a_budget_ends_a_call)
+{
+	static const struct runtime_options endless = { .call_ms_max = 0 };
+	for (int i = 0; i < 2; i++) {
+		struct fixture own;
+		struct runtime_result result;
+		fixture_init(&own, i == 0 ? &endless : NULL);
+		must_load(&own, "script");
+		script_trap(&own, 8);
+		struct runtime_call c = { .name = STR("spins"), .args = buf_bytes(&own.script), .nanos_max = 30000000 };
+		store_tx_begin(own.store);
+		ck_assert_int_eq(runtime_call_reducer(own.instance, &c, &result), RUNTIME_EXHAUSTED);
+		ck_assert(runtime_instance_ended(RUNTIME_EXHAUSTED) && result.worked_nanos >= 30000000);
+		store_tx_rollback(own.store);
+		buf_clear(&own.script);
+		reload(&own);
+		script_count(&own);
+		ck_assert_int_eq(run_script(&own, &result), RUNTIME_USER_ERROR);
+		fixture_deinit(&own);
+	}
+}
+END_TEST
+
 /* Goal: the limit is that of one call, not of many. */
 START_TEST(the_limit_starts_anew_with_each_call)
 {
@@ -403,6 +427,15 @@ static bool tx_commit(void *context, struct buf *error)
 		buf_put_cstr(error, "not durable");
 	return commit_succeeds;
 }
+static bool confirm_succeeds;
+static bool tx_confirm(void *context, struct buf *error)
+{
+	(void)context;
+	sleep_ms(100); /* longer than a call may work */
+	if (!confirm_succeeds)
+		buf_put_cstr(error, "outcome unknown");
+	return confirm_succeeds;
+}
 static void tx_rollback(void *context)
 {
 	rolled_back++;
@@ -509,6 +542,35 @@ START_TEST(procedures_with_transactions)
 }
 END_TEST
 
+/* Goal: waiting until a commit is durable is no work, and its failure ends the procedure, not the transaction. */
+START_TEST(procedures_wait_for_their_commits)
+{
+	struct fixture fast;
+	struct runtime_result result;
+	fixture_init(&fast, &hurried);
+	fast.env.tx_begin = tx_begin;
+	fast.env.tx_commit = tx_commit;
+	fast.env.tx_rollback = tx_rollback;
+	fast.env.tx_confirm = tx_confirm;
+	must_load(&fast, "script");
+	commit_succeeds = confirm_succeeds = true;
+	began = committed = rolled_back = 0;
+	for (int round = 0; round < 2; round++) {
+		struct runtime_call c = { .name = STR("proc") };
+		script_call(&fast, START_TX, 1, SCRATCH);
+		script_call(&fast, COMMIT_TX, 0);
+		c.args = buf_bytes(&fast.script);
+		ck_assert_int_eq(runtime_call_procedure(fast.instance, &c, &result), round == 0 ? RUNTIME_OK : RUNTIME_TRAP);
+		buf_clear(&fast.script);
+		ck_assert(result.nanos >= 100000000 && result.worked_nanos < result.nanos - 90000000);
+		confirm_succeeds = false;
+	}
+	ck_assert(memmem(result.text.data, result.text.len, "outcome unknown", 15) != NULL);
+	ck_assert(began == 2 && committed == 2 && rolled_back == 0);
+	fixture_deinit(&fast);
+}
+END_TEST
+
 /* ---- cost ---- */
 
 /* Goal: calls with arguments, errors and host calls allocate nothing once warm. */
@@ -571,10 +633,12 @@ int main(void)
 		success_ignores_the_sink, user_errors_have_their_text, unknown_codes_keep_the_instance, the_caller_arrives,
 		traps_are_outcomes, recursion_ends_in_a_trap, an_instance_has_a_memory, syscalls_follow_growth,
 		memory_is_capped,
-		endless_reducers_are_stopped, the_limit_starts_anew_with_each_call, endless_initialisers_are_stopped,
+		endless_reducers_are_stopped, a_budget_ends_a_call, the_limit_starts_anew_with_each_call,
+		endless_initialisers_are_stopped,
 		start_sections_are_bounded, initialisers_run_in_order, creation_fails_with_the_known_texts,
 		initialisers_leave_no_transaction, procedures_return_values, procedures_without_transactions,
-		procedures_with_transactions, calls_allocate_nothing, failing_allocations_are_errors,
+		procedures_with_transactions, procedures_wait_for_their_commits, calls_allocate_nothing,
+		failing_allocations_are_errors,
 	};
 	Suite *suite = suite_create("runtime_call");
 	TCase *cases = tcase_create("calls");

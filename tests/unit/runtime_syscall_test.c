@@ -769,6 +769,135 @@ START_TEST(environment)
 }
 END_TEST
 
+static enum runtime_variable declared(void *context, struct str name)
+{
+	(void)context;
+	return str_eq(name, STR("MUST")) ? RUNTIME_VARIABLE_REQUIRED
+		: str_eq(name, STR("MAY")) || str_eq(name, STR("EMPTY")) ? RUNTIME_VARIABLE_OPTIONAL
+		: RUNTIME_VARIABLE_UNDECLARED;
+}
+
+static void put_system_row(uint32_t table_id, struct buf *row)
+{
+	struct store_delta delta;
+	size_t len = row->len;
+	store_tx_begin(f.store);
+	ck_assert_int_eq(store_insert(f.store, store_table_by_id(f.store, table_id), row->data, &len, NULL), STORE_OK);
+	ck_assert_int_eq(store_tx_commit(f.store, &delta), STORE_OK);
+	buf_clear(row);
+}
+
+static void put_module(const uint8_t hash[32])
+{
+	struct buf row = BUF_INIT(1 << 10);
+	for (int i = 0; i < 65; i++)
+		buf_put_u8(&row, 0);
+	buf_put(&row, hash, 32);
+	buf_put_u32(&row, 0);
+	buf_put_bsatn_str(&row, STR("0.0.1"));
+	put_system_row(ST_MODULE, &row);
+	buf_deinit(&row);
+}
+
+static void put_variable(const char *name, const char *value)
+{
+	struct buf row = BUF_INIT(1 << 10);
+	buf_put_bsatn_str(&row, str_of(name));
+	buf_put_bsatn_str(&row, str_of(value));
+	put_system_row(ST_ENV, &row);
+	buf_deinit(&row);
+}
+
+static void get_variable(const char *name)
+{
+	script_set_text(&f, ROW, name);
+	script_call(&f, ENV_GET, 3, ROW, (uint32_t)strlen(name), OUT);
+}
+
+/* Goal: values of declared variables, missing ones, empty ones; the module that asks must be the published one. */
+START_TEST(environment_values)
+{
+	struct buf code = guest_code("script");
+	uint8_t hash[32];
+	f.env.variable = declared;
+	native_keccak256(code.data, code.len, hash);
+	buf_deinit(&code);
+	get_variable("MAY");
+	EXPECT_TRAP(&f, "module was replaced while this function was running");
+	put_module(hash);
+	get_variable("MAY"); /* nobody has said */
+	script_get(&f, OUT, 4);
+	EXPECT(&f, "00000000 00000000");
+	get_variable("MUST");
+	EXPECT_TRAP(&f, "required environment value is missing from the published configuration");
+	put_variable("MUST", "x=1");
+	put_variable("EMPTY", "");
+	put_variable("OTHER", "unreadable");
+	script_set_u32(&f, LEN, 16);
+	get_variable("MUST");
+	script_get(&f, OUT, 4);
+	script_call_at(&f, SOURCE_READ, OUT, 2, BUF, LEN);
+	script_get(&f, LEN, 4);
+	script_get(&f, BUF, 3);
+	EXPECT(&f, "00000000 02000000 ffffffff 03000000 783d31"); /* 1 was the arguments' */
+	script_set_u32(&f, LEN, 16);
+	get_variable("EMPTY");
+	script_get(&f, OUT, 4);
+	script_call_at(&f, SOURCE_READ, OUT, 2, BUF, LEN);
+	script_get(&f, LEN, 4);
+	EXPECT(&f, "00000000 02000000 ffffffff 00000000");
+	get_variable("OTHER");
+	EXPECT_TRAP(&f, "environment key is not declared");
+	script_set_text(&f, ROW, "MUST");
+	script_call(&f, ENV_GET, 3, ROW, 4, END);
+	EXPECT_TRAP(&f, "out of bounds pointer");
+}
+END_TEST
+
+/* Goal: 256 unread sources are enough; the next value is errno 9, a missing one is still 0. */
+START_TEST(environment_sources)
+{
+	struct buf code = guest_code("script");
+	uint8_t hash[32];
+	f.env.variable = declared;
+	native_keccak256(code.data, code.len, hash);
+	buf_deinit(&code);
+	put_module(hash);
+	put_variable("MUST", "x");
+	script_set_text(&f, ROW, "MUST");
+	struct buf wanted = BUF_INIT(1 << 16);
+	for (int i = 0; i < 256; i++) { /* the arguments' source has been read */
+		script_call(&f, ENV_GET, 3, ROW, 4, OUT);
+		buf_put_cstr(&wanted, "00000000 ");
+	}
+	script_call(&f, ENV_GET, 3, ROW, 4, OUT);
+	get_variable("MAY");
+	buf_put_cstr(&wanted, "09000000 00000000");
+	EXPECT(&f, buf_text(&wanted));
+	buf_deinit(&wanted);
+}
+END_TEST
+
+/* Goal: the table of the values is not there for guests, by name or by number. */
+START_TEST(environment_hidden)
+{
+	script_set_text(&f, ROW, "st_env");
+	script_call(&f, TABLE_ID, 3, ROW, 6, OUT);
+	script_set_text(&f, ROW, "st_env_key_idx_btree");
+	script_call(&f, INDEX_ID, 3, ROW, 20, OUT);
+	script_call(&f, ROW_COUNT, 2, ST_ENV, OUT);
+	script_call(&f, TABLE_SCAN, 2, ST_ENV, OUT);
+	script_call(&f, CLEAR, 2, ST_ENV, OUT);
+	script_set_u32(&f, LEN, 8);
+	script_fill(&f, ROW, 8, 0);
+	script_call(&f, INSERT, 3, ST_ENV, ROW, LEN);
+	script_call(&f, DELETE_EQ, 4, ST_ENV, ROW, 4, OUT);
+	script_call(&f, SCAN_POINT, 4, ST_ENV_KEY_INDEX, ROW, 4, OUT);
+	script_call(&f, DELETE_POINT, 4, ST_ENV_KEY_INDEX, ROW, 4, OUT);
+	EXPECT(&f, "04000000 05000000 04000000 04000000 04000000 04000000 04000000 04000000 04000000");
+}
+END_TEST
+
 /* Goal: reducers are scheduled at once with their bytes; names must be UTF-8. */
 START_TEST(immediate_reducers)
 {
@@ -823,7 +952,8 @@ int main(void)
 		iterators_do_not_see_later_writes, iterators_outlive_their_transaction, iterator_handles_are_reused,
 		leaked_iterators_end_in_a_trap, iterators_that_cannot_be_kept_trap, sources_are_read_in_pieces,
 		sinks_are_numbered_like_the_reference, sinks_are_bounded, log_records, timers, credentials_of_connections,
-		identity_of_the_database, calls_of_procedures_in_reducers, environment, immediate_reducers,
+		identity_of_the_database, calls_of_procedures_in_reducers, environment, environment_values,
+		environment_sources, environment_hidden, immediate_reducers,
 		without_a_transaction,
 	};
 	Suite *suite = suite_create("runtime_syscall");

@@ -126,7 +126,7 @@ START_TEST(failing_creation)
 		mem_fail_at(0, false);
 		if (status != STORE_OK) {
 			ck_assert_ptr_null(store_table_by_name(s, STR("t")));
-			ck_assert_uint_eq(store_table_row_count(store_table_by_id(s, ST_TABLE)), 20);
+			ck_assert_uint_eq(store_table_row_count(store_table_by_id(s, ST_TABLE)), ST_DESCRIBED_COUNT);
 			ck_assert_uint_eq(store_table_row_count(store_table_by_id(s, ST_COLUMN)), 74);
 		}
 	}

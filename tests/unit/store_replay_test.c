@@ -164,6 +164,71 @@ START_TEST(sequence_after_restart)
 }
 END_TEST
 
+static uint32_t alias_rows(struct store *s, uint32_t table_id, const char *holding)
+{
+	struct store_cursor cursor;
+	struct store_row row;
+	uint32_t count = 0;
+	store_scan(store_table_by_id(s, table_id), &cursor);
+	while (store_cursor_next(&cursor, &row))
+		count += memmem(row.data, row.len, holding, strlen(holding)) != NULL;
+	return count;
+}
+
+/* Goal: other aliases, kept or taken back whole, whatever allocation fails; another thing's alias stays its own. */
+START_TEST(renames)
+{
+	struct arena arena;
+	arena_init(&arena, 1 << 20);
+	struct store_table_def *def = util_def(&arena, "t", "id:u s:s", "!0 1", 0);
+	struct store_table_def *other = util_def(&arena, "u", "id:u", "!0", 0);
+	struct store *s = store_create();
+	struct store_table *t, *u;
+	struct store_delta delta;
+	struct str indexes[] = { STR("newByS"), { NULL, 0 } }, columns[] = { STR("ident"), { NULL, 0 } };
+	struct store_accessors to = { STR("newName"), indexes, columns };
+	store_tx_begin(s);
+	ck_assert_int_eq(store_table_create(s, def, &t), STORE_OK);
+	ck_assert_int_eq(store_table_create(s, other, &u), STORE_OK);
+	ck_assert_int_eq(store_tx_commit(s, &delta), STORE_OK);
+	bool kept = false;
+	for (uint64_t failing = 1; !kept; failing++) {
+		ck_assert_uint_lt(failing, 1000);
+		mem_fail_at(failing, false);
+		struct store_renaming *r = store_rename_begin(t, &to, false);
+		enum store_status status = STORE_MEMORY;
+		if (r != NULL) {
+			store_tx_begin(s);
+			status = store_rename_rows(r);
+			if (status == STORE_OK)
+				status = store_tx_commit(s, &delta);
+			if (status != STORE_OK)
+				store_tx_rollback(s);
+			store_rename_end(r, status == STORE_OK);
+		}
+		mem_fail_at(0, false);
+		kept = status == STORE_OK;
+		ck_assert_ptr_eq(store_table_by_name(s, STR("tAccessor")), kept ? NULL : t);
+		ck_assert_ptr_eq(store_table_by_name(s, STR("newName")), kept ? t : NULL);
+		ck_assert_int_eq(store_index_by_name(s, STR("newByS")) != NULL, kept);
+		ck_assert_uint_eq(alias_rows(s, ST_TABLE_ACCESSOR, "newName"), kept);
+		ck_assert_uint_eq(alias_rows(s, ST_TABLE_ACCESSOR, "tAccessor"), !kept);
+		ck_assert_uint_eq(alias_rows(s, ST_COLUMN_ACCESSOR, "ident"), kept);
+	}
+	ck_assert_uint_eq(alias_rows(s, ST_INDEX_ACCESSOR, "t_alias"), 0);
+	ck_assert(str_eq(store_table_def(t)->accessor, STR("newName")));
+	ck_assert(str_eq(store_table_def(t)->columns[0].accessor, STR("ident")));
+	to.table = STR("uAccessor");
+	ck_assert_ptr_null(store_rename_begin(t, &to, false));
+	ck_assert_ptr_eq(store_table_by_name(s, STR("uAccessor")), u);
+	store_rename_end(store_rename_begin(t, &to, true), true); /* as when a log's tables take their module's names */
+	ck_assert_ptr_eq(store_table_by_name(s, STR("uAccessor")), t);
+	ck_assert_ptr_null(store_table_by_name(s, STR("newName")));
+	store_destroy(s);
+	arena_deinit(&arena);
+}
+END_TEST
+
 /* Goal: names lead to tables and indexes; a table whose transaction rolls back was never there. */
 START_TEST(names)
 {
@@ -202,9 +267,9 @@ START_TEST(names)
 	ck_assert_ptr_eq(store_table_index_on(t, columns, 1), store_index_by_name(s, STR("t_1_idx")));
 	ck_assert_ptr_null(store_table_index_on(t, none, 2));
 	ck_assert_ptr_null(store_table_by_name(s, STR("")));
-	ck_assert_ptr_null(store_index_by_id(s, 30));
+	ck_assert_ptr_null(store_index_by_id(s, ST_ENV_KEY_INDEX + 1));
 	ck_assert_ptr_null(store_index_by_id(s, 0));
-	ck_assert_ptr_null(store_table_by_id(s, 21));
+	ck_assert_ptr_null(store_table_by_id(s, ST_TABLE_COUNT + 1));
 	store_destroy(s);
 	arena_deinit(&arena);
 }
@@ -347,6 +412,7 @@ int main(void)
 	tcase_add_test(tc, damaged_rows);
 	tcase_add_test(tc, sequence_after_restart);
 	tcase_add_test(tc, names);
+	tcase_add_test(tc, renames);
 	tcase_add_test(tc, schedules);
 	tcase_add_test(tc, malformed_ranges);
 	tcase_add_test(tc, violations);

@@ -48,7 +48,10 @@ static enum runtime_outcome ended(struct runtime_instance *in, wasmtime_error_t 
 {
 	in->dead = true;
 	buf_clear(&in->text);
-	if (in->timed_out && runtime_interrupted(in->program->runtime)) {
+	bool exhausted = in->timed_out && in->is_budgeted && clock_mono_nanos() >= in->deadline_nanos;
+	if (exhausted) {
+		buf_put_cstr(&in->text, "the function has used its budget of energy and was stopped");
+	} else if (in->timed_out && runtime_interrupted(in->program->runtime)) {
 		buf_put_cstr(&in->text, "the function was stopped because the host stops");
 	} else if (in->timed_out) {
 		buf_printf(&in->text, "the function ran longer than the limit of %u ms and was stopped",
@@ -59,7 +62,7 @@ static enum runtime_outcome ended(struct runtime_instance *in, wasmtime_error_t 
 			wasmtime_error_delete(error);
 		if (trap != NULL)
 			wasm_trap_delete(trap);
-		return RUNTIME_TIMEOUT;
+		return exhausted ? RUNTIME_EXHAUSTED : RUNTIME_TIMEOUT;
 	}
 	if (error != NULL)
 		wasm_error_text(error, chain, &in->text);
@@ -72,7 +75,7 @@ static enum runtime_outcome ended(struct runtime_instance *in, wasmtime_error_t 
 static enum runtime_outcome enter(struct wasm_instance *instance, const wasmtime_func_t *function,
 	wasmtime_val_raw_t *v, size_t count)
 {
-	wasmtime_context_set_epoch_deadline(instance->context, instance->ticks);
+	wasmtime_context_set_epoch_deadline(instance->context, instance->base.ticks);
 	wasm_trap_t *trap = NULL;
 	wasmtime_error_t *error = wasmtime_func_call_unchecked(instance->context, function, v, count, &trap);
 	if (LIKELY(error == NULL && trap == NULL))
@@ -302,7 +305,7 @@ static enum wl_err instantiate(struct wasm_instance *instance, struct buf *error
 	struct runtime_instance *in = &instance->base;
 	const struct wasm_program *program = in->program->engine;
 	wasm_trap_t *trap = NULL;
-	wasmtime_context_set_epoch_deadline(instance->context, instance->ticks);
+	wasmtime_context_set_epoch_deadline(instance->context, in->ticks);
 	wasmtime_error_t *failed = wasmtime_instance_pre_instantiate(program->pre, instance->context,
 		&instance->instance, &trap);
 	if (failed != NULL || trap != NULL) {
@@ -344,13 +347,11 @@ enum wl_err wasm_instance_create(struct runtime_program *program, const struct r
 	instance_init(in, program, env, &ops);
 	instance->store = wasmtime_store_new(runtime->wasm->engine, in, NULL);
 	instance->context = wasmtime_store_context(instance->store);
-	instance->ticks = runtime->call_ms_max == 0 ? RUNTIME_TICKS_MAX
-		: size_min(runtime->call_ms_max / RUNTIME_TICK_MS + 1, RUNTIME_TICKS_MAX);
 	int64_t memory_max = runtime->guest_memory_max > INT64_MAX ? INT64_MAX : (int64_t)runtime->guest_memory_max;
 	wasmtime_store_limiter(instance->store, memory_max, RUNTIME_TABLE_ELEMENTS_MAX, 1, RUNTIME_TABLES_MAX, 1);
 	wasmtime_store_epoch_deadline_callback(instance->store, deadline_reached, in, NULL);
 	in->frame = FRAME_INIT;
-	instance_enter(in, clock_mono_nanos());
+	instance_enter(in, clock_mono_nanos(), 0);
 	enum wl_err err = start(instance, description, error);
 	instance_leave(in);
 	instance_end_dangling_tx(in);

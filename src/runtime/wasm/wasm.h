@@ -59,7 +59,6 @@ struct wasm_instance {
 	wasmtime_context_t *context;
 	wasmtime_memory_t memory;
 	wasmtime_instance_t instance;
-	uint64_t ticks;            /* of the time limit */
 	wasmtime_func_t exports[EXPORT_COUNT];
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Accounts and transfers between them: the workload of the benchmarks.
 
-use spacetimedb::{reducer, table, ReducerContext, Table};
+use spacetimedb::{reducer, table, ReducerContext, ScheduleAt, Table, TimeDuration};
 
 #[table(accessor = accounts, public)]
 pub struct Account {
@@ -89,3 +89,43 @@ pub fn gain(ctx: &ReducerContext) -> Result<(), String> {
 /// The cost of a call without any work.
 #[reducer]
 pub fn nothing(_ctx: &ReducerContext) {}
+
+/// Rows that tick beside the transfers.
+#[table(accessor = tickers, scheduled(tick))]
+pub struct Ticker {
+    #[primary_key]
+    id: u64,
+    scheduled_at: ScheduleAt,
+}
+
+/// How often each of them has.
+#[table(accessor = ticks, public)]
+pub struct Ticks {
+    #[primary_key]
+    id: u64,
+    n: u64,
+}
+
+#[reducer]
+pub fn tick(ctx: &ReducerContext, ticker: Ticker) -> Result<(), String> {
+    let ticks = ctx.db.ticks().id();
+    let before = ticks.find(ticker.id).ok_or("no such ticker")?;
+    ticks.update(Ticks { n: before.n + 1, ..before });
+    Ok(())
+}
+
+/// Tickers 0 to n - 1, each with this interval.
+#[reducer]
+pub fn start_tickers(ctx: &ReducerContext, n: u64, micros: i64) {
+    for id in 0..n {
+        ctx.db.ticks().insert(Ticks { id, n: 0 });
+        ctx.db.tickers().insert(Ticker { id, scheduled_at: TimeDuration::from_micros(micros).into() });
+    }
+}
+
+#[reducer]
+pub fn stop_tickers(ctx: &ReducerContext) {
+    for ticker in ctx.db.tickers().iter() {
+        ctx.db.tickers().id().delete(ticker.id);
+    }
+}

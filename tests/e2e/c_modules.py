@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Modules in C: docs/c-modules.md step by step, the examples, and what the compiler must say of wrong declarations.
+
+    tests/e2e/c_modules.py [--flavor asan]
+
+In the document, blocks of C make a module.c in their order; blocks of sh are typed into a shell: after `$ COMMAND`
+comes what it prints, where a line `…` stands for any number of lines, and one that ends with it for any that begins
+so. The last line says how many checks passed and failed.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from host import ROOT, Host  # noqa: E402
+
+TABLE = "WL_TABLE(person, PUBLIC,\n\t(u64, id, PRIMARY_KEY),\n\t(str, name))\n"
+WRONG = [  # what is declared, and what the compiler says of it
+    ("two keys", "WL_TABLE(t, PUBLIC,\n\t(u32, a, PRIMARY_KEY),\n\t(u32, b, PRIMARY_KEY))",
+     "table t: one PRIMARY_KEY at most"),
+    ("counting text", "WL_TABLE(t, PUBLIC,\n\t(str, a, AUTO_INC))", "AUTO_INC of t.a: only whole numbers count up"),
+    ("direct text", "WL_TABLE(t, PUBLIC,\n\t(str, a, INDEX_DIRECT))", "a direct index of t.a: only u8"),
+    ("no such attribute", "WL_TABLE(t, PUBLIC,\n\t(u32, a, PRIMARY))", "WL_A_PRIMARY"),
+    ("no such access", "WL_TABLE(t, OPEN,\n\t(u32, a))", "WL_ACCESS_OPEN"),
+    ("no such type", "WL_TABLE(t, PUBLIC,\n\t(integer, a))", "integer"),
+    ("no such column", TABLE + "WL_INDEX(person, by_age, name, age)", "wl_of_person_age"),
+    ("not unique", TABLE + "WL_REDUCER(f) { person row; person_find_by_name(WL_STR(\"a\"), &row); return wl_ok(); }",
+     "person_find_by_name"),
+    ("no range over a hash", "WL_TABLE(t, PUBLIC,\n\t(u32, a, INDEX_HASH))\n"
+     "WL_REDUCER(f) { WL_EACH_RANGE(t, a, row, 1, 2) (void)row; return wl_ok(); }", "t_range_a_2"),
+    ("a reducer without a result", "WL_REDUCER(f, (u32, a))\n{\n\t(void)a;\n}", "non-void function"),
+    ("no time to schedule", TABLE + "WL_REDUCER(f, (person, row)) { (void)row; return wl_ok(); }\n"
+     "WL_SCHEDULE(person, name, f)", "person.name must be a schedule_at"),
+    ("nothing to schedule", "WL_TABLE(t, PUBLIC,\n\t(u64, id, PRIMARY_KEY),\n\t(schedule_at, at))\n"
+     "WL_SCHEDULE(t, at, f)", "wl_function_f"),
+    ("a format that lies", "WL_REDUCER(f) { return wl_fail(\"%s\", 5); }", "-Wformat"),
+    ("an argument of another type", TABLE + "WL_REDUCER(f) { person_delete_by_id(WL_STR(\"a\")); return wl_ok(); }",
+     "incompatible type"),
+]
+UNSTABLE = "WARNING: This command is UNSTABLE and subject to breaking changes.\n\n"
+CPP = """#include <worldline/module.h>
+#include <worldline/http.h>
+WL_ENUM(color, red, green)
+WL_STRUCT(point, (i32, x), (i32, y))
+WL_UNION(shape, (f64, circle), (point, at), (unit, none))
+WL_OPTION(maybe, u32)
+WL_ARRAY(numbers, u32)
+WL_ARRAY(texts, str)
+WL_RESULT(outcome, u32, str)
+WL_TABLE(thing, PUBLIC,
+\t(u64, id, PRIMARY_KEY, AUTO_INC),
+\t(str, name, UNIQUE_HASH),
+\t(bool, flag, DEFAULT(true)),
+\t(color, tint, INDEX_DIRECT),
+\t(shape, form), (maybe, some), (numbers, many), (texts, words), (outcome, end), (u256, huge))
+WL_INDEX(thing, by_flag_tint, flag, tint)
+WL_TABLE(timer, PRIVATE, (u64, id, PRIMARY_KEY, AUTO_INC), (schedule_at, at))
+WL_REDUCER(later, (timer, row)) { (void)row; return wl_ok(); }
+WL_SCHEDULE(timer, at, later)
+WL_REDUCER(add, (str, name), (color, tint))
+{
+\tthing row = {};
+\tu32 list[] = { 1, 2, 3 };
+\trow.name = name;
+\trow.tint = tint;
+\trow.many = numbers{ list, 3 };
+\treturn thing_insert(&row) ? wl_ok() : wl_fail("%.*s is taken", WL_FMT(name));
+}
+WL_VIEW(thing, tinted, (color, tint))
+{
+\tWL_EACH_BY(thing, tint, row, tint)
+\t\tthing_emit(&row);
+}
+WL_PROCEDURE(u64, count)
+{
+\tu64 n = 0;
+\tWL_TRANSACTION
+\t\tWL_EACH_RANGE(thing, by_flag_tint, row, false, color_red, color_green)
+\t\t\tn += row.many.count;
+\treturn n;
+}
+WL_HANDLER(hello) { return wl_reply(200, WL_STR("from C++")); }
+WL_ROUTE(GET, "/hello", hello)
+"""
+
+
+def blocks(path):
+    """(line, kind, text) of each block with a kind."""
+    found, kind = [], None
+    with open(path) as f:
+        for number, line in enumerate(f, 1):
+            if line.startswith("```"):
+                kind = line[3:].strip() if kind is None else None
+                if kind:
+                    found.append((number, kind, ""))
+            elif kind:
+                found[-1] = (*found[-1][:2], found[-1][2] + line)
+    return found
+
+
+def matches(wanted, got):
+    """Lines against lines; `…` at the end of one takes the rest of it, alone any number of them."""
+    if not wanted:
+        return not got
+    if wanted[0] == "…":
+        return any(matches(wanted[1:], got[i:]) for i in range(len(got) + 1))
+    if not got:
+        return False
+    same = got[0].startswith(wanted[0][:-1]) if wanted[0].endswith("…") else got[0].rstrip() == wanted[0].rstrip()
+    return same and matches(wanted[1:], got[1:])
+
+
+class Suite:
+    def __init__(self, flavor):
+        self.host, self.passed, self.failed = Host(flavor), 0, 0
+        self.folder = tempfile.mkdtemp(prefix="worldline-c-")
+        bin_dir = os.path.join(self.folder, "bin")
+        os.mkdir(bin_dir)
+        os.symlink(self.host.binary, os.path.join(bin_dir, "worldline"))
+        self.env = dict(os.environ, HOME=self.folder, XDG_CONFIG_HOME=os.path.join(self.folder, "config"),
+                        PATH=bin_dir + os.pathsep + os.environ["PATH"])
+
+    def check(self, what, ok, detail=""):
+        self.passed, self.failed = self.passed + bool(ok), self.failed + (not ok)
+        if not ok:
+            print(f"  {what}: {detail}", flush=True)
+
+    def shell(self, command):
+        done = subprocess.run(["sh", "-c", command], cwd=self.folder, env=self.env, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.returncode, done.stdout.replace(UNSTABLE, "")
+
+    def says(self, command, wanted):
+        output = self.shell(command)[1]
+        self.check(command, matches(wanted, output.splitlines()), output)
+
+    def document(self):
+        path, source = os.path.join(ROOT, "docs", "c-modules.md"), ""
+        for number, kind, text in blocks(path):
+            if kind == "c":
+                source += text + "\n"
+                with open(os.path.join(self.folder, "guild", "module.c"), "w") as f:
+                    f.write(source)
+                code, output = self.shell("worldline build guild")
+                self.check(f"c-modules.md:{number} compiles", code == 0 and "warning" not in output, output)
+                continue
+            for command in re.split(r"^\$ ", text, flags=re.M)[1:]:
+                first, *wanted = command.rstrip("\n").split("\n")
+                if command.endswith("\n\n"):
+                    wanted.append("")
+                code, output = self.shell(first)
+                got = output.splitlines()
+                while wanted and wanted[-1] == "":
+                    wanted.pop()
+                while got and got[-1] == "":
+                    got.pop()
+                self.check(f"c-modules.md:{number}: {first}", matches(wanted, got), output)
+
+    def wrong(self):
+        os.makedirs(os.path.join(self.folder, "wrong"))
+        for what, source, text in WRONG:
+            with open(os.path.join(self.folder, "wrong", "module.c"), "w") as f:
+                f.write("#include <worldline/module.h>\n" + source + "\n")
+            code, output = self.shell("worldline build wrong")
+            # The compiler warns of what a careful one refuses: either will do.
+            self.check(f"wrong: {what}", text in output and (code != 0 or "warning" in output), output)
+        code, output = self.shell("CLANG=no-such-clang worldline build wrong")
+        self.check("no compiler", code == 1 and "there is no no-such-clang here" in output, output)
+        os.makedirs(os.path.join(self.folder, "empty"))
+        code, output = self.shell("worldline build empty")
+        self.check("no sources", code == 1 and "no sources" in output, output)
+
+    def cpp(self):
+        os.makedirs(os.path.join(self.folder, "cpp", "src"))
+        with open(os.path.join(self.folder, "cpp", "src", "module.cpp"), "w") as f:
+            f.write(CPP)
+        code, output = self.shell("worldline build cpp")
+        self.check("C++", code == 0 and "warning" not in output, output)
+        self.shell("worldline publish cpp --module-path cpp --yes")
+        self.says("worldline call cpp add Ada '{\"green\": []}'", [])
+        self.says("worldline call cpp add Bob '{\"red\": []}'", [])
+        self.says("worldline call cpp count", ["6"])
+        self.says("worldline sql cpp 'SELECT name, many FROM thing WHERE id = 1'", ["…", "…[1, 2, 3]…"][:1])
+        status, body = self.host.request("GET", "/v1/database/cpp/route/hello")[:2]
+        self.check("C++ handler", (status, body) == (200, b"from C++"), (status, body))
+
+    def examples(self):
+        for name in "chat", "game":
+            shutil.copytree(os.path.join(ROOT, "examples", name), os.path.join(self.folder, name),
+                            ignore=shutil.ignore_patterns("build", ".worldline"))
+            code, output = self.shell(f"worldline publish {name} --module-path {name} --yes")
+            self.check(f"{name} is published", code == 0 and "warning" not in output, output)
+        for command in ("worldline call chat set_name Ada", "worldline call chat join hall",
+                        "worldline call chat say hall 'Hello!'"):
+            self.says(command, [])
+        self.says("worldline call chat say attic 'Anybody?'", ["Error: …", "…"])
+        self.check("what is said", "Hello!" in self.shell("worldline sql chat 'SELECT * FROM message'")[1])
+        self.says("worldline call game launch Ada", [])
+        self.says("worldline call game launch Ada", ["Error: …", "…"])
+        self.says("worldline call game steer 30 -- -10", [])
+        where = "for i in 1 2 3 4 5 6 7 8 9 10; do worldline sql game 'SELECT at FROM ship'; sleep 0.1; done"
+        self.check("it flies", len(set(re.findall(r"x = -?\d+", self.shell(where)[1]))) > 2, self.shell(where)[1])
+        self.says("worldline call game steer 0 0", [])
+        sectors = [self.shell(f"worldline sql game 'SELECT * FROM sector({n})'")[1] for n in range(4)]
+        self.check("it is in one sector", sum("Ada" in sector for sector in sectors) == 1, sectors)
+
+    def run(self):
+        try:
+            with self.host:
+                self.shell(f"worldline server add --url {self.host.url} test --default --no-fingerprint")
+                self.document()
+                self.wrong()
+                self.cpp()
+                self.examples()
+                self.check("the host ends well", self.host.stop(seconds=120) == 0)
+        finally:
+            shutil.rmtree(self.folder)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flavor", default="dev")
+    suite = Suite(parser.parse_args().flavor)
+    suite.run()
+    print(f"{suite.passed} passed, {suite.failed} failed")
+    return 1 if suite.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
