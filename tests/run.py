@@ -11,8 +11,10 @@ does as it goes; a failing part prints its output whole.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -391,14 +393,23 @@ def suite_views(tally):
 
 def suite_everything(tally):
     """modules that use everything, in each language, against hosts with and without sanitizers"""
-    if not modules(tally, "everything283", "everything214"):
+    if not (build(tally, "build/dev/worldline") and modules(tally, "everything283", "everything214")):
         return
+    folder = tempfile.mkdtemp(prefix="worldline-c-")
+    shutil.copytree(os.path.join(ROOT, "tests", "modules", "everything-c"), folder, dirs_exist_ok=True)
+    status, output = run(["build/dev/worldline", "build", folder])
+    if status:
+        tally.add("build tests/modules/everything-c", 0, 1, output[-20000:])
+        return
+    shutil.copy(os.path.join(folder, "build", "module.wasm"), os.path.join(ROOT, "build/modules/everything_c.wasm"))
+    shutil.rmtree(folder)
+    later = ["--later", "environment", "--later", "parameters"]
     for flavor in ("dev", "asan"):
         if build(tally, f"build/{flavor}/worldline", flavor=flavor):
-            scripted_test(tally, "everything.py", "--flavor", flavor, "everything283", "everything_old",
-                          what=f"everything/{flavor}", folder="e2e")
-            scripted_test(tally, "everything.py", "--flavor", flavor, "--later", "parameters", "everything214",
-                          what=f"everything/{flavor}/later", folder="e2e")
+            for what, *arguments in (["", "everything283", "everything_old"], ["/c", *later, "everything_c"],
+                                     ["/later", *later, "--later", "senders", "everything214"]):
+                scripted_test(tally, "everything.py", "--flavor", flavor, *arguments, what=f"everything/{flavor}{what}",
+                              folder="e2e")
 
 
 def suite_docs(tally):
