@@ -46,9 +46,8 @@ class Test:
     def __exit__(self, *exc):
         ended = self.host.stop(seconds=120) if self.host.alive() else "before its time"
         log = self.host.log()
-        self.check("the host's end", ended == 0 and "ERROR: " not in log and not any(
-            report in log for report in ("runtime error", "WARNING: ThreadSanitizer")),
-                   f"{ended}\n{log[-4000:]}")
+        reports = [text for text in ("ERROR: ", "runtime error", "WARNING: ThreadSanitizer") if text in log]
+        self.check("the host's end", ended == 0 and not reports, f"{ended}\n{log[-4000:]}")
         self.host.__exit__(*exc)
 
     def check(self, what, ok, got=""):
