@@ -4,9 +4,10 @@
 /*
  * HTTP: requests that procedures send, and requests to …/v1/database/NAME/route/PATH that the module answers.
  *
- *   WL_HANDLER(hello) { return wl_reply(200, WL_STR("hello")); }          `request` is what was asked; `ctx->sender` is an
- *                                                                     identity made for this request alone
+ *   WL_HANDLER(hello) { return wl_reply(200, WL_STR("hello")); }
  *   WL_ROUTE(GET, "/hello", hello)            or ANY, HEAD, POST, PUT, DELETE, OPTIONS, PATCH
+ *
+ * In a handler `request` is what was asked, and `ctx->sender` an identity made for this request alone.
  */
 #pragma clang system_header
 #include "worldline/function.h"

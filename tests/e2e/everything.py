@@ -4,7 +4,7 @@
 
     tests/e2e/everything.py [--flavor dev] [--later PART …] MODULE …        last line: N passed, N failed
 
-`--later`: of what 2.11 to 2.14 added the module has, and the host serves, this part (environment, parameters).
+`--later`: of what 2.11 to 2.14 added the module has, and the host serves, this part (environment, parameters, senders).
 """
 
 import argparse
@@ -24,7 +24,14 @@ from everything_client import (  # noqa: E402
 from everything_old import compile_old  # noqa: E402
 from host import ROOT, Host  # noqa: E402
 
-DB, OLD, C = "everything", "everything_old", "everything_c"
+DB, OLD = "everything", "everything_old"
+# What a language has no way to say, as it says it.
+DIFFERS = {
+    OLD: ("view high_ranks() for everybody -> {__query__: row of player}",
+          "view high_ranks() for everybody -> [row of player]"),
+    "everything_c": ("view first_slot() for everybody -> option row of player",
+                     "view first_slot() for everybody -> [row of player]"),
+}
 CONFIG = "[module-http]\nallow-loopback = true\n"
 FATAL = "The module instance encountered a fatal error"
 
@@ -101,20 +108,19 @@ class Suite:
     def schema(self):
         status, _, body = self.http("GET", "/schema?version=9")
         wanted = []
-        names = ["schema-c.txt"] if self.module == C else ["schema.txt"] + ["schema-later.txt"] * bool(self.later)
-        for name in names:
+        for name in ["schema.txt"] + ["schema-later.txt"] * bool(self.later):
             with open(os.path.join(ROOT, "tests", "modules", "everything", name)) as f:
                 wanted += f.read().splitlines()
         got = Schema(json.loads(body)).lines
+        usual, ours = DIFFERS.get(self.module, ("", ""))
+        wanted = [ours if line == usual else line for line in wanted]
         if self.old:
-            wanted = [line.replace("high_ranks() for everybody -> {__query__: Player}",
-                                   "high_ranks() for everybody -> [Player]") for line in wanted]
-            self.check("the schema", status == 200 and set(got) <= set(wanted), set(got) - set(wanted))
-            return
+            wanted = [line for line in wanted if line in got]
+            self.check("most of it", len(wanted) > 20, wanted)
         self.check("the schema", (status, got) == (200, sorted(wanted)),
                    [f"+{line}" for line in got if line not in wanted] +
                    [f"-{line}" for line in wanted if line not in got])
-        self.equal("the rule is kept", len(self.sql("SELECT * FROM st_row_level_security")), 1)
+        self.equal("the rule is kept", len(self.sql("SELECT * FROM st_row_level_security")), 0 if self.old else 1)
 
     def columns(self):
         self.me.subscribe(1, "SELECT * FROM all_types")
@@ -167,9 +173,9 @@ class Suite:
                                    ("find_team", pack("I", 1), [1, 3, 4]), ("find_team", pack("I", 2), [2, 5])):
             self.me.call(name, args)
             self.equal(f"{name} after the update", sorted(self.found()), wanted)
-        self.check("an update that takes a name", self.me.call("set_player", player(2, "ann", 6, 2, 21, BLUE))[0] ==
-                   "fatal")
-        self.check("an update of nothing", self.me.call("set_player", player(99, "zoe", 99, 2, 21, BLUE))[0] == "fatal")
+        taken = player(2, "ann", 6, 2, 21, BLUE)
+        self.check("an update that takes a name", self.me.call("set_player", taken)[0] != "ok")
+        self.check("an update of nothing", self.me.call("set_player", player(99, "zoe", 99, 2, 21, BLUE))[0] != "ok")
         self.equal("a deletion", self.me.call("drop_player", pack("Q", 5)), ("ok", ""))
         self.equal("a deletion of nothing", self.me.call("drop_player", pack("Q", 5)), ("error", "no such player"))
         self.me.call("count_players")
@@ -399,7 +405,6 @@ class Suite:
         self.equal("and a view", self.sql("SELECT * FROM greeting"), [[0, 5]])
 
     def parameters(self):
-        """Views with arguments; and the sender that handlers have since 2.14."""
         for slot, team in ((1, 1), (2, 1), (3, 2)):
             self.me.call("add_player", text(f"p{slot}"), pack("HIB", slot, team, 0), RED)
         self.equal("a view with a parameter", [[row[1] for row in self.sql(f"SELECT * FROM team_of({team})")]
@@ -407,6 +412,9 @@ class Suite:
         self.me.subscribe(8, "SELECT * FROM team_of(2)")
         self.me.call("add_player", text("p4"), pack("HIB", 4, 2, 0), RED)
         self.equal("and live", [row[12:14] for row in self.me.of("team_of")], [b"p3", b"p4"])
+
+    def senders(self):
+        """Of HTTP requests."""
         senders = {self.http("GET", "/route/whoami")[2] for _ in range(3)}
         self.check("each request has a sender", len(senders) == 3 and
                    all(re.fullmatch("c200[0-9a-f]{60}", sender) for sender in senders), senders)
@@ -438,7 +446,7 @@ class Suite:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--flavor", default="dev")
-    parser.add_argument("--later", action="append", default=[], choices=["environment", "parameters"])
+    parser.add_argument("--later", action="append", default=[], choices=["environment", "parameters", "senders"])
     parser.add_argument("modules", nargs="+")
     options = parser.parse_args()
     if OLD in options.modules:

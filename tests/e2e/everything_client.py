@@ -2,6 +2,7 @@
 """For everything.py: BSATN values, a live client with a cache of rows, and a module's schema as lines of text."""
 
 import os
+import re
 import struct
 import sys
 import time
@@ -173,7 +174,7 @@ SPECIAL = {"__identity__": "Identity", "__connection_id__": "ConnectionId", "__u
 
 class Schema:
     """Lines of text that say what a schema document (version 9) says, without what may differ between languages: order,
-    and names of indexes and constraints."""
+    names of indexes, constraints, lifecycle reducers and types of rows, and the case of variants and of t_u8."""
 
     def __init__(self, document):
         self.types = document["typespace"]["types"]
@@ -183,14 +184,15 @@ class Schema:
             if "ColumnDefaultValue" in export:
                 found = export["ColumnDefaultValue"]
                 self.defaults[found["table"], found["col_id"]] = found["value"]
-        rows = {table["product_type_ref"] for table in document["tables"]}
-        self.lines = sorted([f"type {name} = {self.shown(self.types[ref])}" for ref, name in self.names.items()
-                             if ref not in rows] +
-                            [self.table(table) for table in document["tables"]] +
-                            [self.reducer(reducer) for reducer in document["reducers"]] +
-                            [f"rule {rule['sql']}" for rule in document["row_level_security"]] +
-                            [self.export(export) for export in document["misc_exports"]
-                             if "ColumnDefaultValue" not in export])
+        rows = {table["product_type_ref"]: table["name"] for table in document["tables"]}
+        self.names.update({row: f"row of {table}" for row, table in rows.items()})
+        types = [(ref, name) for ref, name in self.names.items() if ref not in rows]
+        lines = ([f"type {name} = {self.shown(self.types[ref])}" for ref, name in types] +
+                 [self.table(table) for table in document["tables"]] +
+                 [self.reducer(reducer) for reducer in document["reducers"]] +
+                 [f"rule {rule['sql']}" for rule in document["row_level_security"]] +
+                 [self.export(export) for export in document["misc_exports"] if "ColumnDefaultValue" not in export])
+        self.lines = sorted(re.sub(r"_(\d)", r"\1", line) for line in lines)
 
     def shown(self, kind):
         (name, of), = kind.items()
@@ -209,7 +211,7 @@ class Schema:
                 return f"option {parts['some']}"
             if list(parts) == ["Interval", "Time"]:
                 return "ScheduleAt"
-            return " | ".join(part if kind == "{}" else f"{part}({kind})" for part, kind in parts.items())
+            return " | ".join(part.lower() + ("" if kind == "{}" else f"({kind})") for part, kind in parts.items())
         return name.lower()
 
     def elements(self, product):
@@ -241,8 +243,9 @@ class Schema:
 
     def reducer(self, reducer):
         lifecycle = reducer["lifecycle"].get("some")
-        when = f" {next(iter(lifecycle))}" if lifecycle else ""
-        return f"reducer {reducer['name']}({self.elements(reducer['params'])}){when}"
+        if lifecycle:
+            return f"lifecycle {next(iter(lifecycle))}"
+        return f"reducer {reducer['name']}({self.elements(reducer['params'])})"
 
     def export(self, export):
         (kind, of), = export.items()

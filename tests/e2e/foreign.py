@@ -11,6 +11,7 @@ exports which the host does not know are left alone. The last line says how many
 import argparse
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from host import ROOT, Host  # noqa: E402
+from wire import DROP, END, Module, describe, i32  # noqa: E402
 
 SOURCES = os.path.join(ROOT, "tests", "modules", "foreign")
 STRING, U32, U64, UNIT = b"\x04", b"\x0b", b"\x0d", b"\x02\0\0\0\0"
@@ -64,14 +66,22 @@ def description():
     return b"\2" + array(sections)
 
 
+def every_import():
+    """The imports up to ABI 10.5: C# modules always have all of them."""
+    with open(os.path.join(ROOT, "tests", "unit", "data", "runtime", "abi.h")) as f:
+        return re.findall(r'^IMPORT\("10\.[0-5]", (\w+)\)', f.read(), re.M)
+
+
 def compile_module(folder, source, *flags):
     """The bytes of a guest."""
     with open(os.path.join(folder, "description.h"), "w") as f:
         f.write("static const u8 description[] = {" + ",".join(map(str, description())) + "};\n")
+        f.write("__attribute__((used)) static void *const every_import[] = {" +
+                ", ".join(f"(void *){name}" for name in every_import()) + "};\n")
     out = os.path.join(folder, "module.wasm")
     subprocess.run(["clang", "--target=wasm32", "-O2", "-nostdlib", "-ffreestanding", "-fno-builtin", "-I", folder,
                     "-Wno-int-to-pointer-cast", "-Wno-pointer-to-int-cast", "-Wl,--no-entry", "-Wl,--export-table",
-                    "-Wl,--export=__heap_base", "-Wl,--stack-first", *flags, "-o", out,
+                    "-Wl,--no-gc-sections", "-Wl,--export=__heap_base", "-Wl,--stack-first", *flags, "-o", out,
                     os.path.join(SOURCES, source)], check=True)
     with open(out, "rb") as f:
         return f.read()
@@ -125,6 +135,8 @@ class Suite:
             built, people = {}, {name: [] for name in programs}
             for name, (source, trail, flags) in programs.items():
                 built[name] = compile_module(folder, source, *flags)
+                missing = [one for one in every_import() if one.encode() not in built[name]]
+                self.check(f"{name}: imports", (len(every_import()) >= 29, missing), (True, []))
                 status, body = self.request("PUT", f"/v1/database/{name}", built[name])
                 self.check(f"{name}: publish", (status, body[:300] if status != 200 else ""), (200, ""))
                 self.works(name, trail, people[name])
@@ -136,7 +148,32 @@ class Suite:
             self.check("an update", self.request("PUT", "/v1/database/cpp", built["mono"])[0], 200)
             self.works("cpp", programs["mono"][1], people["cpp"])
             self.wasi(folder)
+            self.features()
             self.check("the host ends well", self.host.stop(seconds=120), 0)
+
+    def features(self):
+        """What compilers and wasm-opt emit beside the first WebAssembly is accepted and runs at publish."""
+        bodies = {
+            "bulk memory": i32(0x100) + i32(0) + i32(16) + b"\xfc\x0b\0", "sign extension": i32(200) + b"\xc0" + DROP,
+            "saturating conversion": b"\x43\0\0\x80\x7f\xfc\0" + DROP, "reference types": b"\xd0\x70" + DROP,
+            "SIMD": b"\xfd\x0c" + bytes(16) + b"\xfd\x53" + DROP,
+            "blocks with results": b"\x02\x7f" + i32(1) + END + DROP,
+        }
+        modules = {}
+        for what, body in bodies.items():
+            modules[what] = Module(describe())
+            modules[what].function("__preinit__0", "", "", body)
+        modules["several results"] = two = Module(describe())
+        two.function("two", "", "ii", i32(1) + i32(2))
+        two.function("__preinit__0", "", "", two.call("two") + DROP + DROP)
+        modules["tail calls"] = Module(describe())
+        last = modules["tail calls"].function("last", "", "", b"")
+        modules["tail calls"].function("__preinit__0", "", "", b"\x12" + bytes([last]))
+        modules["extended constants"] = Module(describe())
+        modules["extended constants"].data.append(b"\0" + i32(0x80) + i32(0x80) + b"\x6a" + END + b"\1x")
+        for i, (what, module) in enumerate(modules.items()):
+            status, body = self.request("PUT", f"/v1/database/feature-{i}", module.encode())
+            self.check(what, (status, body[:300] if status != 200 else ""), (200, ""))
 
     def wasi(self, folder):
         """What is not answered inside is no import that the host knows."""
