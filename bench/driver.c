@@ -214,7 +214,7 @@ bool driver_open(struct driver *driver, const char *module, const char *dir)
 	options.runtime = driver->runtime = runtime_create(&runtime, &why);
 	bool ok = driver->runtime != NULL && buf_reserve(&driver->message, MESSAGE_BYTES_MAX) &&
 		read_module(module, &program) &&
-		database_create(&options, RUNTIME_WASM, buf_bytes(&program), &driver->database, &text) == WL_OK &&
+		database_create(&options, RUNTIME_WASM, buf_bytes(&program), NULL, &driver->database, &text) == WL_OK &&
 		driver_client_add(driver);
 	if (!ok) {
 		fprintf(stderr, "driver: %s\n", driver->runtime == NULL ? why.text : buf_text(&text));

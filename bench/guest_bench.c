@@ -20,7 +20,13 @@
 #undef ck_assert
 #undef ck_assert_msg
 #define ck_assert(condition) ASSERT(condition)
-#define ck_assert_msg(condition, ...) ASSERT(condition)
+#define ck_assert_msg(condition, ...) \
+	do { \
+		bool holds = (condition); \
+		if (!holds) \
+			fprintf(stderr, __VA_ARGS__); \
+		ASSERT(holds); \
+	} while (0)
 #include "unit/module_description.h"
 
 #include <getopt.h>

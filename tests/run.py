@@ -241,9 +241,7 @@ def suite_cli(tally):
 
 
 KIT = [
-    "abi/names,pointers,wrong-ids,insert,update,delete,iterators,index-scan,index-order,key-types,malformed-keys,"
-    "auto-inc,return-codes,traps,console,timers,identity,bytes,early,procedures,immediate,"
-    "event-tables,views,view-dependencies",
+    "abi",
     "http/tokens,auth,cors,call,call-args,call-types,call-returns,handlers,names,logs",
     "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,event,join,"
     "light,one_off,procedure,query_error,rls,schedule,subscribe,unsubscribe,update,v1_subscribe,view",
@@ -389,6 +387,18 @@ def suite_views(tally):
     """views with parameters, against a host under ASan and UBSan"""
     if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "views214"):
         scripted_test(tally, "views.py", "--flavor", "asan", what="views", folder="e2e")
+
+
+def suite_everything(tally):
+    """modules that use everything, in each language, against hosts with and without sanitizers"""
+    if not modules(tally, "everything283", "everything214"):
+        return
+    for flavor in ("dev", "asan"):
+        if build(tally, f"build/{flavor}/worldline", flavor=flavor):
+            scripted_test(tally, "everything.py", "--flavor", flavor, "everything283", "everything_old",
+                          what=f"everything/{flavor}", folder="e2e")
+            scripted_test(tally, "everything.py", "--flavor", flavor, "--later", "parameters", "everything214",
+                          what=f"everything/{flavor}/later", folder="e2e")
 
 
 def suite_docs(tally):

@@ -87,10 +87,15 @@ bool module_request(void *context, struct bytes request, struct bytes body, bool
 	const struct api *api = context;
 	struct module_wanted *w = mem_zalloc(sizeof(*w));
 	if (w == NULL) {
-		buf_put_cstr(response, "not enough memory for the request");
+		if (response != NULL)
+			buf_put_cstr(response, "not enough memory for the request");
 		return false;
 	}
 	*malformed = !module_request_read(request, w);
+	if (response == NULL) {
+		mem_free(w);
+		return false;
+	}
 	w->request.body = body;
 	w->request.decode = true;
 	w->request.redirects_max = REDIRECTS_MAX;

@@ -163,8 +163,10 @@ static bool take_header(struct reader *r, struct response *out, const char **wro
 	struct str value = { (const char *)bytes.data, bytes.len };
 	if (r->failed || is_ours(name))
 		return !r->failed;
-	if (!http_header_is_valid(name, value))
-		*wrong = "the handler returned a header with an invalid name or value";
+	if (!http_header_is_valid(name, STR("")))
+		*wrong = "invalid HTTP header name";
+	else if (!http_header_is_valid(name, value))
+		*wrong = "failed to parse header value";
 	else if (out->header_count == RESPONSE_HEADERS_MAX)
 		*wrong = "the handler returned more than 256 headers";
 	else
@@ -180,8 +182,11 @@ static bool take_response(struct bytes head, struct response *out, struct buf *e
 	out->header_count = 0;
 	for (uint32_t left = reader_u32(&r); left > 0 && take_header(&r, out, &wrong); left--)
 		;
-	if (wrong == NULL && reader_u8(&r) > 4 && !r.failed)
-		wrong = "the handler returned an unknown HTTP version";
+	uint8_t version = wrong == NULL ? reader_u8(&r) : 0;
+	if (version > 4 && !r.failed) {
+		buf_printf(error, "unknown tag 0x%x for sum type HttpVersion", version);
+		return false;
+	}
 	out->status = wrong == NULL ? reader_u16(&r) : 0;
 	if (wrong == NULL && !r.failed && (out->status < 100 || out->status > 999))
 		wrong = "invalid status code";

@@ -253,7 +253,9 @@ static void run_in_instance(struct database *db, const struct module_def *def, c
 	*out = (struct procedure_result){ .value = BUF_INIT(RESULT_BYTES_MAX), .body = BUF_INIT(RESULT_BYTES_MAX),
 		.text = BUF_INIT(ERROR_TEXT_BYTES_MAX), .offset = COMMITLOG_NONE };
 	struct runtime_call limited = *call;
-	out->is_exhausted = !db_energy_begin(db, &call->sender, &limited.nanos_max);
+	/* Who calls a handler is nobody that would be known again. */
+	const struct identity *payer = run == runtime_call_http_handler ? NULL : &call->sender;
+	out->is_exhausted = !db_energy_begin(db, payer, &limited.nanos_max);
 	struct procedure *procedure = out->is_exhausted ? NULL : procedure_get(db, def, &out->text);
 	if (procedure == NULL)
 		return;
@@ -262,7 +264,7 @@ static void run_in_instance(struct database *db, const struct module_def *def, c
 	procedure->def = def;
 	procedure->confirmed = confirmed;
 	enum runtime_outcome outcome = run(procedure->instance, &limited, &result);
-	db_energy_charge_beside(db, &call->sender, result.worked_nanos);
+	db_energy_charge_beside(db, payer, result.worked_nanos);
 	out->energy = result.worked_nanos * DATABASE_ENERGY_PER_NANO;
 	out->is_exhausted = outcome == RUNTIME_EXHAUSTED;
 	out->ok = outcome == RUNTIME_OK;

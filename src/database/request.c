@@ -208,8 +208,10 @@ bool database_http_handler(struct database *db, const struct module_def *def, co
 		buf_put_cstr(&ran.text, "the transaction could not be made durable");
 		ok = false;
 	}
-	if (ran.is_exhausted)
+	if (ran.is_exhausted) {
+		buf_clear(&ran.text);
 		buf_put_cstr(&ran.text, DATABASE_EXHAUSTED_TEXT);
+	}
 	const struct buf *said = ok ? &ran.value : &ran.text;
 	buf_put(response, said->data, said->len);
 	if (ok)

@@ -325,7 +325,7 @@ static void procedure_run(void *arg)
 	struct database *db = job->db;
 	struct procedure_result result;
 	db_procedure_run(db, job->def, &job->call, true, &result);
-	if (result.is_exhausted)
+	if (result.is_exhausted && result.text.len == 0) /* it did not begin */
 		buf_put_cstr(&result.text, ENERGY_PROCEDURE_TEXT);
 	if (!result.ok)
 		db_log_failure(db, clock_wall_micros(), job->call.name, buf_str(&result.text));

@@ -64,6 +64,54 @@ bool outgoing_address_allowed(const struct sockaddr *address, enum outgoing_reac
 	return false;
 }
 
+/* ---- URLs ---- */
+
+/* An address that is written as such, not as a name. */
+static bool is_refused_literal(const char *host, enum outgoing_reach reach)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	char text[INET6_ADDRSTRLEN];
+	size_t len = strlen(host);
+	if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
+		return !outgoing_address_allowed((const struct sockaddr *)(const void *)&v4, reach);
+	if (len < 2 || host[0] != '[' || len - 2 >= sizeof(text))
+		return false;
+	memcpy(text, host + 1, len - 2);
+	text[len - 2] = '\0';
+	return inet_pton(AF_INET6, text, &v6.sin6_addr) == 1
+		&& !outgoing_address_allowed((const struct sockaddr *)(const void *)&v6, reach);
+}
+
+/* What is wrong with a URL before anything is sent, in the words that modules may know; NULL: nothing. */
+static const char *url_fault(const char *url, enum outgoing_reach reach)
+{
+	if (url[0] == '\0')
+		return "empty string";
+	if (url[0] == '/')
+		return "builder error: relative URL without a base";
+	CURLU *parts = curl_url();
+	char *host = NULL, *scheme = NULL;
+	const char *fault = NULL;
+	CURLUcode code = parts == NULL ? CURLUE_OUT_OF_MEMORY
+		: curl_url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
+	if (code == CURLUE_BAD_PORT_NUMBER)
+		fault = "builder error: invalid port number";
+	else if (code == CURLUE_OUT_OF_MEMORY)
+		fault = "not enough memory for the request";
+	else if (code != CURLUE_OK || curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK
+		|| curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
+		fault = "invalid format";
+	else if (is_refused_literal(host, reach))
+		fault = OUTGOING_REFUSED;
+	else if (strcasecmp(scheme, "http") != 0 && strcasecmp(scheme, "https") != 0)
+		fault = "builder error: URL scheme is not allowed";
+	curl_free(host);
+	curl_free(scheme);
+	curl_url_cleanup(parts);
+	return fault;
+}
+
 /* ---- one request ---- */
 
 struct transfer {
@@ -206,7 +254,7 @@ static void set_options(CURL *curl, struct transfer *transfer, const char *url, 
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, transfer);
 }
 
-static void tell(const struct transfer *transfer, CURLcode code, struct buf *error)
+static void tell(const struct transfer *transfer, CURLcode code, long system_error, struct buf *error)
 {
 	struct str url = transfer->request->url;
 	const char *query = url.len > 0 ? memchr(url.data, '?', url.len) : NULL;
@@ -223,6 +271,12 @@ static void tell(const struct transfer *transfer, CURLcode code, struct buf *err
 		buf_put_cstr(error, "error decoding response body");
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		buf_put_cstr(error, "operation timed out");
+	else if (code == CURLE_COULDNT_RESOLVE_HOST)
+		buf_put_cstr(error, "client error (Connect): dns error: failed to lookup address information: "
+			"Name or service not known");
+	else if (code == CURLE_COULDNT_CONNECT && system_error != 0)
+		buf_printf(error, "client error (Connect): tcp connect error: %s (os error %ld)",
+			strerrordesc_np((int)system_error), system_error);
 	else
 		buf_put_cstr(error, curl_easy_strerror(code));
 }
@@ -294,24 +348,29 @@ static bool perform(struct transfer *transfer, struct curl_slist *headers, struc
 	buf_put_str(&text, transfer->request->method);
 	buf_put_u8(&text, 0);
 	CURLcode code = curl == NULL || text.failed ? CURLE_OUT_OF_MEMORY : CURLE_OK;
-	if (code == CURLE_OK) {
+	const char *fault = code == CURLE_OK ? url_fault((const char *)text.data, transfer->request->reach) : NULL;
+	long system_error = 0;
+	if (code == CURLE_OK && fault == NULL) {
 		long status = 0, version = 0;
 		set_options(curl, transfer, (const char *)text.data, (const char *)text.data + method_at, headers);
 		code = curl_easy_perform(curl);
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 		curl_easy_getinfo(curl, CURLINFO_HTTP_VERSION, &version);
+		curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &system_error);
 		transfer->response->status = (uint32_t)status;
 		transfer->response->version = version_of(version);
 	}
 	curl_easy_cleanup(curl);
-	if (code == CURLE_OK && transfer->request->decode && !decode_body(transfer->response)) {
+	if (code == CURLE_OK && fault == NULL && transfer->request->decode && !decode_body(transfer->response)) {
 		transfer->undecoded = !transfer->response->body.failed && !transfer->response->headers.failed;
 		code = CURLE_BAD_CONTENT_ENCODING;
 	}
-	if (code != CURLE_OK)
-		tell(transfer, code, error);
+	if (fault != NULL)
+		buf_put_cstr(error, fault);
+	else if (code != CURLE_OK)
+		tell(transfer, code, system_error, error);
 	buf_deinit(&text);
-	return code == CURLE_OK;
+	return code == CURLE_OK && fault == NULL;
 }
 
 bool outgoing_perform(const struct outgoing_request *request, struct outgoing_response *response, struct buf *error)

@@ -118,6 +118,8 @@ static void ticker_stop(struct ticker *ticker)
 
 /* ---- the runtime ---- */
 
+static uint64_t ticks_of(uint64_t nanos);
+
 struct runtime *runtime_create(const struct runtime_options *options, struct error *error)
 {
 	struct runtime *runtime = mem_zalloc(sizeof(*runtime));
@@ -131,6 +133,8 @@ struct runtime *runtime_create(const struct runtime_options *options, struct err
 	runtime->compilers.path = options->compiler;
 	runtime->guest_memory_max = options->guest_memory_max != 0 ? options->guest_memory_max : RUNTIME_GUEST_MEMORY_MAX;
 	runtime->call_ms_max = options->call_ms_max != UINT32_MAX ? options->call_ms_max : RUNTIME_CALL_MS_MAX_DEFAULT;
+	runtime->call_nanos_max = runtime->call_ms_max * UINT64_C(1000000);
+	runtime->call_ticks = ticks_of(runtime->call_nanos_max);
 	runtime->wasm = wasm_engine_create(options, runtime, error);
 	if (runtime->wasm == NULL) {
 		runtime_destroy(runtime);
@@ -324,23 +328,30 @@ static void set_running(struct runtime_instance *in)
 		ticker_wake(ticker);
 }
 
+/* After how many ticks the clock is looked at, so that this limit is kept. */
+static uint64_t ticks_of(uint64_t nanos)
+{
+	return nanos == 0 ? RUNTIME_TICKS_MAX
+		: size_min(nanos / (RUNTIME_TICK_MS * UINT64_C(1000000)) + 1, RUNTIME_TICKS_MAX);
+}
+
 void instance_enter(struct runtime_instance *in, uint64_t now_nanos, uint64_t nanos_max)
 {
-	uint64_t limit = in->program->runtime->call_ms_max * UINT64_C(1000000);
+	const struct runtime *runtime = in->program->runtime;
+	uint64_t limit = runtime->call_nanos_max;
+	in->ticks = runtime->call_ticks;
 	in->timed_out = false;
 	in->waited_nanos = 0;
 	in->is_budgeted = nanos_max != 0 && (limit == 0 || nanos_max < limit);
-	if (UNLIKELY(in->is_budgeted))
+	if (UNLIKELY(in->is_budgeted)) {
 		limit = nanos_max;
+		in->ticks = ticks_of(limit);
+	}
 	if (limit == 0) {
 		in->deadline_nanos = UINT64_MAX;
-		in->ticks = RUNTIME_TICKS_MAX;
 		return;
 	}
 	in->deadline_nanos = now_nanos + limit;
-	in->ticks = limit / (RUNTIME_TICK_MS * UINT64_C(1000000)) + 1;
-	if (UNLIKELY(in->ticks > RUNTIME_TICKS_MAX))
-		in->ticks = RUNTIME_TICKS_MAX;
 	set_running(in);
 }
 
@@ -498,8 +509,7 @@ static enum runtime_outcome call_outside(struct runtime_instance *in, enum runti
 	if (UNLIKELY(instance_end_dangling_tx(in)) && in->env->log != NULL) {
 		struct buf *text = &in->scratch[0];
 		buf_clear(text);
-		buf_printf(text, "aborting dangling anonymous transaction in %s %.*s", handler ? "HTTP handler" : "procedure",
-			STR_FMT(call->name));
+		buf_printf(text, "aborting dangling anonymous transaction in procedure %.*s", STR_FMT(call->name));
 		in->env->log(in->env->context, &(struct runtime_log){ .line = UINT32_MAX, .message = buf_str(text),
 			.micros = clock_wall_micros() });
 	}

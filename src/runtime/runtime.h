@@ -101,7 +101,7 @@ struct runtime_env {
 	bool (*sleep_until)(void *context, int64_t micros, int64_t *now);
 	/* A request to somebody else, which may take long; both are the guest's memory. True: `response` is the BSATN of
 	 * the answer's head. False: it is the text of what went wrong; *malformed: `request` is no BSATN of a request's
-	 * head. NULL: not allowed. */
+	 * head. With `response` NULL nothing is sent, only *malformed is told. NULL: not allowed. */
 	bool (*http_request)(void *context, struct bytes request, struct bytes body, struct buf *response,
 		struct buf *response_body, bool *malformed);
 	/* What the running module declares of an environment variable. NULL: it declares none. */

@@ -162,6 +162,7 @@ struct runtime {
 	struct wasm_engine *wasm;
 	uint64_t guest_memory_max;
 	uint32_t call_ms_max;                /* 0: none */
+	uint64_t call_nanos_max, call_ticks; /* the same, as a call needs it */
 };
 
 /* ---- instances ---- */

@@ -297,10 +297,13 @@ int32_t syscall_http_request(struct runtime_instance *in, uint32_t request, uint
 		return syscall_trap_pointer(in, head == NULL ? request : sent == NULL ? body : out);
 	if (in->env->http_request == NULL)
 		return http_failed(in, ids, STR("module outbound HTTP requests are disabled"));
-	if (in->in_tx)
-		return ERRNO_WOULD_BLOCK_TRANSACTION;
-	struct buf response = BUF_INIT(RUNTIME_HTTP_BYTES_MAX), received = BUF_INIT(RUNTIME_HTTP_BYTES_MAX);
 	bool malformed = false;
+	if (in->in_tx) {
+		in->env->http_request(in->env->context, (struct bytes){ head, len }, (struct bytes){ sent, body_len }, NULL,
+			NULL, &malformed);
+		return malformed ? ERRNO_BSATN_DECODE_ERROR : ERRNO_WOULD_BLOCK_TRANSACTION;
+	}
+	struct buf response = BUF_INIT(RUNTIME_HTTP_BYTES_MAX), received = BUF_INIT(RUNTIME_HTTP_BYTES_MAX);
 	uint64_t begin = instance_pause(in);
 	bool ok = in->env->http_request(in->env->context, (struct bytes){ head, len }, (struct bytes){ sent, body_len },
 		&response, &received, &malformed);

@@ -26,6 +26,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 from host import ROOT, Host  # noqa: E402
+from liars import definitions, liars  # noqa: E402
 from wire import (  # noqa: E402
     BYTES, DROP, FOREVER, STRING, U8, U64, UNREACHABLE, Client, Gone, Module, array, call, connect, describe, exchange,
     get, i32, i64, loop, one_off, process_rss, product, put, receive_all, reducer, section, status_of, subscribe, table,
@@ -772,7 +773,8 @@ def full_disk(host):
 
 
 ATTACKS = [frames, messages, texts, sessions, heads, floods, statements, subscriptions, slow_readers,
-           readers_that_leave, guests, programs, arguments, updates, removals, tokens, full_disk, hogs, bombs, damage]
+           readers_that_leave, guests, programs, liars, definitions, arguments, updates, removals, tokens, full_disk,
+           hogs, bombs, damage]
 
 
 def attack(host, one):

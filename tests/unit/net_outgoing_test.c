@@ -49,12 +49,40 @@ START_TEST(this_machine_only_where_it_is_said)
 }
 END_TEST
 
+/* Goal: what cannot be asked is told in known words, before anything is sent; no query is told. */
+START_TEST(urls_that_cannot_be_asked)
+{
+	static const struct { const char *url, *text; } cases[] = {
+		{ "", "empty string" }, { "/path", "builder error: relative URL without a base" },
+		{ "http://", "invalid format" }, { "file:///etc/hostname", "invalid format" },
+		{ "http://127.0.0.1:99999/", "builder error: invalid port number" },
+		{ "ftp://8.8.8.8/", "builder error: URL scheme is not allowed" }, { "ftp://127.0.0.1/", OUTGOING_REFUSED },
+		{ "http://10.0.0.1/?secret", OUTGOING_REFUSED }, { "http://u:p@127.0.0.1:9/", OUTGOING_REFUSED },
+		{ "http://2130706433/", OUTGOING_REFUSED }, { "http://0x7f.1/", OUTGOING_REFUSED },
+		{ "http://[::1]/", OUTGOING_REFUSED }, { "http://[::ffff:127.0.0.1]/", OUTGOING_REFUSED },
+		{ "http://no-such-host.invalid/a?secret", "error sending request for url (http://no-such-host.invalid/a): "
+			"client error (Connect): dns error: failed to lookup address information: Name or service not known" },
+	};
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		struct outgoing_request request = { .method = STR("GET"), .url = str_of(cases[i].url), .total_ms = 10000,
+			.body_max = 1000 };
+		struct outgoing_response response;
+		struct buf error = BUF_INIT(4096);
+		ck_assert(!outgoing_perform(&request, &response, &error));
+		ck_assert_str_eq(buf_text(&error), cases[i].text);
+		outgoing_response_deinit(&response);
+		buf_deinit(&error);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("net_outgoing");
 	TCase *tests = tcase_create("addresses");
 	tcase_add_test(tests, special_addresses_are_refused);
 	tcase_add_test(tests, this_machine_only_where_it_is_said);
+	tcase_add_test(tests, urls_that_cannot_be_asked);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
