@@ -227,7 +227,8 @@ bool table_def_copy(struct arena *arena, const struct store_table_def *def, stru
 	out->schedule_name = copy_str(arena, def->schedule_name, &ok);
 	out->schedule_function = copy_str(arena, def->schedule_function, &ok);
 	if (sats_inline(arena, &no_types, def->row_type, &out->row_type, NULL) != WL_OK ||
-	    !own_names(arena, out->row_type) || out->row_type->tag != SATS_PRODUCT || out->row_type->count != def->column_count)
+	    !own_names(arena, out->row_type) || out->row_type->tag != SATS_PRODUCT ||
+	    out->row_type->count != def->column_count)
 		return false;
 	for (uint32_t i = 0; i < def->column_count; i++)
 		columns[i] = (struct store_column){
