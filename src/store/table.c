@@ -182,6 +182,22 @@ static const uint16_t *copy_columns(struct arena *arena, const uint16_t *columns
 	return copy;
 }
 
+/* The names in a type that was copied into the arena: theirs belong to a module that may go before the table does. */
+static bool own_names(struct arena *arena, const struct sats_type *type)
+{
+	bool ok = true;
+	if (type->tag == SATS_ARRAY)
+		return own_names(arena, type->element);
+	if (type->tag != SATS_SUM && type->tag != SATS_PRODUCT)
+		return true;
+	struct sats_element *elements = (struct sats_element *)(uintptr_t)type->elements;
+	for (uint32_t i = 0; ok && i < type->count; i++) {
+		elements[i].name = copy_str(arena, elements[i].name, &ok);
+		ok = ok && own_names(arena, elements[i].type);
+	}
+	return ok;
+}
+
 /* An index is unique if and only if a constraint covers the same set of columns. */
 static bool is_constrained(const struct store_table_def *def, const struct store_index_def *ix)
 {
@@ -211,7 +227,8 @@ bool table_def_copy(struct arena *arena, const struct store_table_def *def, stru
 	out->schedule_name = copy_str(arena, def->schedule_name, &ok);
 	out->schedule_function = copy_str(arena, def->schedule_function, &ok);
 	if (sats_inline(arena, &no_types, def->row_type, &out->row_type, NULL) != WL_OK ||
-	    out->row_type->tag != SATS_PRODUCT || out->row_type->count != def->column_count)
+	    !own_names(arena, out->row_type) || out->row_type->tag != SATS_PRODUCT ||
+	    out->row_type->count != def->column_count)
 		return false;
 	for (uint32_t i = 0; i < def->column_count; i++)
 		columns[i] = (struct store_column){
