@@ -288,11 +288,8 @@ static bool settle_instance(struct views *views, struct view_instance *instance,
 	return ok;
 }
 
-void db_views_settle(struct database *db, bool committed)
+static __attribute__((noinline)) void settle(struct views *views, bool committed)
 {
-	struct views *views = db->views;
-	if (LIKELY(views == NULL) || views->refreshed.count == 0)
-		return;
 	for (uint32_t i = 0; i < views->refreshed.count; i++) {
 		struct view_instance *instance = views->refreshed.items[i];
 		if (!settle_instance(views, instance, committed)) { /* whoever asks next makes it anew */
@@ -302,6 +299,12 @@ void db_views_settle(struct database *db, bool committed)
 		}
 	}
 	views->refreshed.count = 0;
+}
+
+void db_views_settle(struct database *db, bool committed)
+{
+	if (UNLIKELY(db->views != NULL) && db->views->refreshed.count > 0)
+		settle(db->views, committed);
 }
 
 /* ---- refreshing: before a transaction commits ---- */
@@ -355,11 +358,10 @@ static bool find_affected(struct database *db, const struct store_delta *delta)
 	return ok;
 }
 
-enum wl_err db_views_refresh(struct database *db, struct buf *error)
+/* Apart, so that a transaction that no view reads of does not even make room for this. */
+static __attribute__((noinline)) enum wl_err refresh(struct database *db, struct buf *error)
 {
 	struct store_delta delta;
-	if (LIKELY(db->views == NULL) || !store_tx_touched_marked(db->store) || db->updating)
-		return WL_OK;
 	if (db->views->refreshed.count > 0)
 		return WL_OK; /* the transaction is itself one that makes views' rows */
 	if (store_tx_peek(db->store, &delta) != STORE_OK || !find_affected(db, &delta)) {
@@ -370,6 +372,13 @@ enum wl_err db_views_refresh(struct database *db, struct buf *error)
 		if (!fill(db, db->views->refreshed.items[i], error))
 			return WL_ERR_DENIED;
 	return WL_OK;
+}
+
+enum wl_err db_views_refresh(struct database *db, struct buf *error)
+{
+	if (LIKELY(db->views == NULL) || !store_tx_touched_marked(db->store) || db->updating)
+		return WL_OK;
+	return refresh(db, error);
 }
 
 /* ---- asking ---- */

@@ -25,6 +25,7 @@ BUILD = ROOT / "build" / "dev"
 INSTRUCTIONS_TRANSFER_MAX = 11500  # 8,600; two look-ups and two updates through six syscalls
 INSTRUCTIONS_NOTHING_MAX = 3800    # 2,800; all but the module's own work
 INSTRUCTIONS_UPDATE_MAX = 1500     # 1,050; what live queries add to a transfer, however many subscribe
+INSTRUCTIONS_VIEWS_MAX = 50        # 30; what views add to a commit that touches nothing that they read
 INSTRUCTIONS_UNTOUCHED_MAX = 50    # 45; what live queries add to a commit that touches none of their tables
 SYSCALLS_MAX = 0.1                 # 0.07; at 64 × 40, confirmed
 
@@ -48,6 +49,8 @@ def build():
                     "build/dev/bench/inproc", "build/dev/budget/transaction_test", "build/dev/budget/load_test"],
                    cwd=ROOT, check=True)
     subprocess.run(["tests/modules/build.sh", "transfer"], cwd=ROOT, check=True)
+    subprocess.run(["build/dev/worldline", "build", "tests/modules/transfer-c"], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
 
 
 def checked(name, what):
@@ -76,7 +79,8 @@ def instructions():
     if shutil.which("valgrind") is None:
         print("  skipped: instructions (no valgrind)")
         return
-    instructions_of = opened().instructions
+    measured = opened()
+    instructions_of = measured.instructions
     transfer = instructions_of("driver_transfers")
     check("instructions of a transfer", transfer, INSTRUCTIONS_TRANSFER_MAX)
     check("instructions of an empty reducer", instructions_of("driver_calls", "--reducer", "nothing"),
@@ -87,6 +91,12 @@ def instructions():
                                 "SELECT * FROM holders WHERE id = #")
     check(f"instructions that {bench.DISTINCT} queries on an untouched table add", elsewhere - transfer,
           INSTRUCTIONS_UNTOUCHED_MAX)
+    # In C: views with arguments, so that there are as many as one likes; what their live queries cost is known already.
+    measured.module = ROOT / "tests" / "modules" / "transfer-c" / "build" / "module.wasm"
+    queries, views = (instructions_of("driver_transfers", "--holders", bench.DISTINCT, "--subscribers", bench.DISTINCT,
+                                      "--query", query)
+                      for query in ("SELECT * FROM holders WHERE id = #", "SELECT * FROM holder(#)"))
+    check(f"instructions that {bench.DISTINCT} views of an untouched table add", views - queries, INSTRUCTIONS_VIEWS_MAX)
 
 
 def system_calls():
