@@ -28,10 +28,16 @@
 #define SWEEP_NANOS (UINT64_C(30) * 1000000000u)
 enum { INSTANCES_MAX = 1 << 20, RESULT_HEADER_ROWS = 0, RESULT_HEADER_SQL = 1 };
 
+/* Its memory is kept for the next time, if it is little. */
 static void fresh_drop(struct view_instance *instance)
 {
-	mem_free(instance->fresh.reads);
-	instance->fresh = (struct read_list){ 0 };
+	enum { KEPT = 16 };
+	if (instance->fresh.cap > KEPT) {
+		mem_free(instance->fresh.reads);
+		instance->fresh = (struct read_list){ 0 };
+	}
+	instance->fresh.count = 0;
+	instance->fresh.failed = false;
 	instance->is_refreshed = false;
 }
 
@@ -63,7 +69,7 @@ static void instance_free(struct views *views, struct view_instance *instance)
 {
 	map_remove(&views->instances, instance->key, sizeof(instance->key));
 	view_reads_forget(views, instance);
-	fresh_drop(instance);
+	mem_free(instance->fresh.reads);
 	mem_free((void *)(uintptr_t)instance->arguments.data);
 	mem_free(instance);
 }
@@ -71,8 +77,11 @@ static void instance_free(struct views *views, struct view_instance *instance)
 static struct view_instance *instance_make(struct database *db, struct store_table *table, struct bytes arguments,
 	const struct identity *sender)
 {
-	if (db->views == NULL)
+	if (db->views == NULL) {
 		db->views = mem_zalloc(sizeof(*db->views));
+		if (db->views != NULL)
+			db->views->row = db->views->key = BUF_INIT(STORE_ROW_BYTES_MAX);
+	}
 	if (db->views == NULL || db->views->instances.count >= INSTANCES_MAX)
 		return NULL;
 	struct view_instance *instance = mem_zalloc(sizeof(*instance));
@@ -97,10 +106,17 @@ static struct view_instance *instance_make(struct database *db, struct store_tab
 
 /* ---- making an instance's rows, in the open transaction ---- */
 
+static void scratch_end(struct buf *buf)
+{
+	enum { KEPT_BYTES = 65536 };
+	if (buf->cap > KEPT_BYTES || buf->failed)
+		buf_deinit(buf);
+}
+
 struct filling {
 	struct database *db;
 	struct view_instance *instance;
-	struct buf row;
+	struct buf *row;
 	bool failed;
 };
 
@@ -117,12 +133,12 @@ static void delete_rows(struct database *db, const struct view_instance *instanc
 static bool put_row(void *context, const uint8_t *row, size_t len)
 {
 	struct filling *f = context;
-	buf_clear(&f->row);
-	buf_put(&f->row, f->instance->key + 4, 32);
-	buf_put(&f->row, row, len);
-	size_t size = f->row.len;
-	f->failed = f->row.failed ||
-		store_insert(f->db->store, f->instance->table, f->row.data, &size, NULL) != STORE_OK;
+	buf_clear(f->row);
+	buf_put(f->row, f->instance->key + 4, 32);
+	buf_put(f->row, row, len);
+	size_t size = f->row->len;
+	f->failed = f->row->failed ||
+		store_insert(f->db->store, f->instance->table, f->row->data, &size, NULL) != STORE_OK;
 	return !f->failed;
 }
 
@@ -253,7 +269,7 @@ static bool fill(struct database *db, struct view_instance *instance, struct buf
 			db_instance_drop(db);
 		return false;
 	}
-	struct filling f = { .db = db, .instance = instance, .row = BUF_INIT(STORE_ROW_BYTES_MAX) };
+	struct filling f = { .db = db, .instance = instance, .row = &db->views->row };
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
 	delete_rows(db, instance);
 	bool ok = put_result(&f, view, code, result.value, &why) && !instance->fresh.failed;
@@ -261,16 +277,28 @@ static bool fill(struct database *db, struct view_instance *instance, struct buf
 		buf_printf(error, "Error materializing view `%.*s`: %s", STR_FMT(view->name),
 			instance->fresh.failed ? "it reads too much" : buf_text(&why));
 	buf_deinit(&why);
-	buf_deinit(&f.row);
+	scratch_end(&db->views->row);
 	instance->is_refreshed = ok;
 	return ok;
+}
+
+/* Most views read the same again. */
+static bool reads_same(const struct read_list *listed, const struct read_list *fresh)
+{
+	bool same = listed->count == fresh->count;
+	for (uint32_t i = 0; same && i < fresh->count; i++) {
+		const struct read *a = &listed->reads[i], *b = &fresh->reads[i];
+		same = a->index == b->index && a->hash == b->hash &&
+			(a->index != NULL || a->readers->table == (const struct store_table *)(const void *)b->readers);
+	}
+	return same;
 }
 
 /* The reads of what was refreshed count from now on, or never. */
 static bool settle_instance(struct views *views, struct view_instance *instance, bool committed)
 {
 	bool ok = true;
-	if (committed && instance->is_refreshed) {
+	if (committed && instance->is_refreshed && !reads_same(&instance->reads, &instance->fresh)) {
 		view_reads_forget(views, instance);
 		struct read_list fresh = instance->fresh;
 		instance->fresh = (struct read_list){ 0 };
@@ -342,7 +370,6 @@ static bool affect_by_keys(struct views *views, struct table_readers *readers, c
 static bool find_affected(struct database *db, const struct store_delta *delta)
 {
 	struct views *views = db->views;
-	struct buf key = BUF_INIT(STORE_ROW_BYTES_MAX);
 	bool ok = true;
 	views->mark++;
 	for (uint32_t t = 0; ok && t < delta->table_count; t++) {
@@ -351,10 +378,10 @@ static bool find_affected(struct database *db, const struct store_delta *delta)
 			continue;
 		ok = affect(views, &readers->whole);
 		for (const struct index_readers *at = readers->indexes; ok && at != NULL; at = at->next)
-			ok = affect_by_keys(views, readers, at->index, &delta->tables[t].inserts, &key) &&
-				affect_by_keys(views, readers, at->index, &delta->tables[t].deletes, &key);
+			ok = affect_by_keys(views, readers, at->index, &delta->tables[t].inserts, &views->key) &&
+				affect_by_keys(views, readers, at->index, &delta->tables[t].deletes, &views->key);
 	}
-	buf_deinit(&key);
+	scratch_end(&views->key);
 	return ok;
 }
 
@@ -506,6 +533,8 @@ void db_views_free(struct database *db)
 	map_deinit(&views->instances);
 	map_deinit(&views->tables);
 	mem_free(views->refreshed.items);
+	buf_deinit(&views->row);
+	buf_deinit(&views->key);
 	mem_free(views);
 	db->views = NULL;
 }

@@ -47,6 +47,7 @@ struct views {
 	struct map tables;    /* table id -> struct table_readers */
 	struct instance_list refreshed; /* in the open transaction */
 	uint64_t mark, swept_nanos;
+	struct buf row, key;  /* being made; kept from one refresh to the next */
 };
 
 /* view_reads.c */

@@ -96,7 +96,8 @@ def instructions():
     queries, views = (instructions_of("driver_transfers", "--holders", bench.DISTINCT, "--subscribers", bench.DISTINCT,
                                       "--query", query)
                       for query in ("SELECT * FROM holders WHERE id = #", "SELECT * FROM holder(#)"))
-    check(f"instructions that {bench.DISTINCT} views of an untouched table add", views - queries, INSTRUCTIONS_VIEWS_MAX)
+    check(f"instructions that {bench.DISTINCT} views of an untouched table add", views - queries,
+          INSTRUCTIONS_VIEWS_MAX)
 
 
 def system_calls():
