@@ -231,7 +231,8 @@ void db_views_read(struct database *db, const struct query *query, const struct 
 void db_view_used(void *context, struct store_table *table, struct bytes arguments, const struct identity *caller,
 	int change);
 void db_views_sweep(struct database *db, uint64_t now_nanos);
-void db_views_renew(struct database *db); /* the module is another */
+/* In the transaction that makes the module another: every instance, by the new one. After a failure: roll back. */
+enum wl_err db_views_renew(struct database *db, struct buf *error);
 void db_views_free(struct database *db);
 
 /* schedule.c */

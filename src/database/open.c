@@ -326,6 +326,27 @@ struct update {
 	struct buf *error;
 };
 
+/* What the running module is to those who make views. */
+static void lend_module(struct database *db, struct module_def *def, struct runtime_instance *instance)
+{
+	pthread_mutex_lock(&db->lock);
+	db->module.def = def;
+	db->module.info = module_def_info(def);
+	pthread_mutex_unlock(&db->lock);
+	db->module.instance = instance;
+}
+
+/* Views as the new module makes them; a view that fails fails the update. `instance` is NULL then, if it trapped. */
+static enum wl_err update_views(struct database *db, const struct update *u, struct runtime_instance **instance)
+{
+	struct running_module old = db->module;
+	lend_module(db, u->def, *instance);
+	enum wl_err err = db_views_renew(db, u->error);
+	*instance = db->module.instance;
+	lend_module(db, old.def, old.instance);
+	return err;
+}
+
 static void update_on_executor(struct database *db, void *arg)
 {
 	struct update *u = arg;
@@ -349,6 +370,8 @@ static void update_on_executor(struct database *db, void *arg)
 		u->err = db_renames_put_rows(db, &renames, u->error);
 	if (u->err == WL_OK && u->environment != NULL)
 		u->err = db_environment_apply(db, module_def_info(u->def), u->environment, &changed, u->error);
+	if (u->err == WL_OK)
+		u->err = update_views(db, u, &instance);
 	db->updating = true;
 	if (u->err != WL_OK)
 		db_rollback(db);
@@ -362,7 +385,6 @@ static void update_on_executor(struct database *db, void *arg)
 	}
 	install(db, u->program, u->def, u->hash, u->kind);
 	db->module.instance = instance;
-	db_views_renew(db);
 	u->program = NULL;
 	u->def = NULL;
 	u->offset = db->offset;

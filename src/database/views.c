@@ -496,26 +496,22 @@ void db_views_sweep(struct database *db, uint64_t now)
 	}
 }
 
-void db_views_renew(struct database *db)
+enum wl_err db_views_renew(struct database *db, struct buf *error)
 {
-	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
 	uint32_t cursor = 0;
-	bool ok = true;
-	if (db->views == NULL || db->views->instances.count == 0)
-		return;
-	db_begin(db);
-	db->views->refreshed.count = 0;
-	for (const struct map_entry *e; ok && (e = map_next(&db->views->instances, &cursor)) != NULL;) {
+	if (db->views == NULL)
+		return WL_OK;
+	for (const struct map_entry *e; (e = map_next(&db->views->instances, &cursor)) != NULL;) {
 		struct view_instance *instance = (struct view_instance *)(uintptr_t)e->value;
-		ok = fill(db, instance, &why) && instance_list_add(&db->views->refreshed, instance);
+		if (!fill(db, instance, error))
+			return WL_ERR_INVALID;
+		if (!instance_list_add(&db->views->refreshed, instance)) {
+			fresh_drop(instance);
+			buf_put_cstr(error, "not enough memory to make the views again");
+			return WL_ERR_MEMORY;
+		}
 	}
-	if (!ok)
-		db_rollback(db);
-	else
-		ok = db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, &why) == WL_OK;
-	if (!ok)
-		db_log_host(db, 0, "the views could not be made again after the update: %s", buf_text(&why));
-	buf_deinit(&why);
+	return WL_OK;
 }
 
 void db_views_free(struct database *db)

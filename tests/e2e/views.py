@@ -10,7 +10,9 @@ The module is tests/modules/views214. The last line says how many checks passed 
 import argparse
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 
@@ -50,6 +52,25 @@ REFUSED = [  # both where a query is asked once and where it is kept
 ]
 
 
+UPDATED = """#include <worldline/module.h>
+WL_TABLE(player, PUBLIC,
+\t(u32, id, PRIMARY_KEY),
+\t(u32, team, INDEX))
+WL_REDUCER(put, (u32, id), (u32, team))
+{
+\tplayer row = { id, team };
+\treturn player_insert(&row) ? wl_ok() : wl_fail("taken");
+}
+WL_VIEW(player, team_players, (u32, team))
+{
+\tWL_EACH_BY(player, team, row, team)
+\t\tBODY
+}
+"""
+BODIES = {"first": "player_emit(&row);", "odd": "if (row.id % 2 == 1) player_emit(&row);",
+          "trap": "if (row.id > 0) wl_panic(\"no players today\");"}
+
+
 def plain(row):
     """Rows come as objects when a query begins, as arrays later."""
     value = json.loads(row)
@@ -60,8 +81,8 @@ def plain(row):
 class Connection:
     """A v1.json connection and the rows it holds, by table."""
 
-    def __init__(self, host, token=None):
-        self.client = ws.Client(host.port, "views", token, protocol="v1.json.spacetimedb")
+    def __init__(self, host, token=None, database="views"):
+        self.client = ws.Client(host.port, database, token, protocol="v1.json.spacetimedb")
         self.token = json.loads(self.client.payload())["IdentityToken"]["token"]
         self.rows, self.requests = {}, 0
 
@@ -153,6 +174,7 @@ class Suite:
             self.senders()
             self.whole()
             self.failures()
+            self.updates()
             self.restart()
             self.check("the host ends well", self.host.stop(seconds=120), 0)
 
@@ -235,6 +257,40 @@ class Suite:
         self.check("a view that fails fails the call", list(status), ["Failed"])
         self.check("which never was", [row[3] for row in self.sql("SELECT * FROM player WHERE id = 20")], [5])
         self.check("others may", list(connection.call("put", 21, "e", 6, -1)["status"]), ["Committed"])
+        connection.client.close()
+
+    def updates(self):
+        """A new program's views are made in the update, for those who subscribe; one that fails refuses it."""
+        programs = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, body in BODIES.items():
+                with open(os.path.join(folder, "module.c"), "w") as f:
+                    f.write(UPDATED.replace("BODY", body))
+                subprocess.run([self.host.binary, "build", folder], check=True, stdout=subprocess.DEVNULL)
+                with open(os.path.join(folder, "build", "module.wasm"), "rb") as f:
+                    programs[name] = f.read()
+
+        def publish(name):
+            return self.request("PUT", "/v1/database/updated", programs[name])
+
+        self.check("first", "Success" in publish("first"), True)
+        connection = Connection(self.host, self.token, "updated")
+        for number in 1, 2, 3:
+            connection.call("put", number, 1)
+        connection.subscribe(1, "SELECT * FROM team_players(1)")
+        self.check("before", connection.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        self.check("another program", "Success" in publish("odd"), True)
+        connection.settle()
+        self.check("its rows, to who was there", connection.ids("team_players"), [(1, 1), (3, 1)])
+        connection.call("put", 5, 1)
+        self.check("and its reads", connection.ids("team_players"), [(1, 1), (3, 1), (5, 1)])
+        refused = publish("trap")
+        self.check("one that fails", "Success" in refused or "database is not" in refused, False)
+        self.check("leaves all as it was", list(connection.call("put", 7, 1)["status"]), ["Committed"])
+        self.check("with the views that were", connection.ids("team_players"), [(1, 1), (3, 1), (5, 1), (7, 1)])
+        self.check("and back", "Success" in publish("first"), True)
+        connection.settle()
+        self.check("all of them", [n for n, _ in connection.ids("team_players")], [1, 2, 3, 5, 7])
         connection.client.close()
 
     def restart(self):
