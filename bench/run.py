@@ -8,6 +8,7 @@ Each figure is the median of the repetitions, the floor (or what it is compared 
 in each of them. bench/run.sh builds everything first. Needs Python 3.9, nothing else.
 """
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -300,6 +301,27 @@ class Bench:
         self.executor_adds("two-table join, one row updated: CPU added, beside delivery", 1,
                            "SELECT accounts.* FROM accounts JOIN holders ON accounts.id = holders.account", 2, 1,
                            reducer="gain", base=1)
+
+    @contextlib.contextmanager
+    def in_c(self):
+        """The same workload in C, which has views with parameters."""
+        folder = ROOT / "tests" / "modules" / "transfer-c"
+        subprocess.run([str(ROOT / "build" / self.options.flavor / "worldline"), "build", str(folder)], check=True,
+                       stdout=subprocess.DEVNULL)
+        module, self.module = self.module, folder / "build" / "module.wasm"
+        try:
+            yield
+        finally:
+            self.module = module
+
+    def views(self):
+        with self.in_c():
+            self.executor_adds("view of one row, which a call changes: CPU of its refresh, beside delivery", 1,
+                               "SELECT * FROM account(0)", 1.5, 0.8, reducer="gain", base=1)
+            runs = [self.inproc("--calls", 300000)["cpu_nanos_per_call"] / 1e3 for _ in range(self.options.repeat)]
+        rust = [self.inproc("--calls", 300000)["cpu_nanos_per_call"] / 1e3 for _ in range(self.options.repeat)]
+        self.row("transfer, by a module in C, on the executor", sorted(runs)[len(runs) // 2], "µs", 1.5, 1,
+                 f"{sorted(rust)[len(rust) // 2]:.2f} µs by one in Rust", digits=2)
 
     def untouched(self):
         if shutil.which("valgrind") is None:
@@ -603,7 +625,7 @@ class Samples:
         self.thread.join()
 
 
-ROWS = ["deep", "shallow", "single", "fanout", "own-rows", "untouched", "join-delta", "compile", "scan-http",
+ROWS = ["deep", "shallow", "single", "fanout", "own-rows", "untouched", "views", "join-delta", "compile", "scan-http",
         "subscribe-large", "wait", "guest-boundary", "publish-cached", "procedures", "schedules",
         "ordered", "random", "empty", "counts"]
 BY_NAME = ["soak"]  # only when asked for
