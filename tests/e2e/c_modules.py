@@ -163,6 +163,12 @@ class Suite:
                     got.pop()
                 self.check(f"c-modules.md:{number}: {first}", matches(wanted, got), output)
 
+    def small(self):
+        """A module with one table is small."""
+        self.shell("worldline init small && worldline build small")
+        size = os.path.getsize(os.path.join(self.folder, "small", "build", "module.wasm"))
+        self.check("8 KiB", size <= 8192, f"{size} bytes")
+
     def wrong(self):
         os.makedirs(os.path.join(self.folder, "wrong"))
         for what, source, text in WRONG:
@@ -216,6 +222,7 @@ class Suite:
             with self.host:
                 self.shell(f"worldline server add --url {self.host.url} test --default --no-fingerprint")
                 self.document()
+                self.small()
                 self.wrong()
                 self.cpp()
                 self.examples()
