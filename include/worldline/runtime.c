@@ -71,13 +71,11 @@ void wl_write(struct wl_writer *w, const void *data, size_t len)
 void wl_arena_grow(size_t more)
 {
 	size_t now = __builtin_wasm_memory_size(0) * PAGE;
-	if ((size_t)wl_arena.end == now || wl_arena.end != (u8 *)now) {
-		size_t left = now - (size_t)wl_arena.end; /* 0 but for the first time */
-		size_t pages = more > left ? (more - left + PAGE - 1) / PAGE : 0;
-		if (pages > 0 && __builtin_wasm_memory_grow(0, pages) == (size_t)-1)
-			__builtin_trap();
-		wl_arena.end = (u8 *)(now + pages * PAGE);
-	}
+	size_t left = now - (size_t)wl_arena.end; /* what the module began with, the first time; then 0 */
+	size_t pages = more > left ? (more - left + PAGE - 1) / PAGE : 0;
+	if (pages > 0 && __builtin_wasm_memory_grow(0, pages) == (size_t)-1)
+		__builtin_trap();
+	wl_arena.end = (u8 *)(now + pages * PAGE);
 }
 
 void *wl_alloc(size_t size)

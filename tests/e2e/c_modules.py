@@ -193,9 +193,36 @@ class Suite:
         self.says("worldline call cpp add Ada '{\"green\": []}'", [])
         self.says("worldline call cpp add Bob '{\"red\": []}'", [])
         self.says("worldline call cpp count", ["6"])
-        self.says("worldline sql cpp 'SELECT name, many FROM thing WHERE id = 1'", ["…", "…[1, 2, 3]…"][:1])
+        rows = self.shell("worldline sql cpp 'SELECT name, many FROM thing WHERE id = 1'")[1]
+        self.check("C++ arrays", "[1, 2, 3]" in rows, rows)
         status, body = self.host.request("GET", "/v1/database/cpp/route/hello")[:2]
         self.check("C++ handler", (status, body) == (200, b"from C++"), (status, body))
+
+    def several_sources(self):
+        """What a header declares in two of them is one thing."""
+        sources = {
+            "common.h": "#pragma once\n#include <worldline/module.h>\nWL_STRUCT(place, (i32, x), (i32, y))\n"
+                        "WL_TABLE(spot, PUBLIC,\n\t(u32, id, PRIMARY_KEY),\n\t(place, at),\n\t(str, name, INDEX))\n"
+                        "WL_INDEX(spot, by_name_id, name, id)\nvoid spot_move(spot *row);\n",
+            "module.c": "#include \"common.h\"\nWL_REDUCER(mark, (u32, id), (str, name))\n{\n"
+                        "\tspot row = { id, { 1, 2 }, name };\n\tspot_move(&row);\n"
+                        "\treturn spot_insert(&row) ? wl_ok() : wl_fail(\"taken\");\n}\n",
+            "other.c": "#include \"common.h\"\nvoid spot_move(spot *row)\n{\n\trow->at.x += (i32)spot_count();\n}\n"
+                       "WL_VIEW(spot, named, (str, name))\n{\n\tWL_EACH_BY(spot, by_name_id, row, name)\n"
+                       "\t\tspot_emit(&row);\n}\nWL_PROCEDURE(place, far)\n{\n\tplace at = { 9, 9 };\n"
+                       "\treturn at;\n}\n",
+        }
+        os.makedirs(os.path.join(self.folder, "several"))
+        for name, source in sources.items():
+            with open(os.path.join(self.folder, "several", name), "w") as f:
+                f.write(source)
+        code, output = self.shell("worldline publish several --module-path several --yes")
+        self.check("several sources", code == 0 and "warning" not in output, output)
+        self.says("worldline call several mark 1 home", [])
+        self.says("worldline call several mark 2 away", [])
+        self.check("a type of both", "9" in self.shell("worldline call several far")[1])
+        rows = self.shell("worldline sql several \"SELECT * FROM named('away')\"")[1]
+        self.check("their rows", "x = 2" in rows and "home" not in rows, rows)
 
     def examples(self):
         for name in "chat", "game":
@@ -225,6 +252,7 @@ class Suite:
                 self.small()
                 self.wrong()
                 self.cpp()
+                self.several_sources()
                 self.examples()
                 self.check("the host ends well", self.host.stop(seconds=120) == 0)
         finally:
