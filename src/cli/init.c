@@ -29,6 +29,17 @@ static const char module_c[] =
 	"\twl_info(\"Hello, World!\");\n"
 	"\treturn wl_ok();\n"
 	"}\n";
+static const char readme[] =
+	"# %s\n"
+	"\n"
+	"A module for Worldline, in C: `module.c` has its tables and functions. It is compiled with clang and lld\n"
+	"(Debian: `apt-get install clang lld`).\n"
+	"\n"
+	"    %s build                       # build/module.wasm\n"
+	"    %s start                       # a host, in another terminal\n"
+	"    %s publish --module-path . %s\n"
+	"    %s call %s add Ada\n"
+	"    %s sql %s 'SELECT * FROM person'\n";
 static const char gitignore[] = "/build/\n/.worldline/\n";
 /* For editors that use clangd. */
 static const char compile_flags[] = "--target=wasm32\n-std=c11\n-ffreestanding\n-I.worldline/include\n";
@@ -43,6 +54,19 @@ static bool write_new(struct cli *cli, const char *dir, const char *name, const 
 	return ok || cli_fail_errno(cli, "cannot make %s", path);
 }
 
+/* What `publish` will take for a name. */
+static bool is_name(const char *name)
+{
+	bool hyphen = true; /* none at the ends, none beside another */
+	for (; *name != '\0'; name++) {
+		bool one = *name == '-';
+		if ((one && hyphen) || (!one && !(*name >= 'a' && *name <= 'z') && !(*name >= '0' && *name <= '9')))
+			return false;
+		hyphen = one;
+	}
+	return !hyphen;
+}
+
 static bool run(struct cli *cli, const struct cli_args *args)
 {
 	const char *name = args->words[0], *given = cli_args_text(args, "project-path");
@@ -50,10 +74,14 @@ static bool run(struct cli *cli, const struct cli_args *args)
 	if (strcmp(lang, "c") != 0)
 		return cli_fail(cli, "a new module in %s is begun with that language's own tools; this makes one in C: "
 			"--lang c", lang);
+	if (!is_name(name))
+		return cli_fail(cli, "`%s` is no name of a module: lower-case letters, digits and single hyphens", name);
 	if (mkdir(dir, 0777) != 0 && (errno != EEXIST || given == NULL))
 		return cli_fail_errno(cli, "cannot make the folder %s", dir);
 	if (!write_new(cli, dir, "module.c", module_c) || !write_new(cli, dir, ".gitignore", gitignore) ||
-		!write_new(cli, dir, "compile_flags.txt", compile_flags))
+		!write_new(cli, dir, "compile_flags.txt", compile_flags) ||
+		!write_new(cli, dir, "README.md", cli_text(cli, readme, name, cli->program, cli->program, cli->program, name,
+			cli->program, name, cli->program, name)))
 		return false;
 	printf("Made a module in %s. Next:\n"
 		"\t%s start                            # a host, in another terminal\n"
@@ -68,8 +96,8 @@ static bool run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_init = {
 	.name = "init",
 	.summary = "Begin a module in C",
-	.details = "Makes a folder with module.c, which is a working module, .gitignore, and compile_flags.txt for\n"
-		"editors.",
+	.details = "Makes a folder with module.c, which is a working module, README.md, .gitignore, and\n"
+		"compile_flags.txt for editors.",
 	.words = (const struct cli_word[]){
 		{ .name = "NAME", .required = true, .help = "Of the module: lower-case letters, digits and single hyphens" },
 		{ 0 } },
