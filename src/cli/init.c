@@ -29,6 +29,13 @@ static const char module_c[] =
 	"\twl_info(\"Hello, World!\");\n"
 	"\treturn wl_ok();\n"
 	"}\n";
+static const char readme[] =
+	"# A module\n"
+	"\n"
+	"    worldline build                          # build/module.wasm\n"
+	"    worldline publish NAME                   # builds, and publishes to the default server\n"
+	"\n"
+	"`module.c` is all of it; more sources may lie beside it or in `src`.\n";
 static const char gitignore[] = "/build/\n/.worldline/\n";
 /* For editors that use clangd. */
 static const char compile_flags[] = "--target=wasm32\n-std=c11\n-ffreestanding\n-I.worldline/include\n";
@@ -52,7 +59,8 @@ static bool run(struct cli *cli, const struct cli_args *args)
 			"--lang c", lang);
 	if (mkdir(dir, 0777) != 0 && (errno != EEXIST || given == NULL))
 		return cli_fail_errno(cli, "cannot make the folder %s", dir);
-	if (!write_new(cli, dir, "module.c", module_c) || !write_new(cli, dir, ".gitignore", gitignore) ||
+	if (!write_new(cli, dir, "module.c", module_c) || !write_new(cli, dir, "README.md", readme) ||
+		!write_new(cli, dir, ".gitignore", gitignore) ||
 		!write_new(cli, dir, "compile_flags.txt", compile_flags))
 		return false;
 	printf("Made a module in %s. Next:\n"
@@ -68,8 +76,8 @@ static bool run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_init = {
 	.name = "init",
 	.summary = "Begin a module in C",
-	.details = "Makes a folder with module.c, which is a working module, .gitignore, and compile_flags.txt for\n"
-		"editors.",
+	.details = "Makes a folder with module.c, which is a working module, README.md, .gitignore, and compile_flags.txt\n"
+		"for editors.",
 	.words = (const struct cli_word[]){
 		{ .name = "NAME", .required = true, .help = "Of the module: lower-case letters, digits and single hyphens" },
 		{ 0 } },
