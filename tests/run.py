@@ -429,19 +429,19 @@ def suite_fuzz(tally):
     seconds = os.environ.get("FUZZ_SECONDS", "5")
     if not build(tally, "fuzz-bin", flavor="fuzz"):
         return
-    for source in sorted(os.listdir(os.path.join(ROOT, "tests", "fuzz"))):
-        if not source.endswith("_fuzz.c"):
-            continue
-        name = source[:-2]
+    names = sorted(name[:-2] for name in os.listdir(os.path.join(ROOT, "tests", "fuzz")) if name.endswith("_fuzz.c"))
+
+    def fuzz(name):
         corpus = os.path.join(ROOT, "tests", "fuzz", "corpus", name[:-5])
         found = os.path.join(ROOT, "build", "fuzz", "corpus", name)
         os.makedirs(found, exist_ok=True)
-        command = [os.path.join(ROOT, "build", "fuzz", "fuzz", name), f"-max_total_time={seconds}", "-timeout=20",
-                   "-rss_limit_mb=4096", f"-artifact_prefix={found}-", found]
-        if os.path.isdir(corpus):
-            command.append(corpus)
-        status, output = run(command, env=SANITIZERS)
-        tally.add(f"fuzz/{name}", int(status == 0), int(status != 0), output[-20000:])
+        return run([os.path.join(ROOT, "build", "fuzz", "fuzz", name), f"-max_total_time={seconds}", "-timeout=20",
+                    "-rss_limit_mb=4096", f"-artifact_prefix={found}-", found,
+                    *([corpus] if os.path.isdir(corpus) else [])], env=SANITIZERS)
+
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        for name, (status, output) in zip(names, pool.map(fuzz, names)):
+            tally.add(f"fuzz/{name}", int(status == 0), int(status != 0), output[-20000:])
 
 
 SUITES = {name[len("suite_"):].replace("_", "-"): fn for name, fn in list(globals().items())

@@ -155,10 +155,15 @@ static bool compile(struct cli *cli, const char *root, const char *source, const
 {
 	static const char *const always[] = { "--target=wasm32", "-mbulk-memory", "-ffreestanding", "-ffunction-sections",
 		"-fdata-sections", "-Wall", "-Wextra", "-c" };
+	/* What C11 only warns of: calls of what was never declared, by a macro of ours or by you. */
+	static const char *const strict[] = { "-Werror=implicit-function-declaration", "-Werror=implicit-int",
+		"-Werror=incompatible-pointer-types", "-Werror=int-conversion", "-Werror=return-type", "-Werror=format" };
 	struct words words = { .count = 0 };
 	add(&words, compiler());
 	for (size_t i = 0; i < ARRAY_COUNT(always); i++)
 		add(&words, always[i]);
+	for (size_t i = 0; !is_cpp(source) && i < ARRAY_COUNT(strict); i++)
+		add(&words, strict[i]);
 	add(&words, is_cpp(source) ? "-std=c++17" : "-std=c11");
 	if (is_cpp(source)) {
 		add(&words, "-fno-exceptions");

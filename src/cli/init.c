@@ -30,16 +30,12 @@ static const char module_c[] =
 	"\treturn wl_ok();\n"
 	"}\n";
 static const char readme[] =
-	"# %s\n"
+	"# A module\n"
 	"\n"
-	"A module for Worldline, in C: `module.c` has its tables and functions. It is compiled with clang and lld\n"
-	"(Debian: `apt-get install clang lld`).\n"
+	"    worldline build                          # build/module.wasm\n"
+	"    worldline publish NAME                   # builds, and publishes to the default server\n"
 	"\n"
-	"    %s build                       # build/module.wasm\n"
-	"    %s start                       # a host, in another terminal\n"
-	"    %s publish --module-path . %s\n"
-	"    %s call %s add Ada\n"
-	"    %s sql %s 'SELECT * FROM person'\n";
+	"`module.c` is all of it; more sources may lie beside it or in `src`.\n";
 static const char gitignore[] = "/build/\n/.worldline/\n";
 /* For editors that use clangd. */
 static const char compile_flags[] = "--target=wasm32\n-std=c11\n-ffreestanding\n-I.worldline/include\n";
@@ -78,10 +74,9 @@ static bool run(struct cli *cli, const struct cli_args *args)
 		return cli_fail(cli, "`%s` is no name of a module: lower-case letters, digits and single hyphens", name);
 	if (mkdir(dir, 0777) != 0 && (errno != EEXIST || given == NULL))
 		return cli_fail_errno(cli, "cannot make the folder %s", dir);
-	if (!write_new(cli, dir, "module.c", module_c) || !write_new(cli, dir, ".gitignore", gitignore) ||
-		!write_new(cli, dir, "compile_flags.txt", compile_flags) ||
-		!write_new(cli, dir, "README.md", cli_text(cli, readme, name, cli->program, cli->program, cli->program, name,
-			cli->program, name, cli->program, name)))
+	if (!write_new(cli, dir, "module.c", module_c) || !write_new(cli, dir, "README.md", readme) ||
+		!write_new(cli, dir, ".gitignore", gitignore) ||
+		!write_new(cli, dir, "compile_flags.txt", compile_flags))
 		return false;
 	printf("Made a module in %s. Next:\n"
 		"\t%s start                            # a host, in another terminal\n"
@@ -96,8 +91,8 @@ static bool run(struct cli *cli, const struct cli_args *args)
 const struct cli_command cli_command_init = {
 	.name = "init",
 	.summary = "Begin a module in C",
-	.details = "Makes a folder with module.c, which is a working module, README.md, .gitignore, and\n"
-		"compile_flags.txt for editors.",
+	.details = "Makes a folder with module.c, which is a working module, README.md, .gitignore, and compile_flags.txt\n"
+		"for editors.",
 	.words = (const struct cli_word[]){
 		{ .name = "NAME", .required = true, .help = "Of the module: lower-case letters, digits and single hyphens" },
 		{ 0 } },
