@@ -13,7 +13,7 @@ DRIVER := bench/driver.c bench/heap.c
 $(BUILD)/bench/inproc: $(BUILD)/bench/inproc.o $(DRIVER:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 # One room alone.
-$(BUILD)/bench/store_bench $(BUILD)/bench/query_bench: %: %.o $(BUILD)/libworldline.a
+$(BUILD)/bench/store_bench $(BUILD)/bench/query_bench $(BUILD)/bench/guest_alone: %: %.o $(BUILD)/libworldline.a
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 # The guest boundary alone, and the guest for it.
 $(BUILD)/bench/guest_bench: $(BUILD)/bench/guest_bench.o $(DRIVER:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
@@ -33,4 +33,4 @@ $(BUILD)/bench/floor: $(FLOOR)
 	@mkdir -p $(@D)
 	$(call SAY,CC,$@)$(CC) -O2 -o $@ $< -lcrypto
 -include $(LOAD:%.c=$(BUILD)/%.d) $(DRIVER:%.c=$(BUILD)/%.d) \
-	$(patsubst %,$(BUILD)/bench/%.d,inproc store_bench query_bench guest_bench)
+	$(patsubst %,$(BUILD)/bench/%.d,inproc store_bench query_bench guest_bench guest_alone)

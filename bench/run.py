@@ -147,6 +147,7 @@ class Bench:
             build / "worldline", build / "bench" / "floor", build / "bench" / "inproc")
         self.query_path = build / "bench" / "query_bench"
         self.guest_path, self.guest = build / "bench" / "guest_bench", build / "bench" / "guest.wasm"
+        self.alone_path = build / "bench" / "guest_alone"
         self.module = ROOT / "build" / "modules" / "transfer.wasm"
         self.folders, self.lines = [], []
         for needed in (Path(self.load.path), self.host_path, self.module):
@@ -398,6 +399,12 @@ class Bench:
                                       ("scan", "imports: point scan and advance, 100,000 rows", 150, 100),
                                       ("update", "import: update, 100,000 rows", 150, 100)):
             self.row(what, middle[f"{name}_nanos"], "ns", must, aim, digits=1)
+        with self.in_c():
+            runs = [numbers(output(self.alone_path, self.module)) for _ in range(self.options.repeat)]
+        alone = median(runs)
+        self.row("transfer, by a module in C: the guest's share, entry and crossings included",
+                 alone["transfer_guest_nanos"] / 1e3, "µs", 0.25, 0.25,
+                 f"{alone['transfer_crossings']:.0f} imports, which answer at once", digits=3)
         for name, must in (("rust", 300), ("c", 80)):
             self.row(f"instance ready, describe included: {name.capitalize()} module",
                      middle[f"{name}_instance_micros"], "µs", must, must, digits=1)

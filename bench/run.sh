@@ -6,7 +6,8 @@ set -eu
 cd "$(dirname -- "$0")/.."
 floor=${FLOOR:-../shared/floor/floor.c}
 targets="build/release/worldline build/release/bench/load build/release/bench/inproc
-	build/release/bench/query_bench build/release/bench/guest_bench build/release/bench/guest.wasm"
+	build/release/bench/query_bench build/release/bench/guest_bench build/release/bench/guest.wasm
+	build/release/bench/guest_alone"
 [ -f "$floor" ] && targets="$targets build/release/bench/floor"
 # shellcheck disable=SC2086
 make --no-print-directory FLAVOR=release FLOOR="$floor" $targets

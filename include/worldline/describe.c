@@ -2,8 +2,8 @@
 /*
  * What a module says of itself: its items, which constructors put in a row, as
  * a RawModuleDef of version 10 (docs/c-modules.md). A header with declarations
- * may be part of several sources: what has the name of something before it is
- * that thing.
+ * may be part of several sources: what is the same as something before it is
+ * that thing. What has its name only stays, and the host refuses the two.
  */
 #include "worldline/runtime.h"
 
@@ -29,17 +29,59 @@ static bool same(const char *a, const char *b)
 	return len == strlen(b) && memcmp(a, b, len) == 0;
 }
 
-/* What a header declares in several sources is one thing: the others go, types among them that lend their number. */
+static bool same_type(const struct wl_type *a, const struct wl_type *b, bool by_name)
+{
+	if (a == b)
+		return true;
+	if (by_name && (a->name != NULL || b->name != NULL)) /* items themselves */
+		return a->name != NULL && b->name != NULL && same(a->name, b->name);
+	if (a->tag != b->tag || a->count != b->count)
+		return false;
+	for (u32 i = 0; i < a->count; i++) {
+		const struct wl_element *one = &a->elements[i], *two = &b->elements[i];
+		if ((one->name != NULL && !same(one->name, two->name)) || !same_type(one->type, two->type, true))
+			return false;
+	}
+	return true;
+}
+
+static bool same_table(const struct wl_table *a, const struct wl_table *b)
+{
+	if (a->flags != b->flags || !same_type(a->type, b->type, false))
+		return false;
+	for (u32 i = 0; i < a->type->count; i++)
+		if (a->columns[i].flags != b->columns[i].flags)
+			return false;
+	return true;
+}
+
+static bool same_index(const struct wl_index *a, const struct wl_index *b)
+{
+	u32 i = 0;
+	while (a->columns[i] != NULL && b->columns[i] != NULL && same(a->columns[i], b->columns[i]))
+		i++;
+	return a->kind == b->kind && a->columns[i] == b->columns[i]; /* both ended */
+}
+
+static bool same_item(const struct wl_item *a, const struct wl_item *b)
+{
+	if (a->section != b->section || a->name == NULL || b->name == NULL || !same(a->name, b->name))
+		return false;
+	return a->section == WL_TYPES ? same_type(a->data, b->data, false)
+		: a->section == WL_TABLES ? same_table(a->data, b->data)
+		: a->section == WL_INDEXES && same_index(a->data, b->data);
+}
+
 static void drop_repeated(void)
 {
 	for (struct wl_item *item = items; item != NULL; item = item->next)
-		for (struct wl_item **at = &item->next; item->name != NULL && *at != NULL;) {
+		for (struct wl_item **at = &item->next; *at != NULL;) {
 			struct wl_item *other = *at;
-			if (other->section != item->section || other->name == NULL || !same(other->name, item->name)) {
+			if (!same_item(item, other)) {
 				at = &other->next;
 				continue;
 			}
-			if (item->section == WL_TYPES)
+			if (item->section == WL_TYPES) /* it lends its number */
 				((const struct wl_type *)other->data)->state->first = item->data;
 			*at = other->next;
 		}
@@ -198,7 +240,7 @@ void wl_put_item_index(struct wl_writer *w, const void *data)
 	const struct wl_item *table = next(NULL, WL_TABLES);
 	while (table != NULL && !same(table->name, index->table))
 		table = next(table, WL_TABLES);
-	put_index_head(w, index->table, index->name, INDEX_BTREE);
+	put_index_head(w, index->table, index->name, index->kind);
 	struct counter c = array_begin(w);
 	for (; table != NULL && index->columns[c.count] != NULL; c.count++)
 		put_u16(w, column_of(((const struct wl_table *)table->data)->type, index->columns[c.count]));

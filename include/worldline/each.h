@@ -32,10 +32,11 @@
 #define WL_COUNT(...) WL_COUNT_I(__VA_ARGS__ __VA_OPT__(, ) 6, 5, 4, 3, 2, 1, 0)
 #define WL_COUNT_I(a, b, c, d, e, f, count, ...) count
 
-/* The same for up to three arguments; may stand inside WL_EACH_OF. */
+/* The same for up to four arguments; may stand inside WL_EACH_OF. */
 #define WL_FEW(m, context, ...) WL_PASTE(WL_FEW_, WL_COUNT(__VA_ARGS__))(m, context, __VA_ARGS__)
 #define WL_FEW_0(m, context, ...)
 #define WL_FEW_1(m, context, a) m(context, a)
 #define WL_FEW_2(m, context, a, b) m(context, a) m(context, b)
 #define WL_FEW_3(m, context, a, b, c) m(context, a) m(context, b) m(context, c)
+#define WL_FEW_4(m, context, a, b, c, d) WL_FEW_3(m, context, a, b, c) m(context, d)
 #endif

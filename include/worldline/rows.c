@@ -103,15 +103,22 @@ u32 wl_delete_range(u32 index, const struct wl_key *key)
 
 /* ---- the rows of a loop ---- */
 
+/* A buffer with nothing taken behind it is given back. */
+static void give_back(struct wl_rows *rows, const u8 *to)
+{
+	if (rows->buffer != NULL && wl_arena.top == rows->buffer + rows->size)
+		wl_arena.top = (u8 *)(uintptr_t)to;
+}
+
 static void make_buffer(struct wl_rows *rows, size_t size)
 {
+	give_back(rows, rows->buffer);
 	rows->size = size;
 	rows->buffer = wl_alloc(size);
 }
 
-bool wl_rows_more(struct wl_rows *rows, bool is_flat)
+bool wl_rows_more(struct wl_rows *rows)
 {
-	(void)is_flat;
 	while (rows->is_open) {
 		if (rows->buffer == NULL)
 			make_buffer(rows, rows->size);
@@ -130,13 +137,6 @@ bool wl_rows_more(struct wl_rows *rows, bool is_flat)
 			return true;
 	}
 	return false;
-}
-
-/* A buffer with nothing taken behind it is given back. */
-static void give_back(struct wl_rows *rows, const u8 *to)
-{
-	if (rows->buffer != NULL && wl_arena.top == rows->buffer + rows->size)
-		wl_arena.top = (u8 *)(uintptr_t)to;
 }
 
 void wl_rows_end(struct wl_rows *rows)
@@ -214,6 +214,7 @@ i32 wl_reducer_end(struct wl_status status, u32 sink)
 static i32 run(u32 section, u32 id, u32 mask, u32 flags, WHO, u32 args, u32 sink)
 {
 	u8 *mark = wl_arena.top;
+	u64 chance = wl_chance;
 	const struct wl_function *function = wl_item_at(section, id, mask, flags);
 	struct wl_ctx ctx;
 	wl_call_begin(&ctx, s0, s1, s2, s3, c0, c1, micros);
@@ -223,6 +224,8 @@ static i32 run(u32 section, u32 id, u32 mask, u32 flags, WHO, u32 args, u32 sink
 	struct wl_reader r = { data.data, data.data + data.len };
 	i32 code = function->run(&ctx, &r, sink);
 	wl_arena.top = mark;
+	if (section == WL_VIEWS) /* a host may ask inside a procedure's commit */
+		wl_chance = chance;
 	return code;
 }
 

@@ -74,7 +74,7 @@ void wl_arena_grow(size_t more)
 	size_t left = now - (size_t)wl_arena.end; /* what the module began with, the first time; then 0 */
 	size_t pages = more > left ? (more - left + PAGE - 1) / PAGE : 0;
 	if (pages > 0 && __builtin_wasm_memory_grow(0, pages) == (size_t)-1)
-		__builtin_trap();
+		wl_stop("out of memory");
 	wl_arena.end = (u8 *)(now + pages * PAGE);
 }
 
@@ -298,11 +298,11 @@ bytes wl_source_take(u32 source)
 
 /* ---- of one call ---- */
 
-static u64 chance;
+u64 wl_chance;
 
 u64 wl_random(void)
 {
-	u64 z = chance += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+	u64 z = wl_chance += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
 	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
 	return z ^ (z >> 31);
@@ -357,7 +357,7 @@ void wl_call_begin(struct wl_ctx *ctx, u64 s0, u64 s1, u64 s2, u64 s3, u64 c0, u
 	words[3] = s3;
 	words[4] = c0;
 	words[5] = c1;
-	words[6] = chance = micros;
+	words[6] = wl_chance = micros;
 }
 
 /* ---- procedures ---- */

@@ -15,6 +15,7 @@ size_t strlen(const char *text);
 
 __attribute__((noreturn)) void wl_stop_text(const struct wl_writer *w);
 void wl_write_format(struct wl_writer *w, const char *format, va_list list);
+extern u64 wl_chance; /* where wl_random is */
 bytes wl_source_take(u32 source); /* all of it; taken from the call's memory */
 void wl_call_begin(struct wl_ctx *ctx, u64 s0, u64 s1, u64 s2, u64 s3, u64 c0, u64 c1, u64 micros);
 

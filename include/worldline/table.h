@@ -9,7 +9,8 @@
  *       (str, name, UNIQUE),
  *       (u32, team, INDEX),
  *       (i32, score, DEFAULT(0)))
- *   WL_INDEX(player, by_team_score, team, score)
+ *   WL_INDEX(player, by_team_score, team, score)         a B-tree of two to four columns
+ *   WL_INDEX_HASH(player, by_team_name, team, name)      the same, found by all of its columns only
  *
  * Access: PUBLIC, PRIVATE, and of tables whose rows are gone when the transaction ends, PUBLIC_EVENT, PRIVATE_EVENT.
  *
@@ -26,10 +27,13 @@
  *   bool T_find_by_C(C, T *row)   of unique ones, like
  *   bool T_update_by_C(T *row)    false: no row has that key, or another unique column is taken
  *   u32  T_delete_by_C(C)         how many
- *   WL_DELETE_RANGE(T, C, value …, low, high)  how many; like the last of these:
+ *   u32  T_delete_by_C(value …)   the same, of a WL_INDEX: with all of its columns
+ *   WL_DELETE_RANGE(T, C, value …, low, high)  how many; like WL_EACH_RANGE:
  *   WL_EACH(T, row) { … }                      all rows
  *   WL_EACH_BY(T, C, row, value …) { … }       those with these values of an index's first columns
- *   WL_EACH_RANGE(T, C, row, value …, low, high) { … } and from low to high in the next (B-tree and direct)
+ *   WL_EACH_RANGE(T, C, row, value …, low, high) { … } and from low to high, both included, in the next
+ *   WL_EACH_FROM(T, C, row, value …, low) { … }        and from low on (these three: B-tree and direct)
+ *   WL_EACH_UP_TO(T, C, row, value …, high) { … }      and up to high
  *
  * Loops read as of their beginning: rows may be changed meanwhile. `row`, with what its pointers lead to, lasts for one
  * round of the loop (wl_keep); break, continue and return may leave it. What else goes wrong is a trap, with its reason
@@ -55,6 +59,7 @@ struct wl_table {
 struct wl_index {
 	const char *table, *name;
 	const char *const *columns; /* ended by NULL */
+	u32 kind;                   /* as in a description: 0 B-tree, 1 hash */
 };
 
 /* ---- what the macros call ---- */
@@ -72,7 +77,7 @@ struct wl_rows { /* the rows of a loop */
 	size_t size;
 	struct wl_reader reader;
 };
-WL_EXTERN bool wl_rows_more(struct wl_rows *rows, bool may_move);
+WL_EXTERN bool wl_rows_more(struct wl_rows *rows);
 WL_EXTERN void wl_rows_end(struct wl_rows *rows);
 WL_EXTERN void wl_found_end(struct wl_rows *rows, bool keeps); /* the bytes of the one that was found */
 WL_INLINE struct wl_rows wl_rows_none(size_t size)
@@ -80,9 +85,9 @@ WL_INLINE struct wl_rows wl_rows_none(size_t size)
 	struct wl_rows rows = { 0, false, NULL, size, { NULL, NULL } };
 	return rows;
 }
-WL_INLINE bool wl_rows_at_end(struct wl_rows *rows, bool is_flat)
+WL_INLINE bool wl_rows_at_end(struct wl_rows *rows)
 {
-	return rows->reader.at == rows->reader.end && !wl_rows_more(rows, is_flat);
+	return rows->reader.at == rows->reader.end && !wl_rows_more(rows);
 }
 enum { WL_ROWS_MANY = 16384, WL_ROWS_FEW = 2048 };
 
@@ -96,14 +101,14 @@ WL_INLINE struct wl_key wl_key(void)
 	struct wl_key key = { wl_writer(), 0, 0, 0, 0 };
 	return key;
 }
-WL_INLINE void wl_key_bound(struct wl_key *key) /* the next value is an inclusive bound */
+enum wl_bound { WL_INCLUDED = 0, WL_UNBOUNDED = 2 };
+WL_INLINE void wl_key_bound(struct wl_key *key, u8 bound) /* an included one: its value follows */
 {
-	static const u8 included = 0;
 	if (key->bounds++ == 0)
 		key->prefix = wl_written(&key->w);
 	else
 		key->low = wl_written(&key->w);
-	wl_write(&key->w, &included, 1);
+	wl_write(&key->w, &bound, 1);
 }
 WL_EXTERN struct wl_rows wl_scan_point(u32 index, const struct wl_key *key, u32 of);
 WL_EXTERN struct wl_rows wl_scan_range(u32 index, const struct wl_key *key);
@@ -121,6 +126,9 @@ WL_EXTERN u32 wl_delete_range(u32 index, const struct wl_key *key);
 #define WL_EACH_BY(T, C, row, ...) WL_ROWS_LOOP(T, row, WL_PASTE(T##_by_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__))
 #define WL_EACH_RANGE(T, C, row, ...) \
 	WL_ROWS_LOOP(T, row, WL_PASTE(T##_range_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__))
+#define WL_EACH_FROM(T, C, row, ...) WL_ROWS_LOOP(T, row, WL_PASTE(T##_from_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__))
+#define WL_EACH_UP_TO(T, C, row, ...) \
+	WL_ROWS_LOOP(T, row, WL_PASTE(T##_up_to_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__))
 #define WL_DELETE_RANGE(T, C, ...) WL_PASTE(T##_delete_range_##C##_, WL_COUNT(__VA_ARGS__))(__VA_ARGS__)
 
 /* ---- declaring ---- */
@@ -185,8 +193,31 @@ WL_EXTERN u32 wl_delete_range(u32 index, const struct wl_key *key);
 	WL_PASTE(wl_put_, type)(&wl_k.w, &name); \
 	wl_k.columns++;
 #define WL_KEY_BOUND(type, name) \
-	wl_key_bound(&wl_k); \
+	wl_key_bound(&wl_k, WL_INCLUDED); \
 	WL_PASTE(wl_put_, type)(&wl_k.w, &name);
+#define WL_KEY_OPEN wl_key_bound(&wl_k, WL_UNBOUNDED);
+#define WL_SCAN(T, name, function, parameters, values) \
+	WL_UNUSED static inline struct wl_rows T##_##function parameters \
+	{ \
+		struct wl_key wl_k = wl_key(); \
+		values \
+		return wl_scan_range(wl_index_##T##_##name(), &wl_k); \
+	}
+/* Ranges of `type`, behind the parameters and values of the columns before it; `n`: 1 and how many those are. */
+#define WL_RANGES(T, name, n, more, type, before, values) \
+	WL_SCAN(T, name, range_##name##_##more, (WL_STRIP before type wl_low, type wl_high), \
+		values WL_KEY_BOUND(type, wl_low) WL_KEY_BOUND(type, wl_high)) \
+	WL_SCAN(T, name, from_##name##_##n, (WL_STRIP before type wl_low), values WL_KEY_BOUND(type, wl_low) WL_KEY_OPEN) \
+	WL_SCAN(T, name, up_to_##name##_##n, (WL_STRIP before type wl_high), \
+		values WL_KEY_OPEN WL_KEY_BOUND(type, wl_high)) \
+	WL_UNUSED static inline u32 T##_delete_range_##name##_##more(WL_STRIP before type wl_low, type wl_high) \
+	{ \
+		struct wl_key wl_k = wl_key(); \
+		values \
+		WL_KEY_BOUND(type, wl_low) \
+		WL_KEY_BOUND(type, wl_high) \
+		return wl_delete_range(wl_index_##T##_##name(), &wl_k); \
+	}
 
 #define WL_ONE_COLUMN(T, type, name, kind) \
 	WL_INDEX_ID(T, name, #T "_" #name "_idx_" #kind) \
@@ -205,21 +236,7 @@ WL_EXTERN u32 wl_delete_range(u32 index, const struct wl_key *key);
 	WL_RANGE_##kind(T, type, name)
 #define WL_RANGE_hash(T, type, name)
 #define WL_RANGE_direct(T, type, name) WL_RANGE_btree(T, type, name)
-#define WL_RANGE_btree(T, type, name) \
-	WL_UNUSED static inline struct wl_rows T##_range_##name##_2(type low, type high) \
-	{ \
-		struct wl_key wl_k = wl_key(); \
-		WL_KEY_BOUND(type, low) \
-		WL_KEY_BOUND(type, high) \
-		return wl_scan_range(wl_index_##T##_##name(), &wl_k); \
-	} \
-	WL_UNUSED static inline u32 T##_delete_range_##name##_2(type low, type high) \
-	{ \
-		struct wl_key wl_k = wl_key(); \
-		WL_KEY_BOUND(type, low) \
-		WL_KEY_BOUND(type, high) \
-		return wl_delete_range(wl_index_##T##_##name(), &wl_k); \
-	}
+#define WL_RANGE_btree(T, type, name) WL_RANGES(T, name, 1, 2, type, (), )
 
 #define WL_COLUMN_TYPE(T, tuple) WL_COLUMN_TYPE_I(T, WL_STRIP tuple)
 #define WL_COLUMN_TYPE_I(...) WL_COLUMN_TYPE_II(__VA_ARGS__)
@@ -275,7 +292,7 @@ WL_INLINE bool wl_is_zero(const void *p, size_t len)
 	} \
 	WL_UNUSED static inline bool T##_next(struct wl_rows *rows, T *row) \
 	{ \
-		if (wl_rows_at_end(rows, wl_flat_##T)) \
+		if (wl_rows_at_end(rows)) \
 			return false; \
 		wl_get_##T(&rows->reader, row); \
 		return true; \
@@ -342,13 +359,18 @@ WL_INLINE bool wl_is_zero(const void *p, size_t len)
 
 /* ---- indexes of several columns ---- */
 
-#define WL_INDEX(T, name, ...) WL_PASTE(WL_INDEX_, WL_COUNT(__VA_ARGS__))(T, name, __VA_ARGS__)
+#define WL_INDEX(T, name, ...) \
+	WL_INDEX_COMMON(T, name, btree, 0, __VA_ARGS__) \
+	WL_PASTE(WL_INDEX_, WL_COUNT(__VA_ARGS__))(T, name, __VA_ARGS__)
+#define WL_INDEX_HASH(T, name, ...) \
+	WL_INDEX_COMMON(T, name, hash, 1, __VA_ARGS__) \
+	WL_PASTE(WL_INDEX_HASH_, WL_COUNT(__VA_ARGS__))(T, name, __VA_ARGS__)
 #define WL_INDEX_NAMES(T, column) #column,
-#define WL_INDEX_COMMON(T, name, ...) \
+#define WL_INDEX_COMMON(T, name, kind, number, ...) \
 	static const char *const wl_index_columns_##T##_##name[] = { WL_FEW(WL_INDEX_NAMES, T, __VA_ARGS__) NULL }; \
-	static const struct wl_index wl_index_data_##T##_##name = { #T, #name, wl_index_columns_##T##_##name }; \
+	static const struct wl_index wl_index_data_##T##_##name = { #T, #name, wl_index_columns_##T##_##name, number }; \
 	WL_ITEM(WL_INDEXES, index_##T##_##name, #T "." #name, &wl_index_data_##T##_##name, wl_put_item_index) \
-	WL_INDEX_ID(T, name, #T "_" #name "_idx_btree")
+	WL_INDEX_ID(T, name, #T "_" #name "_idx_" #kind)
 #define WL_INDEX_SCAN(T, name, count, of, parameters, values) \
 	WL_UNUSED static inline struct wl_rows T##_by_##name##_##count parameters \
 	{ \
@@ -356,41 +378,51 @@ WL_INLINE bool wl_is_zero(const void *p, size_t len)
 		values \
 		return wl_scan_point(wl_index_##T##_##name(), &wl_k, of); \
 	}
-#define WL_INDEX_RANGE(T, name, count, parameters, values) \
-	WL_UNUSED static inline struct wl_rows T##_range_##name##_##count parameters \
+#define WL_INDEX_POINT(T, name, count, parameters, values) \
+	WL_INDEX_SCAN(T, name, count, count, parameters, values) \
+	WL_UNUSED static inline u32 T##_delete_by_##name parameters \
 	{ \
 		struct wl_key wl_k = wl_key(); \
 		values \
-		return wl_scan_range(wl_index_##T##_##name(), &wl_k); \
-	} \
-	WL_UNUSED static inline u32 T##_delete_range_##name##_##count parameters \
-	{ \
-		struct wl_key wl_k = wl_key(); \
-		values \
-		return wl_delete_range(wl_index_##T##_##name(), &wl_k); \
+		return wl_delete_point(wl_index_##T##_##name(), &wl_k); \
 	}
 #define WL_OF(T, column) wl_of_##T##_##column
+/* The first columns: as parameters, and as values of a key. */
+#define WL_P1(T, a) WL_OF(T, a) a
+#define WL_P2(T, a, b) WL_P1(T, a), WL_OF(T, b) b
+#define WL_P3(T, a, b, c) WL_P2(T, a, b), WL_OF(T, c) c
+#define WL_P4(T, a, b, c, d) WL_P3(T, a, b, c), WL_OF(T, d) d
+#define WL_V1(T, a) WL_KEY_VALUE(WL_OF(T, a), a)
+#define WL_V2(T, a, b) WL_V1(T, a) WL_KEY_VALUE(WL_OF(T, b), b)
+#define WL_V3(T, a, b, c) WL_V2(T, a, b) WL_KEY_VALUE(WL_OF(T, c), c)
+#define WL_V4(T, a, b, c, d) WL_V3(T, a, b, c) WL_KEY_VALUE(WL_OF(T, d), d)
+#define WL_PREFIX_1(T, name, of, a) \
+	WL_INDEX_SCAN(T, name, 1, of, (WL_P1(T, a)), WL_V1(T, a)) \
+	WL_RANGES(T, name, 1, 2, WL_OF(T, a), (), )
+#define WL_PREFIX_2(T, name, of, a, b) \
+	WL_PREFIX_1(T, name, of, a) \
+	WL_INDEX_SCAN(T, name, 2, of, (WL_P2(T, a, b)), WL_V2(T, a, b)) \
+	WL_RANGES(T, name, 2, 3, WL_OF(T, b), (WL_P1(T, a), ), WL_V1(T, a))
+#define WL_PREFIX_3(T, name, of, a, b, c) \
+	WL_PREFIX_2(T, name, of, a, b) \
+	WL_INDEX_SCAN(T, name, 3, of, (WL_P3(T, a, b, c)), WL_V3(T, a, b, c)) \
+	WL_RANGES(T, name, 3, 4, WL_OF(T, c), (WL_P2(T, a, b), ), WL_V2(T, a, b))
 #define WL_INDEX_2(T, name, a, b) \
-	WL_INDEX_COMMON(T, name, a, b) \
-	WL_INDEX_SCAN(T, name, 1, 2, (WL_OF(T, a) a), WL_KEY_VALUE(WL_OF(T, a), a)) \
-	WL_INDEX_SCAN(T, name, 2, 2, (WL_OF(T, a) a, WL_OF(T, b) b), \
-		WL_KEY_VALUE(WL_OF(T, a), a) WL_KEY_VALUE(WL_OF(T, b), b)) \
-	WL_INDEX_RANGE(T, name, 2, (WL_OF(T, a) wl_low, WL_OF(T, a) wl_high), \
-		WL_KEY_BOUND(WL_OF(T, a), wl_low) WL_KEY_BOUND(WL_OF(T, a), wl_high)) \
-	WL_INDEX_RANGE(T, name, 3, (WL_OF(T, a) a, WL_OF(T, b) wl_low, WL_OF(T, b) wl_high), \
-		WL_KEY_VALUE(WL_OF(T, a), a) WL_KEY_BOUND(WL_OF(T, b), wl_low) WL_KEY_BOUND(WL_OF(T, b), wl_high))
+	WL_PREFIX_1(T, name, 2, a) \
+	WL_RANGES(T, name, 2, 3, WL_OF(T, b), (WL_P1(T, a), ), WL_V1(T, a)) \
+	WL_INDEX_HASH_2(T, name, a, b)
 #define WL_INDEX_3(T, name, a, b, c) \
-	WL_INDEX_COMMON(T, name, a, b, c) \
-	WL_INDEX_SCAN(T, name, 1, 3, (WL_OF(T, a) a), WL_KEY_VALUE(WL_OF(T, a), a)) \
-	WL_INDEX_SCAN(T, name, 2, 3, (WL_OF(T, a) a, WL_OF(T, b) b), \
-		WL_KEY_VALUE(WL_OF(T, a), a) WL_KEY_VALUE(WL_OF(T, b), b)) \
-	WL_INDEX_SCAN(T, name, 3, 3, (WL_OF(T, a) a, WL_OF(T, b) b, WL_OF(T, c) c), \
-		WL_KEY_VALUE(WL_OF(T, a), a) WL_KEY_VALUE(WL_OF(T, b), b) WL_KEY_VALUE(WL_OF(T, c), c)) \
-	WL_INDEX_RANGE(T, name, 3, (WL_OF(T, a) a, WL_OF(T, b) wl_low, WL_OF(T, b) wl_high), \
-		WL_KEY_VALUE(WL_OF(T, a), a) WL_KEY_BOUND(WL_OF(T, b), wl_low) WL_KEY_BOUND(WL_OF(T, b), wl_high)) \
-	WL_INDEX_RANGE(T, name, 4, (WL_OF(T, a) a, WL_OF(T, b) b, WL_OF(T, c) wl_low, WL_OF(T, c) wl_high), \
-		WL_KEY_VALUE(WL_OF(T, a), a) WL_KEY_VALUE(WL_OF(T, b), b) WL_KEY_BOUND(WL_OF(T, c), wl_low) \
-		WL_KEY_BOUND(WL_OF(T, c), wl_high))
+	WL_PREFIX_2(T, name, 3, a, b) \
+	WL_RANGES(T, name, 3, 4, WL_OF(T, c), (WL_P2(T, a, b), ), WL_V2(T, a, b)) \
+	WL_INDEX_HASH_3(T, name, a, b, c)
+#define WL_INDEX_4(T, name, a, b, c, d) \
+	WL_PREFIX_3(T, name, 4, a, b, c) \
+	WL_RANGES(T, name, 4, 5, WL_OF(T, d), (WL_P3(T, a, b, c), ), WL_V3(T, a, b, c)) \
+	WL_INDEX_HASH_4(T, name, a, b, c, d)
+#define WL_INDEX_HASH_2(T, name, a, b) WL_INDEX_POINT(T, name, 2, (WL_P2(T, a, b)), WL_V2(T, a, b))
+#define WL_INDEX_HASH_3(T, name, a, b, c) WL_INDEX_POINT(T, name, 3, (WL_P3(T, a, b, c)), WL_V3(T, a, b, c))
+#define WL_INDEX_HASH_4(T, name, a, b, c, d) \
+	WL_INDEX_POINT(T, name, 4, (WL_P4(T, a, b, c, d)), WL_V4(T, a, b, c, d))
 
 /* Rows of views: function.h. */
 WL_EXTERN void wl_emitted(const struct wl_writer *w);

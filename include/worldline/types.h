@@ -89,14 +89,14 @@ WL_EXTERN const struct wl_type wl_type_u8, wl_type_u16, wl_type_u32, wl_type_u64
 	wl_type_timestamp, wl_type_duration, wl_type_schedule_at;
 
 /* All that a module declares is an item; constructors put them in a row, in the order of the source. A header with
- * declarations may be part of several sources: an item with the name and section of one before it is dropped. */
+ * declarations may be part of several sources: a type, table or index that is the same as one before it is dropped. */
 enum wl_section {
 	WL_TYPES = 1, WL_TABLES, WL_REDUCERS, WL_PROCEDURES, WL_VIEWS, WL_SCHEDULES, WL_LIFECYCLES, WL_RULES, WL_CASE,
 	WL_NAMES, WL_HANDLERS, WL_ROUTES, WL_VIEW_KEYS, WL_SUBMODULES, WL_ENVIRONMENT, WL_INDEXES = 254, WL_NO_SECTION,
 };
 struct wl_item {
 	u8 section;       /* of the description */
-	const char *name; /* NULL: there may be more like it */
+	const char *name;
 	const void *data;
 	void (*put)(struct wl_writer *w, const void *data); /* describe.c: only what is declared is linked */
 	struct wl_item *next;

@@ -50,6 +50,19 @@ static bool write_new(struct cli *cli, const char *dir, const char *name, const 
 	return ok || cli_fail_errno(cli, "cannot make %s", path);
 }
 
+/* What `publish` will take for a name. */
+static bool is_name(const char *name)
+{
+	bool hyphen = true; /* none at the ends, none beside another */
+	for (; *name != '\0'; name++) {
+		bool one = *name == '-';
+		if ((one && hyphen) || (!one && !(*name >= 'a' && *name <= 'z') && !(*name >= '0' && *name <= '9')))
+			return false;
+		hyphen = one;
+	}
+	return !hyphen;
+}
+
 static bool run(struct cli *cli, const struct cli_args *args)
 {
 	const char *name = args->words[0], *given = cli_args_text(args, "project-path");
@@ -57,6 +70,8 @@ static bool run(struct cli *cli, const struct cli_args *args)
 	if (strcmp(lang, "c") != 0)
 		return cli_fail(cli, "a new module in %s is begun with that language's own tools; this makes one in C: "
 			"--lang c", lang);
+	if (!is_name(name))
+		return cli_fail(cli, "`%s` is no name of a module: lower-case letters, digits and single hyphens", name);
 	if (mkdir(dir, 0777) != 0 && (errno != EEXIST || given == NULL))
 		return cli_fail_errno(cli, "cannot make the folder %s", dir);
 	if (!write_new(cli, dir, "module.c", module_c) || !write_new(cli, dir, "README.md", readme) ||

@@ -45,6 +45,55 @@ WRONG = [  # what is declared, and what the compiler says of it
      "incompatible type"),
 ]
 UNSTABLE = "WARNING: This command is UNSTABLE and subject to breaking changes.\n\n"
+WAYS = """WL_TABLE(cell, PUBLIC,
+\t(u32, id, PRIMARY_KEY, AUTO_INC),
+\t(u8, a), (i64, b), (u32, c), (i16, d),
+\t(str, name, INDEX))
+WL_INDEX(cell, by_all, a, b, c, d)
+WL_INDEX(cell, by_three, a, b, c)
+WL_INDEX_HASH(cell, by_hash, b, c)
+WL_ARRAY(counts, u32)
+WL_REDUCER(fill)
+{
+\tstatic const char *const names[] = { "ab", "b", "" };
+\tfor (u32 n = 0; n < 81; n++) {
+\t\tconst char *name = names[n % 3];
+\t\tcell row = { 0, (u8)(n / 27), n / 9 % 3, n / 3 % 3, (i16)(n % 3), wl_str_of(name, __builtin_strlen(name)) };
+\t\tcell_insert(&row);
+\t}
+\treturn wl_ok();
+}
+WL_PROCEDURE(counts, count)
+{
+\tstatic u32 n[11];
+\tcounts all = { n, 11 };
+\t__builtin_memset(n, 0, sizeof(n));
+\tWL_TRANSACTION {
+\t\tWL_EACH_BY(cell, by_all, row, 1) n[0] += row.id > 0;
+\t\tWL_EACH_BY(cell, by_all, row, 1, 2) n[1] += row.id > 0;
+\t\tWL_EACH_BY(cell, by_three, row, 1, 2, 0) n[2] += row.id > 0;
+\t\tWL_EACH_BY(cell, by_all, row, 1, 2, 0, 1) n[3] += row.id > 0;
+\t\tWL_EACH_FROM(cell, by_three, row, 1) n[4] += row.id > 0;
+\t\tWL_EACH_UP_TO(cell, by_all, row, 1, 1) n[5] += row.id > 0;
+\t\tWL_EACH_RANGE(cell, by_all, row, 1, 1, 1, 2) n[6] += row.id > 0;
+\t\tWL_EACH_FROM(cell, by_all, row, 0, 0, 0, 1) n[7] += row.id > 0;
+\t\tWL_EACH_BY(cell, by_hash, row, 1, 2) n[8] += row.id > 0;
+\t\tWL_EACH_FROM(cell, name, row, WL_STR("b")) n[9] += row.id > 0;
+\t\tWL_EACH_UP_TO(cell, name, row, WL_STR("ab")) n[10] += row.id > 0;
+\t}
+\treturn all;
+}
+WL_PROCEDURE(counts, drop)
+{
+\tstatic u32 n[2];
+\tcounts all = { n, 2 };
+\tWL_TRANSACTION {
+\t\tn[0] = cell_delete_by_by_all(0, 0, 0, 0);
+\t\tn[1] = cell_delete_by_by_hash(2, 2);
+\t}
+\treturn all;
+}
+"""
 CPP = """#include <worldline/module.h>
 #include <worldline/http.h>
 WL_ENUM(color, red, green)
@@ -176,6 +225,8 @@ class Suite:
                 f.write("#include <worldline/module.h>\n" + source + "\n")
             code, output = self.shell("worldline build wrong")
             self.check(f"wrong: {what}", text in output and code == 1, output)
+        code, output = self.shell("worldline init Bad-Name")
+        self.check("a name", code == 1 and "no name of a module" in output, output)
         code, output = self.shell("CLANG=no-such-clang worldline build wrong")
         self.check("no compiler", code == 1 and "there is no no-such-clang here" in output, output)
         os.makedirs(os.path.join(self.folder, "empty"))
@@ -243,6 +294,55 @@ class Suite:
         sectors = [self.shell(f"worldline sql game 'SELECT * FROM sector({n})'")[1] for n in range(4)]
         self.check("it is in one sector", sum("Ada" in sector for sector in sectors) == 1, sectors)
 
+    def put(self, name, **sources):
+        """A module's folder, of sources by their names."""
+        os.makedirs(os.path.join(self.folder, name))
+        for source, text in sources.items():
+            with open(os.path.join(self.folder, name, source + ".c"), "w") as f:
+                f.write("#include <worldline/module.h>\n" + text)
+
+    def indexes(self):
+        """Every way into an index, against the rows that it must find."""
+        self.put("ways", module=WAYS)
+        code, output = self.shell("worldline publish ways --module-path ways --yes")
+        self.check("ways", code == 0 and "warning" not in output, output)
+        self.says("worldline call ways fill", [])
+        rows = [(a, b, c, d) for a in range(3) for b in range(3) for c in range(3) for d in range(3)]
+        name = {0: "ab", 1: "b", 2: ""}
+        wanted = [
+            sum(r[0] == 1 for r in rows), sum(r[:2] == (1, 2) for r in rows), sum(r[:3] == (1, 2, 0) for r in rows), 1,
+            sum(r[0] >= 1 for r in rows), sum(r[0] == 1 and r[1] <= 1 for r in rows),
+            sum(r[:2] == (1, 1) and 1 <= r[2] <= 2 for r in rows), sum(r[:3] == (0, 0, 0) and r[3] >= 1 for r in rows),
+            sum(r[1:3] == (1, 2) for r in rows),
+            sum(name[r[3]] >= "b" for r in rows), sum(name[r[3]] <= "ab" for r in rows),
+        ]
+        self.says("worldline call ways count", [json.dumps(wanted, separators=(",", ":"))])
+        self.says("worldline call ways drop", ["[1,9]"])
+        self.check("dropped", "71" in self.shell("worldline sql ways 'SELECT COUNT(*) AS n FROM cell'")[1])
+
+    def twice(self):
+        """What two sources declare differently under one name is refused, not merged."""
+        one = "WL_STRUCT(place, (i32, x))\nWL_PROCEDURE(place, here) { place p = { 1 }; return p; }\n"
+        for what, first, second, text in (
+                ("type", one, one.replace("i32, x", "i64, x").replace("here", "there"), "`place` is used for multiple"),
+                ("reducer", "WL_REDUCER(f) { return wl_ok(); }\n", "WL_REDUCER(f) { return wl_fail(\"no\"); }\n",
+                 "Name f is used for multiple"),
+                ("table", "WL_TABLE(t, PUBLIC, (i32, x))\n", "WL_TABLE(t, PUBLIC, (i32, x, INDEX))\n", "`t` is used"),
+                ("index", "WL_TABLE(t, PUBLIC, (i32, x), (i32, y))\nWL_INDEX(t, by, x, y)\n",
+                 "WL_TABLE(t, PUBLIC, (i32, x), (i32, y))\nWL_INDEX(t, by, y, x)\n", "`t_by_idx_btree` is used")):
+            self.put("twice-" + what, module=first, other=second)
+            code, output = self.shell(f"worldline publish twice-{what} --module-path twice-{what} --yes")
+            self.check("two of a " + what, code == 1 and text in output, output)
+
+    def memory(self):
+        """Too much of it is said in the log, and costs that call alone."""
+        self.put("greedy", module="WL_REDUCER(eat) { for (;;) ((volatile char *)wl_alloc(1 << 24))[0] = 1; }\n"
+                 "WL_REDUCER(fast) { return wl_ok(); }\n")
+        self.shell("worldline publish greedy --module-path greedy --yes")
+        self.says("worldline call greedy eat", ["Error: …", "…"])
+        self.check("out of memory", "out of memory" in self.shell("worldline logs greedy")[1])
+        self.says("worldline call greedy fast", [])
+
     def run(self):
         try:
             with self.host:
@@ -252,6 +352,9 @@ class Suite:
                 self.wrong()
                 self.cpp()
                 self.several_sources()
+                self.indexes()
+                self.twice()
+                self.memory()
                 self.examples()
                 self.check("the host ends well", self.host.stop(seconds=120) == 0)
         finally:
