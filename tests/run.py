@@ -307,7 +307,7 @@ def suite_crash(tally):
 
 def suite_idle(tally):
     """1,000 databases that nobody uses: memory and disk"""
-    if build(tally, "build/dev/worldline") and modules(tally, "transfer"):
+    if build(tally, "build/dev/worldline"):
         scripted_test(tally, "idle.py", what="crash/idle")
 
 

@@ -12,6 +12,7 @@ and failed.
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 
@@ -62,7 +63,9 @@ class Idle:
     def run(self):
         empty = rss_mib(self.host)
         self.token = json.loads(self.host.request("POST", "/v1/identity")[1])["token"]
-        with open(os.path.join(ROOT, "build", "modules", "transfer.wasm"), "rb") as f:
+        folder = os.path.join(ROOT, "tests", "modules", "idle-c")
+        subprocess.run([self.host.binary, "build", folder], check=True, stdout=subprocess.DEVNULL)
+        with open(os.path.join(folder, "build", "module.wasm"), "rb") as f:
             module = f.read()
         begin = time.time()
         for i in range(self.count):
