@@ -137,11 +137,17 @@ static void event(struct net_loop *loop, net_conn handle, int peer, uint8_t kind
 	play_round(loop, handle, peer);
 }
 
+static bool is_long(void *context, struct str line)
+{
+	(void)context;
+	return line.len > 0 && line.data[0] == 'P'; /* as publishing is */
+}
+
 static void make(void)
 {
 	static const struct clock_source clock = { wall, mono, chance, NULL };
 	struct net_options options = { .listen_address = "127.0.0.1:0", .loops = 1, .ws = { 15000, 30000, 250 },
-		.callbacks = { NULL, head, request, message, gone, no_round, NULL } };
+		.callbacks = { NULL, is_long, head, request, message, gone, no_round, NULL } };
 	struct error error;
 	clock_replace(&clock);
 	ASSERT(net_create(&options, &net, &error) == WL_OK);
