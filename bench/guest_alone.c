@@ -28,7 +28,7 @@ static uint32_t written(uint32_t at, uint32_t n)
 }
 
 /* An import by its name, and what it answers; the last: any other. */
-struct stub {
+struct canned {
 	const char *name;
 	int32_t (*answer)(const wasmtime_val_raw_t *v);
 };
@@ -54,7 +54,7 @@ static int32_t answer_args(const wasmtime_val_raw_t *v) /* from 1 to 2, one */
 	written((uint32_t)v[2].i32, 16);
 	return AT_END;
 }
-static const struct stub stubs[] = {
+static const struct canned answers[] = {
 	{ "table_id_from_name", answer_name }, { "index_id_from_name", answer_name },
 	{ "datastore_index_scan_point_bsatn", answer_scan }, { "row_iter_bsatn_advance", answer_row },
 	{ "datastore_update_bsatn", answer_update }, { "bytes_source_remaining_length", answer_remaining },
@@ -65,7 +65,7 @@ static wasm_trap_t *import(void *env, wasmtime_caller_t *caller, wasmtime_val_ra
 {
 	(void)caller, (void)count;
 	crossings++;
-	v[0].i32 = ((const struct stub *)env)->answer(v);
+	v[0].i32 = ((const struct canned *)env)->answer(v);
 	return NULL;
 }
 
@@ -87,12 +87,12 @@ static void define(wasmtime_linker_t *linker, const wasmtime_module_t *module)
 	for (size_t i = 0; i < imports.size; i++) {
 		const wasm_name_t *from = wasm_importtype_module(imports.data[i]);
 		const wasm_name_t *name = wasm_importtype_name(imports.data[i]);
-		const struct stub *stub = stubs;
-		while (stub->name != NULL && !is_name(name, stub->name))
-			stub++;
+		const struct canned *canned = answers;
+		while (canned->name != NULL && !is_name(name, canned->name))
+			canned++;
 		const wasm_functype_t *type = wasm_externtype_as_functype_const(wasm_importtype_type(imports.data[i]));
 		if (type == NULL || wasmtime_linker_define_func_unchecked(linker, from->data, from->size, name->data,
-			name->size, type, import, (void *)(uintptr_t)stub, NULL) != NULL)
+			name->size, type, import, (void *)(uintptr_t)canned, NULL) != NULL)
 			die("an import cannot be defined");
 	}
 	wasm_importtype_vec_delete(&imports);
