@@ -9,7 +9,6 @@ comes what it prints, where a line `…` stands for any number of lines, and one
 so. The last line says how many checks passed and failed.
 """
 
-import argparse
 import json
 import os
 import re
@@ -19,7 +18,8 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from host import ROOT, Host  # noqa: E402
+from host import ROOT  # noqa: E402
+from suite import Suite, main  # noqa: E402
 
 TABLE = "WL_TABLE(person, PUBLIC,\n\t(u64, id, PRIMARY_KEY),\n\t(str, name))\n"
 WRONG = [  # what is declared, and what the compiler says of it
@@ -166,20 +166,15 @@ def matches(wanted, got):
     return same and matches(wanted[1:], got[1:])
 
 
-class Suite:
+class Modules(Suite):
     def __init__(self, flavor):
-        self.host, self.passed, self.failed = Host(flavor), 0, 0
+        super().__init__(flavor)
         self.folder = tempfile.mkdtemp(prefix="worldline-c-")
         bin_dir = os.path.join(self.folder, "bin")
         os.mkdir(bin_dir)
         os.symlink(self.host.binary, os.path.join(bin_dir, "worldline"))
         self.env = dict(os.environ, HOME=self.folder, XDG_CONFIG_HOME=os.path.join(self.folder, "config"),
                         PATH=bin_dir + os.pathsep + os.environ["PATH"])
-
-    def check(self, what, ok, detail=""):
-        self.passed, self.failed = self.passed + bool(ok), self.failed + (not ok)
-        if not ok:
-            print(f"  {what}: {detail}", flush=True)
 
     def shell(self, command):
         done = subprocess.run(["sh", "-c", command], cwd=self.folder, env=self.env, text=True,
@@ -361,14 +356,5 @@ class Suite:
             shutil.rmtree(self.folder)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flavor", default="dev")
-    suite = Suite(parser.parse_args().flavor)
-    suite.run()
-    print(f"{suite.passed} passed, {suite.failed} failed")
-    return 1 if suite.failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Modules, __doc__))

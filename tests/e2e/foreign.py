@@ -8,7 +8,6 @@ The stand-ins (tests/modules/foreign) are C, so what is proven is the order of i
 exports which the host does not know are left alone. The last line says how many checks passed and failed.
 """
 
-import argparse
 import json
 import os
 import re
@@ -16,11 +15,10 @@ import struct
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from host import ROOT, Host  # noqa: E402
+from host import ROOT  # noqa: E402
+from suite import Suite, main  # noqa: E402
 from wire import DROP, END, Module, describe, i32  # noqa: E402
 
 SOURCES = os.path.join(ROOT, "tests", "modules", "foreign")
@@ -87,26 +85,7 @@ def compile_module(folder, source, *flags):
         return f.read()
 
 
-class Suite:
-    def __init__(self, flavor):
-        self.host, self.passed, self.failed = Host(flavor), 0, 0
-
-    def check(self, what, got, expected):
-        ok = got == expected
-        self.passed, self.failed = self.passed + ok, self.failed + (not ok)
-        if not ok:
-            print(f"  {what}:\n    got      {got!r}\n    expected {expected!r}", flush=True)
-
-    def request(self, method, path, body=b""):
-        request = urllib.request.Request(self.host.url + path, data=body, method=method,
-                                         headers={"Authorization": f"Bearer {self.token}",
-                                                  "Content-Type": "application/json" if "/call/" in path else "text/x"})
-        try:
-            with urllib.request.urlopen(request) as reply:
-                return reply.status, reply.read().decode()
-        except urllib.error.HTTPError as e:
-            return e.code, e.read().decode()
-
+class Foreign(Suite):
     def call(self, name, function, *args):
         return self.request("POST", f"/v1/database/{name}/call/{function}", json.dumps(args).encode())
 
@@ -116,40 +95,39 @@ class Suite:
 
     def works(self, name, trail, people):
         """All of its exports."""
-        self.check(f"{name}: initialisers", self.call(name, "trail"), (530, trail))
-        self.check(f"{name}: add", self.call(name, "add", len(people) + 1, "x")[0], 200)
+        self.equal(f"{name}: initialisers", self.call(name, "trail"), (530, trail))
+        self.equal(f"{name}: add", self.call(name, "add", len(people) + 1, "x")[0], 200)
         people.append((len(people) + 1, "x"))
-        self.check(f"{name}: a key twice", self.call(name, "add", 1, "y")[0], 530)
+        self.equal(f"{name}: a key twice", self.call(name, "add", 1, "y")[0], 530)
         for table in ("person", "people", "my_people"):
-            self.check(f"{name}: {table}", self.rows(name, table), people)
-        self.check(f"{name}: count", self.call(name, "count"), (200, str(len(people))))
-        self.check(f"{name}: handler", self.request("POST", f"/v1/database/{name}/route/echo", b"hello"),
+            self.equal(f"{name}: {table}", self.rows(name, table), people)
+        self.equal(f"{name}: count", self.call(name, "count"), (200, str(len(people))))
+        self.equal(f"{name}: handler", self.request("POST", f"/v1/database/{name}/route/echo", b"hello"),
                    (200, "hello"))
 
     def run(self):
         programs = {"cpp": ("cpp.c", "<abcdefghijklm!", ()), "mono": ("csharp.c", "asbcde!", ()),
                     "aot": ("csharp.c", "<!", ("-DNATIVE_AOT",))}
         with self.host, tempfile.TemporaryDirectory() as folder:
-            with urllib.request.urlopen(urllib.request.Request(self.host.url + "/v1/identity", method="POST")) as r:
-                self.token = json.load(r)["token"]
+            self.log_in()
             built, people = {}, {name: [] for name in programs}
             for name, (source, trail, flags) in programs.items():
                 built[name] = compile_module(folder, source, *flags)
                 missing = [one for one in every_import() if one.encode() not in built[name]]
-                self.check(f"{name}: imports", (len(every_import()) >= 29, missing), (True, []))
+                self.equal(f"{name}: imports", (len(every_import()) >= 29, missing), (True, []))
                 status, body = self.request("PUT", f"/v1/database/{name}", built[name])
-                self.check(f"{name}: publish", (status, body[:300] if status != 200 else ""), (200, ""))
+                self.equal(f"{name}: publish", (status, body[:300] if status != 200 else ""), (200, ""))
                 self.works(name, trail, people[name])
             self.host.kill()
             self.host.start()
             for name, (source, trail, _) in programs.items():
                 self.works(name, trail, people[name])
             # From one language to another: the same tables, so an update in place.
-            self.check("an update", self.request("PUT", "/v1/database/cpp", built["mono"])[0], 200)
+            self.equal("an update", self.request("PUT", "/v1/database/cpp", built["mono"])[0], 200)
             self.works("cpp", programs["mono"][1], people["cpp"])
             self.wasi(folder)
             self.features()
-            self.check("the host ends well", self.host.stop(seconds=120), 0)
+            self.equal("the host ends well", self.host.stop(seconds=120), 0)
 
     def features(self):
         """What compilers and wasm-opt emit beside the first WebAssembly is accepted and runs at publish."""
@@ -173,23 +151,14 @@ class Suite:
         modules["extended constants"].data.append(b"\0" + i32(0x80) + i32(0x80) + b"\x6a" + END + b"\1x")
         for i, (what, module) in enumerate(modules.items()):
             status, body = self.request("PUT", f"/v1/database/feature-{i}", module.encode())
-            self.check(what, (status, body[:300] if status != 200 else ""), (200, ""))
+            self.equal(what, (status, body[:300] if status != 200 else ""), (200, ""))
 
     def wasi(self, folder):
         """What is not answered inside is no import that the host knows."""
         shim = ["-DWASI"]
         status, body = self.request("PUT", "/v1/database/wasi", compile_module(folder, "csharp.c", *shim))
-        self.check("an import of WASI", (status, "wasi_snapshot_preview1" in body), (500, True))
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flavor", default="dev")
-    suite = Suite(parser.parse_args().flavor)
-    suite.run()
-    print(f"{suite.passed} passed, {suite.failed} failed")
-    return 1 if suite.failed else 0
+        self.equal("an import of WASI", (status, "wasi_snapshot_preview1" in body), (500, True))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Foreign, __doc__))

@@ -7,18 +7,16 @@
 The module is tests/modules/views214. The last line says how many checks passed and failed.
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import ws  # noqa: E402
-from host import ROOT, Host  # noqa: E402
+from host import ROOT  # noqa: E402
+from suite import Suite, main  # noqa: E402
 
 TOO_MANY = "View `team_players` takes 1 argument(s), but {} were given"
 WHOLE = "View `{0}` takes arguments, so it can only be queried as `SELECT * FROM {0}(...)`"
@@ -133,27 +131,12 @@ class Connection:
         return sorted((json.loads(row)[0], n) for row, n in self.rows.get(table, {}).items())
 
 
-class Suite:
-    def __init__(self, flavor):
-        self.host, self.passed, self.failed = Host(flavor), 0, 0
-
-    def check(self, what, got, expected):
-        ok = got == expected
-        self.passed, self.failed = self.passed + ok, self.failed + (not ok)
-        if not ok:
-            print(f"  {what}:\n    got      {got!r}\n    expected {expected!r}", flush=True)
-
-    def request(self, method, path, body=b""):
-        request = urllib.request.Request(self.host.url + path, data=body, method=method,
-                                         headers={"Authorization": f"Bearer {self.token}"})
-        try:
-            with urllib.request.urlopen(request) as reply:
-                return reply.read().decode()
-        except urllib.error.HTTPError as e:
-            return e.read().decode()
+class Views(Suite):
+    def answer(self, *request):
+        return self.request(*request)[1]
 
     def sql(self, text):
-        reply = self.request("POST", "/v1/database/views/sql", text.encode())
+        reply = self.answer("POST", "/v1/database/views/sql", text.encode())
         try:
             return json.loads(reply)[0]["rows"]
         except ValueError:
@@ -161,12 +144,11 @@ class Suite:
 
     def publish(self):
         with open(os.path.join(ROOT, "build", "modules", "views214.wasm"), "rb") as f:
-            return self.request("PUT", "/v1/database/views", f.read())
+            return self.answer("PUT", "/v1/database/views", f.read())
 
     def run(self):
         with self.host:
-            with urllib.request.urlopen(urllib.request.Request(self.host.url + "/v1/identity", method="POST")) as r:
-                self.token = json.load(r)["token"]
+            self.log_in()
             self.publish()
             self.refusals()
             self.values()
@@ -176,52 +158,52 @@ class Suite:
             self.failures()
             self.updates()
             self.restart()
-            self.check("the host ends well", self.host.stop(seconds=120), 0)
+            self.equal("the host ends well", self.host.stop(seconds=120), 0)
 
     def refusals(self):
         connection = Connection(self.host)
         for number, (query, text) in enumerate(REFUSED):
-            self.check(f"sql: {query}", self.sql(query), text)
-            self.check(f"live: {query}", connection.subscribe(number + 1, query).get("error"),
+            self.equal(f"sql: {query}", self.sql(query), text)
+            self.equal(f"live: {query}", connection.subscribe(number + 1, query).get("error"),
                        f"{text}, executing: `{query}`")
         for query in ("SELECT name FROM team_players(1)", "SELECT COUNT(*) AS n FROM team_players(1)",
                       "SELECT * FROM team_players(1) LIMIT 1", "SELECT * FROM team_players(1) ORDER BY id"):
-            self.check(query, self.sql(query), WHOLE.format("team_players"))
+            self.equal(query, self.sql(query), WHOLE.format("team_players"))
         connection.client.close()
 
     def values(self):
         wide = "SELECT * FROM wide({})"
-        self.check("numbers", self.sql(wide.format("true, -128, 340282366920938463463374607431768211455, 0x00ff")),
+        self.equal("numbers", self.sql(wide.format("true, -128, 340282366920938463463374607431768211455, 0x00ff")),
                    [["true -128 340282366920938463463374607431768211455 [0, 255]"]])
         special = f"SELECT * FROM \"special\"(0x{WHO}, '{CONN}', '1970-01-01T00:00:01Z', {{}})"
         for uuid in (f"'{UUID}'", f"0x{UUID.replace('-', '')}"):
-            self.check(f"uuid {uuid}", self.sql(special.format(uuid)), [[f"{WHO} {CONN} 1000000 {UUID}"]])
+            self.equal(f"uuid {uuid}", self.sql(special.format(uuid)), [[f"{WHO} {CONN} 1000000 {UUID}"]])
 
     def instances(self):
         one, two = Connection(self.host, self.token), Connection(self.host)
         for player in (1, "O'Neil", 1, 10), (2, "b", 1, 20), (3, "c", 2, 30):
             one.call("put", *player)
-        self.check("sql", sorted(row[0] for row in self.sql("SELECT * FROM team_players(1)")), [1, 2])
-        self.check("a quote in it", [row[0] for row in self.sql("SELECT * FROM \"named_above\"('O''Neil', -5)")], [1])
-        self.check("nobody", self.sql("SELECT * FROM named_above('x', 0)"), [])
+        self.equal("sql", sorted(row[0] for row in self.sql("SELECT * FROM team_players(1)")), [1, 2])
+        self.equal("a quote in it", [row[0] for row in self.sql("SELECT * FROM \"named_above\"('O''Neil', -5)")], [1])
+        self.equal("nobody", self.sql("SELECT * FROM named_above('x', 0)"), [])
         one.subscribe(1, "SELECT * FROM team_players(1)")
         one.subscribe(2, "SELECT * FROM team_players(2)", "SELECT * FROM above(25)")
         two.subscribe(1, "SELECT * FROM team_players(2)")
-        self.check("two calls are one table", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
-        self.check("another has one of them", two.ids("team_players"), [(3, 1)])
-        self.check("a query view", one.ids("above"), [(3, 1)])
+        self.equal("two calls are one table", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        self.equal("another has one of them", two.ids("team_players"), [(3, 1)])
+        self.equal("a query view", one.ids("above"), [(3, 1)])
         one.call("put", 2, "b", 2, 40)
         two.settle()
-        self.check("from one call to the other", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
-        self.check("as the other sees it", two.ids("team_players"), [(2, 1), (3, 1)])
-        self.check("above", one.ids("above"), [(2, 1), (3, 1)])
+        self.equal("from one call to the other", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        self.equal("as the other sees it", two.ids("team_players"), [(2, 1), (3, 1)])
+        self.equal("above", one.ids("above"), [(2, 1), (3, 1)])
         one.subscribe(3, "SELECT * FROM team_players(2)")
-        self.check("the same call in two sets: v1 knows one", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        self.equal("the same call in two sets: v1 knows one", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
         one.unsubscribe(2)
-        self.check("one set ends", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        self.equal("one set ends", one.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
         one.call("drop", 3)
         two.settle()
-        self.check("a row ends", (one.ids("team_players"), two.ids("team_players")), ([(1, 1), (2, 1)], [(2, 1)]))
+        self.equal("a row ends", (one.ids("team_players"), two.ids("team_players")), ([(1, 1), (2, 1)], [(2, 1)]))
         one.client.close()
         two.client.close()
 
@@ -231,32 +213,32 @@ class Suite:
         bob.call("put", 11, "bob", 5, 1)
         for connection in ann, bob:
             connection.subscribe(1, "SELECT * FROM my_team(5)")
-        self.check("each their own", (ann.ids("my_team"), bob.ids("my_team")), ([(10, 1)], [(11, 1)]))
+        self.equal("each their own", (ann.ids("my_team"), bob.ids("my_team")), ([(10, 1)], [(11, 1)]))
         bob.call("put", 12, "bob", 5, 1)
         ann.settle()
-        self.check("and changes", (ann.ids("my_team"), bob.ids("my_team")), ([(10, 1)], [(11, 1), (12, 1)]))
+        self.equal("and changes", (ann.ids("my_team"), bob.ids("my_team")), ([(10, 1)], [(11, 1), (12, 1)]))
         ann.client.close()
         bob.client.close()
 
     def whole(self):
         connection = Connection(self.host, self.token)
         connection.ask({"Subscribe": {"query_strings": ["SELECT * FROM *"], "request_id": 1}}, "InitialSubscription")
-        self.check("all tables but those of calls", sorted(t for t, rows in connection.rows.items() if rows),
+        self.equal("all tables but those of calls", sorted(t for t, rows in connection.rows.items() if rows),
                    [])
         connection.client.close()
-        schema = json.loads(self.request("GET", "/v1/database/views/schema?version=10"))
+        schema = json.loads(self.answer("GET", "/v1/database/views/schema?version=10"))
         keys = next(section["ViewPrimaryKeys"] for section in schema["sections"] if "ViewPrimaryKeys" in section)
-        self.check("its key is declared", [key["view_source_name"] for key in keys], ["everyone"])
+        self.equal("its key is declared", [key["view_source_name"] for key in keys], ["everyone"])
 
     def failures(self):
         connection = Connection(self.host, self.token)
         connection.call("put", 20, "d", 6, 5)
         connection.subscribe(1, "SELECT * FROM fragile(20)")
-        self.check("fine", connection.ids("fragile"), [(20, 1)])
+        self.equal("fine", connection.ids("fragile"), [(20, 1)])
         status = connection.call("put", 20, "d", 6, -1)["status"]
-        self.check("a view that fails fails the call", list(status), ["Failed"])
-        self.check("which never was", [row[3] for row in self.sql("SELECT * FROM player WHERE id = 20")], [5])
-        self.check("others may", list(connection.call("put", 21, "e", 6, -1)["status"]), ["Committed"])
+        self.equal("a view that fails fails the call", list(status), ["Failed"])
+        self.equal("which never was", [row[3] for row in self.sql("SELECT * FROM player WHERE id = 20")], [5])
+        self.equal("others may", list(connection.call("put", 21, "e", 6, -1)["status"]), ["Committed"])
         connection.client.close()
 
     def updates(self):
@@ -271,43 +253,34 @@ class Suite:
                     programs[name] = f.read()
 
         def publish(name):
-            return self.request("PUT", "/v1/database/updated", programs[name])
+            return self.answer("PUT", "/v1/database/updated", programs[name])
 
-        self.check("first", "Success" in publish("first"), True)
+        self.equal("first", "Success" in publish("first"), True)
         connection = Connection(self.host, self.token, "updated")
         for number in 1, 2, 3:
             connection.call("put", number, 1)
         connection.subscribe(1, "SELECT * FROM team_players(1)")
-        self.check("before", connection.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
-        self.check("another program", "Success" in publish("odd"), True)
+        self.equal("before", connection.ids("team_players"), [(1, 1), (2, 1), (3, 1)])
+        self.equal("another program", "Success" in publish("odd"), True)
         connection.settle()
-        self.check("its rows, to who was there", connection.ids("team_players"), [(1, 1), (3, 1)])
+        self.equal("its rows, to who was there", connection.ids("team_players"), [(1, 1), (3, 1)])
         connection.call("put", 5, 1)
-        self.check("and its reads", connection.ids("team_players"), [(1, 1), (3, 1), (5, 1)])
+        self.equal("and its reads", connection.ids("team_players"), [(1, 1), (3, 1), (5, 1)])
         refused = publish("trap")
-        self.check("one that fails", "Success" in refused or "database is not" in refused, False)
-        self.check("leaves all as it was", list(connection.call("put", 7, 1)["status"]), ["Committed"])
-        self.check("with the views that were", connection.ids("team_players"), [(1, 1), (3, 1), (5, 1), (7, 1)])
-        self.check("and back", "Success" in publish("first"), True)
+        self.equal("one that fails", "Success" in refused or "database is not" in refused, False)
+        self.equal("leaves all as it was", list(connection.call("put", 7, 1)["status"]), ["Committed"])
+        self.equal("with the views that were", connection.ids("team_players"), [(1, 1), (3, 1), (5, 1), (7, 1)])
+        self.equal("and back", "Success" in publish("first"), True)
         connection.settle()
-        self.check("all of them", [n for n, _ in connection.ids("team_players")], [1, 2, 3, 5, 7])
+        self.equal("all of them", [n for n, _ in connection.ids("team_players")], [1, 2, 3, 5, 7])
         connection.client.close()
 
     def restart(self):
         self.host.kill()
         self.host.start()
-        self.check("after a crash", [row[0] for row in self.sql("SELECT * FROM fragile(20)")], [20])
-        self.check("published again", "Success" in self.publish(), True)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flavor", default="dev")
-    suite = Suite(parser.parse_args().flavor)
-    suite.run()
-    print(f"{suite.passed} passed, {suite.failed} failed")
-    return 1 if suite.failed else 0
+        self.equal("after a crash", [row[0] for row in self.sql("SELECT * FROM fragile(20)")], [20])
+        self.equal("published again", "Success" in self.publish(), True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Views, __doc__))
