@@ -65,6 +65,8 @@ struct database_options {
 	struct database_timers *timers; /* NULL: schedules rest */
 	struct storage *storage;     /* of the log; NULL: local files */
 	uint64_t segment_bytes;      /* of the log; 0: its default */
+	uint32_t snapshot_replay_micros; /* a snapshot is taken when a restart would replay for longer; 0: the default */
+	uint32_t snapshots_kept;     /* 0: SNAPSHOT_KEPT */
 	struct module_log *log;      /* taken: closed with the database */
 	const struct database_sink *sink;
 	/* [blocking] The bytes of a program by its Keccak-256 hash. */

@@ -75,13 +75,14 @@ static const struct outbox_ops block_ops = { block_take, block_hand_over };
 
 /* ---- life ---- */
 
-struct database *db_allocate(const struct database_options *options, struct buf *error)
+struct database *db_allocate(const struct database_options *options, struct store *store, struct buf *error)
 {
 	uint32_t loops = options->sink->loop_count;
 	ASSERT(loops <= 64);
 	struct database *db = mem_zalloc(sizeof(*db) + loops * sizeof(db->loops[0]));
 	if (db == NULL) {
 		module_log_close(options->log);
+		store_destroy(store);
 		goto no_memory;
 	}
 	atomic_store(&db->refs, 1);
@@ -89,7 +90,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	db->log = options->log;
 	db->work_last = &db->work;
 	db->waiting_reads_last = &db->waiting_reads;
-	db->offset = COMMITLOG_NONE;
+	db->offset = db->snapshots.base_offset = COMMITLOG_NONE;
 	pthread_mutex_init(&db->lock, NULL);
 	monitor_init(&db->sleepers);
 	db->due_mail.kind = MAIL_DUE;
@@ -100,7 +101,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	db->energy_limited = options->energy.call_max != 0 || options->energy.is_limited ||
 		options->energy.payer_left != NULL;
 	db->dir = options->dir == NULL ? NULL : mem_strdup(str_of(options->dir));
-	db->store = store_create();
+	db->store = store != NULL ? store : store_create();
 	db->outbox = outbox_create(loops, &block_ops, db);
 	if (db->store == NULL || db->outbox == NULL || (options->dir != NULL && db->dir == NULL))
 		goto no_memory;
@@ -476,6 +477,7 @@ void db_step_end(struct database *db)
 	outbox_flush(db->outbox, db->offset);
 	if (UNLIKELY(db->reads != NULL))
 		db_reads_watch(db);
+	db_snapshot_step(db);
 	db->now_nanos = 0;
 	db_count(&db->executor_nanos, clock_mono_nanos() - begin);
 	publish_stats(db);

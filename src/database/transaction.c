@@ -169,7 +169,9 @@ static enum wl_err write_record(struct database *db, const struct store_delta *d
 	enum wl_err err = begin_record(db, &record, error);
 	if (err != WL_OK)
 		return err;
+	size_t before = record->len;
 	put_record(db, record, delta, micros, reducer);
+	db_snapshot_count(db, record->len - before);
 	uint64_t offset = commitlog_end(db->commitlog);
 	if (offset == COMMITLOG_NONE) {
 		buf_put_cstr(error, "the transaction is too large for the log, or there is no memory for it");
@@ -283,5 +285,6 @@ enum wl_err db_replay_record(void *context, uint64_t offset, struct bytes record
 	if (micros > db->last_micros)
 		db->last_micros = micros;
 	db->offset = offset;
+	db_snapshot_count(db, record.len);
 	return WL_OK;
 }
