@@ -241,13 +241,17 @@ bool commitlog_wait(struct commitlog *log, uint64_t offset, uint32_t timeout_ms)
 
 /* ---- trimming ---- */
 
-/* The oldest segment goes when the next one begins at or below `offset`, and not inside a record. */
+/* The oldest segment goes when a later one begins at or below `offset`, and not inside a record. */
 static bool oldest_is_below(const struct commitlog *log, uint64_t offset)
 {
-	if (log->segment_count < 2)
-		return false;
-	const struct segment_info *next = &log->segments[1];
-	return next->first != COMMITLOG_NONE && next->first <= offset && !next->continues;
+	for (size_t i = 1; i < log->segment_count; i++) {
+		const struct segment_info *later = &log->segments[i];
+		if (later->first == COMMITLOG_NONE || later->first > offset)
+			break;
+		if (!later->continues)
+			return true;
+	}
+	return false;
 }
 
 uint64_t commitlog_trim(struct commitlog *log, uint64_t offset)

@@ -476,6 +476,35 @@ START_TEST(trim)
 }
 END_TEST
 
+/* Goal: a trim over records that span segments may be cut short anywhere; what is needed is there. */
+START_TEST(trim_cut_short)
+{
+	for (uint64_t n = 1; n < 200; n++) {
+		struct world w = world_new(300 + n);
+		world_open(&w);
+		for (uint32_t i = 0; i < 120; i++) {
+			if (i % 20 == 19)
+				append_sized(&w, 9000);
+			else
+				append(&w);
+			drain(&w);
+		}
+		storage_faulty_power_off_at(w.disk, n);
+		commitlog_trim(w.log, 100);
+		bool whole = !storage_faulty_is_off(w.disk);
+		commitlog_close(w.log);
+		storage_faulty_crash(w.disk);
+		ck_assert_msg(world_open_with(&w, SMALL_SEGMENT, 100) == WL_OK, "%s", w.error.text);
+		ck_assert_uint_eq(w.replayed, 20);
+		commitlog_close(w.log);
+		world_end(&w);
+		if (whole)
+			break;
+		ck_assert_uint_lt(n, 199);
+	}
+}
+END_TEST
+
 /* ---- torn and damaged ---- */
 
 /* A small log in one segment, 8 records in batches of 2, closed by a crash of the process (no closing mark). */
@@ -1085,6 +1114,7 @@ int main(void)
 	tcase_add_test(tests, huge_record_unfinished);
 	tcase_add_test(tests, replay_from);
 	tcase_add_test(tests, trim);
+	tcase_add_test(tests, trim_cut_short);
 	tcase_add_test(tests, cut_at_every_byte);
 	tcase_add_test(tests, torn_tail_is_zeroed);
 	tcase_add_test(tests, flip_every_byte);
