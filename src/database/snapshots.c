@@ -22,7 +22,7 @@
 
 enum { PATH_BYTES = 4096, DEFAULT_REPLAY_MICROS = 400000, WAIT_MS = 100, KEPT_MAX = 1000 };
 /* What a record costs a restart, roughly. */
-enum { RECORD_NANOS = 250, RECORD_BYTE_NANOS = 1 };
+enum { RECORD_NANOS = 100, RECORD_BYTE_NANOS = 8 };
 #define RETRY_NANOS_MIN ((uint64_t)5 * 1000000000u)
 #define RETRY_NANOS_MAX ((uint64_t)600 * 1000000000u)
 

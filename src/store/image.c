@@ -221,29 +221,9 @@ uint32_t store_image_indexes(const struct store_table *t)
 	return t->index_count + (t->set != NULL);
 }
 
-static enum store_status index_row(struct store_table *t, struct store_index *ix, const struct store_row *row)
-{
-	struct probe probe;
-	if (ix == NULL) {
-		hash_probe_whole(row->data, row->len, &probe);
-		return hash_find(t->set, t, NULL, &probe) != ROW_NONE ? STORE_UNIQUE_VIOLATION
-			: hash_insert(t->set, t, NULL, &probe, row->number);
-	}
-	index_probe_row(ix, row->data, &probe);
-	if (ix->unique && index_find(ix, &probe) != ROW_NONE)
-		return STORE_UNIQUE_VIOLATION;
-	return index_insert(ix, &probe, row->number);
-}
-
 enum wl_err store_image_index(struct store_table *t, uint32_t i, struct error *error)
 {
-	struct store_index *ix = i < t->index_count ? t->indexes[i] : NULL;
-	struct store_cursor cursor;
-	struct store_row row;
-	enum store_status status = STORE_OK;
-	store_scan(t, &cursor);
-	while (status == STORE_OK && store_cursor_next(&cursor, &row))
-		status = index_row(t, ix, &row);
+	enum store_status status = index_fill(t, i < t->index_count ? t->indexes[i] : NULL);
 	if (status == STORE_OK)
 		return WL_OK;
 	if (status == STORE_MEMORY)
