@@ -56,6 +56,13 @@ struct database_energy {
 	void *context;
 };
 
+/* What a restart costs, and how much of the past is kept. */
+struct database_durability {
+	uint32_t replay_micros;  /* a snapshot is taken when a restart would replay for longer; 0: 400 ms */
+	uint32_t snapshots_kept; /* 0: 2 */
+	uint64_t log_kept_bytes; /* of the log behind the oldest snapshot that is kept */
+};
+
 struct database_options {
 	struct identity identity, owner;
 	const char *dir;             /* its folder: log/ and module_logs/ below it; ignored when in_memory */
@@ -65,8 +72,7 @@ struct database_options {
 	struct database_timers *timers; /* NULL: schedules rest */
 	struct storage *storage;     /* of the log; NULL: local files */
 	uint64_t segment_bytes;      /* of the log; 0: its default */
-	uint32_t snapshot_replay_micros; /* a snapshot is taken when a restart would replay for longer; 0: the default */
-	uint32_t snapshots_kept;     /* 0: SNAPSHOT_KEPT */
+	struct database_durability durability;
 	struct module_log *log;      /* taken: closed with the database */
 	const struct database_sink *sink;
 	/* [blocking] The bytes of a program by its Keccak-256 hash. */

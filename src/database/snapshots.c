@@ -187,12 +187,13 @@ static void retain(struct writing *x)
 	struct database *db = x->read.db;
 	uint64_t oldest;
 	struct error why;
-	uint32_t keep = db->options.snapshots_kept != 0 ? db->options.snapshots_kept : SNAPSHOT_KEPT;
+	const struct database_durability *wish = &db->options.durability;
+	uint32_t keep = wish->snapshots_kept != 0 ? wish->snapshots_kept : SNAPSHOT_KEPT;
 	enum wl_err err = snapshot_retain(x->w.storage, x->dir, keep, COMMITLOG_NONE, &oldest, &why);
 	if (err != WL_OK)
 		log_warn("old snapshots stay: %s", why.text);
 	else if (oldest != COMMITLOG_NONE)
-		(void)commitlog_trim(db->commitlog, oldest + 1);
+		(void)commitlog_trim(db->commitlog, oldest + 1, wish->log_kept_bytes);
 }
 
 static void run_writing(struct db_read *read)
@@ -248,7 +249,8 @@ static void end_writing(struct db_read *read)
 static bool is_due(struct database *db)
 {
 	const struct snapshots *s = &db->snapshots;
-	uint64_t micros = db->options.snapshot_replay_micros != 0 ? db->options.snapshot_replay_micros : DEFAULT_REPLAY_MICROS;
+	uint64_t micros = db->options.durability.replay_micros != 0 ? db->options.durability.replay_micros
+		: DEFAULT_REPLAY_MICROS;
 	if (LIKELY(s->cost < micros * 1000u) || s->is_writing || db->commitlog == NULL)
 		return false;
 	if (s->log_bytes < s->state_bytes / 2 || database_failed(db) || database_closed(db) || db_is_closing(db))

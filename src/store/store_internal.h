@@ -433,8 +433,8 @@ static inline bool index_is_simple(const struct store_index *ix)
 enum store_status index_insert(struct store_index *ix, struct probe *probe, uint32_t row);
 void index_remove(struct store_index *ix, const uint8_t *data, uint32_t row); /* if the entry is this row's */
 void index_replace(struct store_index *ix, struct probe *probe, uint32_t row);
-/* Puts all visible rows in; ix NULL: into the set of whole rows. It is empty. STORE_UNIQUE_VIOLATION; after a failure it
- * is to be cleared. (fill.c) Different ones may be filled on different threads, outside transactions. */
+/* Puts all visible rows in; ix NULL: into the set of whole rows. It is empty. STORE_UNIQUE_VIOLATION; after a failure
+ * it is to be cleared. (fill.c) Different ones may be filled on different threads, outside transactions. */
 enum store_status index_fill(struct store_table *t, struct store_index *ix);
 void table_unindex(struct store_table *t, uint32_t row); /* from all indexes and the set */
 

@@ -310,7 +310,7 @@ static void run_life(struct engine *engine, uint64_t seed, bool lie)
 	world_init(&life.world, engine, life.disk, false);
 	snprintf(life.world.dir, sizeof(life.world.dir), "a/replica");
 	life.world.options.segment_bytes = 4096u << roll(&life, 7);
-	life.world.options.snapshot_replay_micros = roll(&life, 3) == 0 ? 0 : 1 + (uint32_t)roll(&life, 60);
+	life.world.options.durability.replay_micros = roll(&life, 3) == 0 ? 0 : 1 + (uint32_t)roll(&life, 60);
 	life.world.on_received = on_received;
 	life.world.context = &life;
 	life.calls[0] = (struct call){ .kind = CALL_NUMBER, .confirmed = true, .digest = digest_of("numbers", 0) };
