@@ -90,7 +90,7 @@ static enum wl_err read_contents(struct reading *reading)
 	if (!trailer_decode(bytes, reading->header.id, &trailer))
 		return damaged(window, trailer_at, "the trailer's checksum does not match", reading->error);
 	if (trailer.contents_at > trailer_at || trailer.contents_len != trailer_at - trailer.contents_at ||
-		trailer.contents_len > SNAPSHOT_CONTENTS_BYTES_MAX)
+		trailer.contents_len == 0 || trailer.contents_len > SNAPSHOT_CONTENTS_BYTES_MAX)
 		return damaged(window, trailer_at, "the trailer makes no sense", reading->error);
 	buf_init(&contents->bytes, SNAPSHOT_CONTENTS_BYTES_MAX);
 	err = window_get(window, trailer.contents_at, (size_t)trailer.contents_len, &bytes, reading->error);

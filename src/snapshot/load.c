@@ -167,7 +167,7 @@ enum wl_err snapshot_verify(struct storage *storage, const char *dir, uint64_t o
 	enum wl_err err = reading_open(&reading, storage, dir, offset, error);
 	uint64_t done = 0, of = 0;
 	const struct contents *contents = &reading.contents;
-	for (uint32_t t = 0; t < contents->table_count; t++)
+	for (uint32_t t = 0; err == WL_OK && t < contents->table_count; t++)
 		for (uint32_t p = 0; p < contents->tables[t].page_count; p++)
 			of += contents->tables[t].pages[p].len;
 	for (uint32_t t = 0; err == WL_OK && t < contents->table_count; t++) {
