@@ -100,7 +100,7 @@ struct snapshots {
 	uint64_t log_bytes;        /* records since the newest one */
 	uint64_t state_bytes;      /* what the newest one would have as one file */
 	uint64_t retry_after, retry_nanos; /* after a failure; 0: there was none */
-	_Atomic uint64_t taken, last_bytes, last_offset, last_nanos;
+	_Atomic uint64_t taken, last_nanos, disk_bytes; /* the last: of all files */
 };
 
 struct loop_state {
@@ -205,6 +205,7 @@ static inline void db_count(_Atomic uint64_t *counter, uint64_t by)
 /* What begins and ends a step: the clock; log, blocks, figures. */
 void db_step_begin(struct database *db);
 void db_step_end(struct database *db);
+void db_publish_stats(struct database *db); /* for database_stats */
 void db_on_durable(void *context, uint64_t offset, enum commitlog_state state);
 
 /* energy.c */
@@ -300,6 +301,10 @@ enum wl_err db_snapshot_open(const struct database_options *options, struct stor
 void db_snapshot_opened(struct database *db, const struct snapshot_info *info);
 void db_snapshot_count(struct database *db, size_t record_bytes); /* the log has another record */
 void db_snapshot_step(struct database *db); /* outside transactions: takes one if it is time */
+
+/* limits.c */
+/* The open transaction, prepared, adds rows: may it, beside what there is? */
+bool db_limits_allow(const struct database *db, const struct store_delta *delta, struct buf *error);
 
 /* transaction.c */
 /* Commits the open transaction: log, then live queries. `reducer` REDUCER_NAME_UNKNOWN when none. On failure it has

@@ -242,6 +242,11 @@ bool database_failed(const struct database *db)
 	return db->commitlog != NULL && commitlog_state(db->commitlog) == COMMITLOG_FAILED;
 }
 
+bool database_read_only(const struct database *db)
+{
+	return db->commitlog != NULL && commitlog_state(db->commitlog) == COMMITLOG_READ_ONLY;
+}
+
 uint64_t database_durable(const struct database *db)
 {
 	return db->commitlog == NULL ? DATABASE_ALL_DURABLE : commitlog_durable(db->commitlog);
@@ -452,7 +457,7 @@ static bool process_one(struct database *db)
 	return true;
 }
 
-static void publish_stats(struct database *db)
+void db_publish_stats(struct database *db)
 {
 	struct store_memory memory = store_memory(db->store);
 	atomic_store_explicit(&db->row_bytes, memory.row_bytes, memory_order_relaxed);
@@ -480,7 +485,7 @@ void db_step_end(struct database *db)
 	db_snapshot_step(db);
 	db->now_nanos = 0;
 	db_count(&db->executor_nanos, clock_mono_nanos() - begin);
-	publish_stats(db);
+	db_publish_stats(db);
 }
 
 static bool schedule_is_due(const struct database *db)
@@ -656,6 +661,9 @@ void database_stats(struct database *db, struct database_stats *out)
 		.energy = LOAD(energy_used) + LOAD(energy_beside),
 		.sessions_busy = LOAD(sessions_busy), .scheduled = LOAD(scheduled), .ticks_skipped = LOAD(ticks_skipped),
 		.log_bytes = db->commitlog == NULL ? 0 : commitlog_size_bytes(db->commitlog),
+		.snapshots = LOAD(snapshots.taken), .snapshot_bytes = LOAD(snapshots.disk_bytes),
+		.snapshot_nanos = LOAD(snapshots.last_nanos),
+		.memory_max = db->options.memory_max, .disk_max = db->options.disk_max,
 	};
 #undef LOAD
 }

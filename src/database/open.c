@@ -162,6 +162,7 @@ static struct database *ready(struct database *db)
 	if (db->commitlog != NULL)
 		commitlog_submit(db->commitlog);
 	outbox_flush(db->outbox, db->offset);
+	db_publish_stats(db);
 	atomic_store(&db->token, 0);
 	if (atomic_load(&db->mailbox.head) != NULL) /* schedules that were due at once */
 		timers_kick(db->options.timers, db);

@@ -109,8 +109,12 @@ void db_snapshot_opened(struct database *db, const struct snapshot_info *info)
 	db->snapshots.base_offset = info->offset;
 	if (info->offset == COMMITLOG_NONE)
 		return;
+	char dir[PATH_BYTES];
 	db->offset = info->offset;
 	db->last_micros = info->micros;
+	if (dir_of(db->dir, dir))
+		atomic_store_explicit(&db->snapshots.disk_bytes, snapshot_bytes(storage_of(&db->options), dir),
+			memory_order_relaxed);
 }
 
 /* ---- one snapshot ---- */
@@ -194,6 +198,7 @@ static void retain(struct writing *x)
 		log_warn("old snapshots stay: %s", why.text);
 	else if (oldest != COMMITLOG_NONE)
 		(void)commitlog_trim(db->commitlog, oldest + 1, wish->log_kept_bytes);
+	atomic_store_explicit(&db->snapshots.disk_bytes, snapshot_bytes(x->w.storage, x->dir), memory_order_relaxed);
 }
 
 static void run_writing(struct db_read *read)
@@ -235,8 +240,6 @@ static void end_writing(struct db_read *read)
 		s->retry_after = 0;
 		s->state_bytes = x->w.bytes_used;
 		db_count(&s->taken, 1);
-		atomic_store_explicit(&s->last_bytes, x->w.bytes, memory_order_relaxed);
-		atomic_store_explicit(&s->last_offset, x->w.offset, memory_order_relaxed);
 		atomic_store_explicit(&s->last_nanos, clock_mono_nanos() - x->began_nanos, memory_order_relaxed);
 	} else {
 		writing_failed(db, x);

@@ -193,6 +193,8 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 	if (store_tx_prepare(db->store, &delta) != STORE_OK) {
 		buf_put_str(error, store_error_text(db->store));
 		err = WL_ERR_MEMORY;
+	} else if (!db_limits_allow(db, &delta, error)) {
+		err = WL_ERR_LIMIT;
 	} else if (delta.durable && db->commitlog != NULL) {
 		err = write_record(db, &delta, micros, reducer, error);
 	}

@@ -40,6 +40,9 @@ static const char template_text[] =
 	"# guest-memory-mb = 1024\n"
 	"# Most that all databases and connections may hold together; 0 is three quarters of the machine's memory.\n"
 	"# memory-mb = 0\n"
+	"# Most that one database may take of memory, and of disk: beyond it no rows can be added. 0 is no limit.\n"
+	"# database-memory-mb = 0\n"
+	"# database-disk-mb = 0\n"
 	"# Largest log of a module: all its files together.\n"
 	"# module-log-mb = 64\n"
 	"# Most subscriptions, and queries in them, that one connection may hold.\n"
@@ -97,6 +100,8 @@ static const struct key_spec keys[] = {
 	{ "limits", "reducer-ms", VALUE_U32, AT(reducer_ms), 0, 86400000 },
 	{ "limits", "guest-memory-mb", VALUE_MB, AT(guest_memory_bytes), 1, 4096 },
 	{ "limits", "memory-mb", VALUE_MB, AT(memory_bytes), 0, 1 << 24 },
+	{ "limits", "database-memory-mb", VALUE_MB, AT(database_memory_max), 0, 1 << 24 },
+	{ "limits", "database-disk-mb", VALUE_MB, AT(database_disk_max), 0, 1 << 24 },
 	{ "limits", "subscriptions-per-connection", VALUE_U32, AT(subscriptions_per_connection), 1, 1 << 20 },
 	{ "limits", "queries-per-connection", VALUE_U32, AT(queries_per_connection), 1, 1 << 20 },
 	{ "limits", "module-log-mb", VALUE_MB, AT(module_log_bytes), 1, 65536 },

@@ -308,6 +308,7 @@ static enum wl_err prepare(struct host *host, const struct identity *id, const s
 		.http = host->options.http, .http_context = host->options.http_context,
 		.sink = host->options.sink, .program = program_of, .program_context = host,
 		.reducer_ms_max = host->options.reducer_ms_max, .durability = host->options.durability,
+		.memory_max = host->options.database_memory_max, .disk_max = host->options.database_disk_max,
 		.subscriptions_per_client_max = host->options.subscriptions_per_client_max,
 		.queries_per_client_max = host->options.queries_per_client_max,
 		.energy = *energy,
