@@ -21,7 +21,7 @@
 enum {
 	STORE_SYSTEM_ID_MAX = 4095,
 	STORE_FIRST_USER_ID = 4096,
-	STORE_PAGE_BYTES = 4 << 10,
+	STORE_PAGE_BYTES = 2 << 10,
 	STORE_ROW_BYTES_MAX = 64 << 20,
 	STORE_TX_BYTES_MAX = 1 << 30, /* that one transaction may write, indexes included: a log record is half of it */
 	STORE_INDEX_COLUMNS_MAX = 64,
