@@ -91,7 +91,7 @@ enum wl_err db_snapshot_open(const struct database_options *options, struct stor
 	enum wl_err err = snapshot_list(storage_of(options), dir, &offsets, &count, &why);
 	for (uint32_t i = 0; err == WL_OK && i < count && *store == NULL; i++) {
 		err = load(options, dir, offsets[i], store, info, &why);
-		if (err == WL_ERR_MEMORY)
+		if (err == WL_ERR_MEMORY || err == WL_ERR_IO) /* it may be good: try again, rather than do without */
 			break;
 		if (err != WL_OK)
 			log_error("%s; an older snapshot, or the log alone, takes its place", why.text);

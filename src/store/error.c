@@ -50,12 +50,12 @@ enum store_status store_fail(struct store *store, enum store_status status)
 	return status;
 }
 
-struct error *store_fail_detail(struct store *store)
+struct error *store_fail_detail(struct store *store, enum store_status status)
 {
 	struct last_error *e = error_of(store);
 	if (e == NULL)
 		return NULL;
-	e->told = STORE_BAD_ROW;
+	e->told = status;
 	e->detail.text[0] = '\0';
 	return &e->detail;
 }
@@ -95,6 +95,44 @@ enum store_status store_fail_key(struct store *store, enum store_status status, 
 		}
 	}
 	return store_fail(store, status);
+}
+
+/* The key's columns of a row, back to back. */
+static struct bytes key_of(struct arena *arena, const struct store_index *ix, const uint8_t *row)
+{
+	struct buf key = BUF_INIT(STORE_ROW_BYTES_MAX);
+	for (uint32_t i = 0; i < ix->column_count; i++) {
+		const uint8_t *at = sats_column(ix->table->layout, row, ix->columns[i].column);
+		buf_put(&key, at, sats_size(ix->columns[i].layout, at));
+	}
+	struct bytes copy = { key.failed ? NULL : arena_copy(arena, key.data, key.len), key.len };
+	buf_deinit(&key);
+	return copy;
+}
+
+enum store_status store_fail_duplicates(struct store *store, const struct store_index *ix)
+{
+	struct map seen = { 0 };
+	struct arena arena;
+	struct store_cursor cursor;
+	struct store_row row;
+	bool found = false;
+	arena_init(&arena, (size_t)1 << 30);
+	store_scan(ix->table, &cursor);
+	while (!found && store_cursor_next(&cursor, &row)) {
+		uint64_t ignored;
+		struct bytes key = key_of(&arena, ix, row.data);
+		if (key.data == NULL)
+			break;
+		found = map_get(&seen, key.data, key.len, &ignored);
+		if (!found && !map_put(&seen, key.data, key.len, 1))
+			break;
+	}
+	enum store_status status = found ? store_fail_key(store, STORE_UNIQUE_VIOLATION, ix, row.data)
+		: store_fail(store, STORE_UNIQUE_VIOLATION);
+	map_deinit(&seen);
+	arena_deinit(&arena);
+	return status;
 }
 
 /* ---- values in words ---- */
@@ -338,7 +376,9 @@ struct str store_error_text(struct store *store)
 		put_duration(out, told ? e->delay_micros : 0);
 		break;
 	case STORE_LIMIT:
-		if (store->tx_bytes > STORE_TX_BYTES_MAX)
+		if (told && e->detail.text[0] != '\0')
+			buf_put_cstr(out, e->detail.text);
+		else if (store->tx_bytes > STORE_TX_BYTES_MAX)
 			buf_printf(out, "a transaction may write at most %d bytes", STORE_TX_BYTES_MAX);
 		else
 			buf_put_cstr(out, "a row or table would be too large");

@@ -1,11 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An index over rows that are there already. Entries are put in in the order
+ * Many rows at once: rows without indexes, and then an index over them. Entries are put in in the order
  * of their keys, so many of them sorted at a time: neighbours then share the
  * path to their leaf, where in the order of rows each would be a cache miss at
  * every level, and leaves are filled to the end.
  */
 #include "store/store_internal.h"
+
+enum store_status row_append(struct store_table *t, const uint8_t *data, uint32_t len)
+{
+	uint32_t row;
+	enum store_status status = table_slot_find(t, &row);
+	if (status == STORE_OK)
+		status = row_own(t, row);
+	if (status != STORE_OK)
+		return status;
+	uint8_t *slot = row_slot(t, row);
+	if (t->heap == NULL)
+		memcpy(slot, data, len);
+	else if ((status = heap_put(t->heap, row, data, len, slot)) != STORE_OK)
+		return status;
+	table_slot_take(t, row);
+	row_word(t, row)->visible |= row_bit(t, row);
+	row_word(t, row)->committed |= row_bit(t, row);
+	t->row_count++;
+	return STORE_OK;
+}
+
+/* ---- indexes ---- */
 
 enum { SORT_MAX = 4 << 20, SORT_MIN = 64 };
 

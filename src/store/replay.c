@@ -43,26 +43,6 @@ static enum store_status make_way(struct store_table *t, const uint8_t *data, ui
 
 enum { MANY_ROWS = 4096 };
 
-static enum store_status row_append(struct store_table *t, const uint8_t *data, uint32_t len)
-{
-	uint32_t row;
-	enum store_status status = table_slot_find(t, &row);
-	if (status == STORE_OK)
-		status = row_own(t, row);
-	if (status != STORE_OK)
-		return status;
-	uint8_t *slot = row_slot(t, row);
-	if (t->heap == NULL)
-		memcpy(slot, data, len);
-	else if ((status = heap_put(t->heap, row, data, len, slot)) != STORE_OK)
-		return status;
-	table_slot_take(t, row);
-	row_word(t, row)->visible |= row_bit(t, row);
-	row_word(t, row)->committed |= row_bit(t, row);
-	t->row_count++;
-	return STORE_OK;
-}
-
 static enum wl_err append_rows(struct store_table *t, const uint8_t *rows, size_t len, uint32_t count,
 	struct error *error)
 {
@@ -129,6 +109,39 @@ static enum wl_err replay_rows(struct store *store, struct store_table *t, const
 	if (err != WL_OK || count > 0 || len > 0)
 		return fail(error, WL_ERR_CORRUPT, "table %.*s: rows of the log do not decode", STR_FMT(t->def->name));
 	return WL_OK;
+}
+
+enum wl_err store_replay_drop(struct store *store, uint32_t id, struct error *error)
+{
+	ASSERT(!store->tx_active);
+	struct store_table *t = store_table_by_id(store, id);
+	if (t == NULL || t->def->is_system)
+		return fail(error, WL_ERR_CORRUPT, "table %u of the log is dropped, and is not there", id);
+	store_table_remove(store, t);
+	table_destroy(t);
+	return WL_OK;
+}
+
+enum wl_err store_replay_replace(struct store *store, uint32_t id, struct bytes suffix, const uint8_t *encoded,
+	size_t len, struct error *error)
+{
+	ASSERT(!store->tx_active);
+	struct store_table *old = store_table_by_id(store, id);
+	if (old == NULL || old->def->is_system)
+		return fail(error, WL_ERR_CORRUPT, "table %u of the log is replaced, and is not there", id);
+	store_table_remove(store, old);
+	struct store_table *next;
+	enum wl_err err = replay_table(store, encoded, len, &next, error);
+	if (err == WL_OK) {
+		enum store_status status = table_take_over(old, next, suffix);
+		if (status == STORE_MEMORY)
+			err = no_memory(error);
+		else if (status != STORE_OK)
+			err = fail(error, WL_ERR_CORRUPT, "table %u of the log is replaced, and its rows do not fit", id);
+	}
+	store_error_forget(store);
+	table_destroy(old);
+	return err;
 }
 
 enum wl_err store_replay_insert(struct store *store, struct store_table *t, const uint8_t *rows, size_t len,

@@ -42,7 +42,7 @@ enum store_status row_check(struct store *store, struct store_table *t, const ui
 	/* Rows of fixed size take no surplus bytes, others ignore them: the reference's two decoders. */
 	size_t consumed;
 	if (sats_validate(whole, data, len, &consumed, NULL) != WL_OK || (t->fixed_size >= 0 && consumed != len)) {
-		struct error *detail = store_fail_detail(store);
+		struct error *detail = store_fail_detail(store, STORE_BAD_ROW);
 		if (detail != NULL && sats_validate(whole, data, len, &consumed, detail) == WL_OK)
 			fail(detail, WL_ERR_INVALID, "a row has %zu bytes, given %zu", consumed, len);
 		return store_fail(store, STORE_BAD_ROW);

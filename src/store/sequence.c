@@ -103,7 +103,7 @@ size_t sequence_write_back(const struct store_table *t, uint64_t generated, cons
 
 /* ---- st_sequence ---- */
 
-static enum store_status save(struct store *store, struct sequence *s)
+enum store_status sequence_save(struct store *store, struct sequence *s)
 {
 	struct store_table *t = store->system[ST_SEQUENCE];
 	struct store_index *ix = t->unique[0];
@@ -137,7 +137,7 @@ enum store_status sequences_save(struct store *store)
 	if (!durable)
 		return STORE_OK;
 	for (struct sequence *s = store->ahead; s != NULL; s = s->next_ahead) {
-		enum store_status status = save(store, s);
+		enum store_status status = sequence_save(store, s);
 		if (status != STORE_OK)
 			return status;
 	}

@@ -186,6 +186,7 @@ void store_snapshot_release(struct store *store, struct store_snapshot *snapshot
 	}
 	free_snapshot(snapshot);
 	free_retired(store);
+	remains_free(store);
 }
 
 struct store_table *store_snapshot_table(struct store_snapshot *snapshot, const struct store_table *table)

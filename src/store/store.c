@@ -19,16 +19,20 @@ static uint32_t id_place(const struct id_map *map, uint32_t id)
 	return id * 2654435769u & (map->cap - 1);
 }
 
-void *id_map_get(const struct id_map *map, uint32_t id)
+static struct id_entry *id_map_find(const struct id_map *map, uint32_t id)
 {
-	if (map->cap == 0)
-		return NULL;
 	for (uint32_t i = id_place(map, id);; i = (i + 1) & (map->cap - 1)) {
 		if (map->entries[i].id == id)
-			return map->entries[i].value;
+			return &map->entries[i];
 		if (map->entries[i].id == 0)
 			return NULL;
 	}
+}
+
+void *id_map_get(const struct id_map *map, uint32_t id)
+{
+	const struct id_entry *there = map->cap == 0 ? NULL : id_map_find(map, id);
+	return there == NULL ? NULL : there->value;
 }
 
 static void id_map_place(struct id_map *map, struct id_entry entry)
@@ -41,6 +45,11 @@ static void id_map_place(struct id_map *map, struct id_entry entry)
 
 bool id_map_put(struct id_map *map, uint32_t id, void *value)
 {
+	struct id_entry *there = map->cap == 0 ? NULL : id_map_find(map, id);
+	if (there != NULL) { /* a dropped one makes way */
+		there->value = value;
+		return true;
+	}
 	if ((map->count + 1) * 2 > map->cap) {
 		struct id_map grown = { .cap = map->cap == 0 ? 8 : map->cap * 2, .count = map->count };
 		grown.entries = mem_zalloc_array(grown.cap, sizeof(*grown.entries));
@@ -105,6 +114,8 @@ void store_destroy(struct store *store)
 		table_destroy(store->tables[i]);
 	for (uint32_t id = 1; id <= ST_TABLE_COUNT; id++)
 		table_destroy(store->system[id]);
+	remains_free(store);
+	mem_free(store->schema);
 	mem_free(store->tables);
 	mem_free(store->system_indexes);
 	mem_free(store->table_ids.entries);
@@ -127,29 +138,39 @@ void store_rest(struct store *store)
 	buf_deinit(&store->scratch);
 	store_error_free(store);
 	spares_free(store);
+	mem_free(store->schema);
+	store->schema = NULL;
+	store->schema_cap = 0;
 }
 
 /* ---- tables come and go ---- */
 
-void store_table_remove(struct store *store, struct store_table *t)
+void unlist(struct store *store, struct store_table *t)
 {
-	const struct store_table_def *def = t->def;
 	for (uint32_t i = 0; i < store->table_count; i++) {
 		if (store->tables[i] != t)
 			continue;
 		memmove(store->tables + i, store->tables + i + 1,
 			(store->table_count - i - 1) * sizeof(struct store_table *));
 		store->table_count--;
-		break;
+		return;
 	}
-	id_map_remove(&store->table_ids, def->id);
+}
+
+void store_table_remove(struct store *store, struct store_table *t)
+{
+	const struct store_table_def *def = t->def;
+	unlist(store, t);
+	if (id_map_get(&store->table_ids, def->id) == t)
+		id_map_remove(&store->table_ids, def->id);
 	if (map_get_ptr(&store->table_names, def->name) == t)
 		map_remove(&store->table_names, def->name.data, def->name.len);
 	if (def->accessor.data != NULL && map_get_ptr(&store->table_accessors, def->accessor) == t)
 		map_remove(&store->table_accessors, def->accessor.data, def->accessor.len);
 	for (uint32_t i = 0; i < t->index_count; i++) {
 		struct store_index *ix = t->indexes[i];
-		id_map_remove(&store->index_ids, ix->def->id);
+		if (id_map_get(&store->index_ids, ix->def->id) == ix)
+			id_map_remove(&store->index_ids, ix->def->id);
 		if (map_get_ptr(&store->index_names, ix->def->name) == ix)
 			map_remove(&store->index_names, ix->def->name.data, ix->def->name.len);
 		if (ix->def->accessor.data != NULL && map_get_ptr(&store->index_accessors, ix->def->accessor) == ix)
@@ -204,7 +225,8 @@ struct store_table *store_table_by_id(struct store *store, uint32_t id)
 {
 	if (id <= ST_TABLE_COUNT)
 		return store->system[id];
-	return id_map_get(&store->table_ids, id);
+	struct store_table *t = id_map_get(&store->table_ids, id);
+	return t == NULL || t->is_dropped ? NULL : t;
 }
 
 struct store_table *store_table_by_name(struct store *store, struct str name)
@@ -213,7 +235,9 @@ struct store_table *store_table_by_name(struct store *store, struct str name)
 	if (map_get(&system_tables()->table_names, name.data, name.len, &id))
 		return store->system[id];
 	struct store_table *t = map_get_ptr(&store->table_names, name);
-	return t != NULL ? t : map_get_ptr(&store->table_accessors, name);
+	if (t == NULL || t->is_dropped)
+		t = map_get_ptr(&store->table_accessors, name);
+	return t == NULL || t->is_dropped ? NULL : t;
 }
 
 struct store_table *store_table_next(struct store *store, struct store_table *after)
@@ -236,7 +260,8 @@ struct store_index *store_index_by_id(struct store *store, uint32_t id)
 {
 	if (id <= system_tables()->index_count)
 		return store->system_indexes[id];
-	return id_map_get(&store->index_ids, id);
+	struct store_index *ix = id_map_get(&store->index_ids, id);
+	return ix == NULL || ix->table->is_dropped ? NULL : ix;
 }
 
 struct store_index *store_index_by_name(struct store *store, struct str name)
@@ -245,7 +270,9 @@ struct store_index *store_index_by_name(struct store *store, struct str name)
 	if (map_get(&system_tables()->index_names, name.data, name.len, &id))
 		return store->system_indexes[id];
 	struct store_index *ix = map_get_ptr(&store->index_names, name);
-	return ix != NULL ? ix : map_get_ptr(&store->index_accessors, name);
+	if (ix == NULL || ix->table->is_dropped)
+		ix = map_get_ptr(&store->index_accessors, name);
+	return ix == NULL || ix->table->is_dropped ? NULL : ix;
 }
 
 const struct store_table_def *store_table_def(const struct store_table *t)

@@ -261,6 +261,30 @@ void store_watch_remove(struct store_watch *watch); /* no-op when not registered
 
 /* ---- schema changes: in an open transaction; system rows are written too ---- */
 enum store_status store_table_create(struct store *store, const struct store_table_def *def, struct store_table **out);
+/*
+ * Changes of tables that exist, undone by rolling back. Not of one whose rows the transaction has changed
+ * (STORE_LIMIT). What is dropped or replaced is gone for look-ups at once; pointers to it and its indexes are valid
+ * until the transaction ends, and then no more.
+ */
+enum store_status store_table_drop(struct store *store, struct store_table *table);
+/*
+ * Another table in its place, with its rows, each followed by `suffix` (BSATN of the columns that `to` has more), which
+ * must be valid rows then. Ids in `to` that are 0 are assigned; the table's own may stay what it is. Sequences of the
+ * same name go on. STORE_UNIQUE_VIOLATION: a key of `to` is there twice; the text has which. After any failure: roll
+ * back.
+ */
+enum store_status store_table_replace(struct store *store, struct store_table *table, const struct store_table_def *to,
+	struct bytes suffix, struct store_table **out);
+/* What the open transaction has made of the tables, in order; borrowed until it ends. For the log. */
+enum store_schema_kind { STORE_TABLE_CREATED = 1, STORE_TABLE_DROPPED = 2, STORE_TABLE_REPLACED = 3 };
+struct store_schema_change {
+	enum store_schema_kind kind;
+	uint32_t id;                     /* of the table that was there; CREATED: of the new one */
+	const struct store_table *table; /* the new one; DROPPED: NULL */
+	struct bytes suffix;             /* REPLACED */
+	bool is_ephemeral;
+};
+const struct store_schema_change *store_tx_schema(const struct store *store, uint32_t *count);
 /* Puts in the rows that describe a system table which came later, unless they are there. */
 enum store_status store_system_describe(struct store *store, uint32_t table_id);
 /*
@@ -282,6 +306,9 @@ void store_table_encode(const struct store_table *table, struct buf *out);
 
 /* ---- replay: outside transactions, no constraint errors, no delta ---- */
 enum wl_err store_replay_table(struct store *store, const uint8_t *encoded, size_t len, struct error *error);
+enum wl_err store_replay_drop(struct store *store, uint32_t id, struct error *error);
+enum wl_err store_replay_replace(struct store *store, uint32_t id, struct bytes suffix, const uint8_t *encoded,
+	size_t len, struct error *error);
 /* `rows` back to back. With a primary key an insert replaces the row that has its key. An equal row is a no-op. */
 enum wl_err store_replay_insert(struct store *store, struct store_table *table, const uint8_t *rows, size_t len,
 	uint32_t count, struct error *error);

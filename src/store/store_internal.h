@@ -215,6 +215,8 @@ struct store_table {
 	bool is_marked;          /* store_table_mark */
 	struct table_tx tx;
 	struct store_table *next_created; /* in the open transaction */
+	struct store_table *next_dropped;
+	bool is_dropped;         /* hidden until the transaction ends; then a snapshot's (alter.c) */
 };
 
 struct id_entry {
@@ -252,6 +254,10 @@ struct store {
 	struct arena tx_arena;
 	struct store_table *changed; /* unordered */
 	struct store_table *created;
+	struct store_table *dropped;  /* in the open transaction, the last one first */
+	struct store_table *remains;  /* dropped, but a snapshot may have them */
+	struct store_schema_change *schema; /* in the open transaction */
+	uint32_t schema_count, schema_cap;
 	uint64_t epoch;         /* of the newest snapshot ever taken */
 	uint32_t generation;    /* of pages (image.c) */
 	struct store_snapshot *snapshots; /* oldest first */
@@ -438,6 +444,14 @@ void index_replace(struct store_index *ix, struct probe *probe, uint32_t row);
 enum store_status index_fill(struct store_table *t, struct store_index *ix);
 void table_unindex(struct store_table *t, uint32_t row); /* from all indexes and the set */
 
+/* ---- alter.c ---- */
+enum store_status schema_note_created(struct store *store, struct store_table *t);
+void alter_rollback(struct store *store); /* after the rows */
+void alter_finish(struct store *store);
+void remains_free(struct store *store);   /* if there is no snapshot */
+/* The rows of `from`, each with the suffix, into `to`, which is empty; its indexes, its sequences' positions. */
+enum store_status table_take_over(struct store_table *from, struct store_table *to, struct bytes suffix);
+
 /* ---- row.c ---- */
 void table_before_write(struct store_table *t);
 /* Row bytes are valid. */
@@ -448,6 +462,8 @@ enum store_status row_update(struct store *store, struct store_table *t, const s
 enum store_status row_delete(struct store_table *t, uint32_t row);
 /* The visible row with these bytes, or ROW_NONE. */
 uint32_t row_find_equal(const struct store_table *t, const uint8_t *data, uint32_t len);
+/* A row of the last commit, without a transaction and without indexes: they are filled afterwards. Valid bytes. */
+enum store_status row_append(struct store_table *t, const uint8_t *data, uint32_t len);
 /* The slot and all that belongs to it, indexes included. */
 void row_release(struct store_table *t, uint32_t row);
 enum store_status row_check(struct store *store, struct store_table *t, const uint8_t *data, size_t len,
@@ -478,6 +494,7 @@ bool sequence_triggers(const struct store_table *t, const uint8_t *row);
 void sequence_fill(struct store_table *t, uint8_t *row, uint64_t *generated); /* bit per sequence that was drawn */
 size_t sequence_write_back(const struct store_table *t, uint64_t generated, const uint8_t *row, uint8_t *out);
 enum store_status sequences_save(struct store *store); /* of those that are ahead, in the open transaction */
+enum store_status sequence_save(struct store *store, struct sequence *s); /* its row, in the open transaction */
 void sequences_saved(struct store *store);
 void sequences_forget(struct store *store, const struct store_table *t);
 void sequence_set(struct sequence *s, i128 allocated);
@@ -486,10 +503,14 @@ void sequence_set(struct sequence *s, i128 allocated);
 struct store_table *table_create(struct store *store, const struct store_table_def *def,
 	const struct sats_row_layout *layout, enum store_status *status);
 void table_destroy(struct store_table *t);
+/* store_replay_table, with the table. */
+enum wl_err replay_table(struct store *store, const uint8_t *encoded, size_t len, struct store_table **out,
+	struct error *error);
 /* Copies a definition into the arena; the result is `out`. */
 bool table_def_copy(struct arena *arena, const struct store_table_def *def, struct store_table_def *out);
 enum store_status store_table_add(struct store *store, struct store_table *t);
 void store_table_remove(struct store *store, struct store_table *t);
+void unlist(struct store *store, struct store_table *t); /* from store->tables; names and ids stay */
 bool id_map_put(struct id_map *map, uint32_t id, void *value);
 void *id_map_get(const struct id_map *map, uint32_t id);
 void id_map_remove(struct id_map *map, uint32_t id);
@@ -506,6 +527,9 @@ bool system_bootstrap(struct store *store);
 /* Writes the rows that describe a table; assigns ids that are 0. */
 enum store_status system_describe(struct store *store, struct store_table_def *def);
 
+/* Removes the rows that describe a table. */
+enum store_status system_forget(struct store *store, const struct store_table_def *def);
+
 /* ---- error.c ---- */
 /* Remembers the failure; keeps what was told of it, if it is the same. Returns `status`. */
 enum store_status store_fail(struct store *store, enum store_status status);
@@ -517,8 +541,10 @@ static inline enum store_status store_fail_unique(struct store *store, const str
 {
 	return store_fail_key(store, STORE_UNIQUE_VIOLATION, ix, row);
 }
+/* A new unique index does not hold. */
+enum store_status store_fail_duplicates(struct store *store, const struct store_index *ix);
 enum store_status store_fail_delay(struct store *store, uint64_t micros);
-struct error *store_fail_detail(struct store *store); /* may be NULL */
+struct error *store_fail_detail(struct store *store, enum store_status status); /* may be NULL */
 void store_error_forget(struct store *store);
 void store_error_free(struct store *store);
 #endif

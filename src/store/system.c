@@ -400,6 +400,56 @@ enum store_status system_describe(struct store *store, struct store_table_def *d
 	return status;
 }
 
+/* ---- gone again ---- */
+
+/* Deletes the rows of a system table whose column has these bytes. */
+static enum store_status forget_where(struct store *store, uint32_t table_id, uint32_t column, struct bytes value)
+{
+	struct store_table *t = store->system[table_id];
+	struct store_cursor cursor;
+	struct store_row row;
+	store_scan(t, &cursor);
+	while (store_cursor_next(&cursor, &row)) {
+		const uint8_t *at = sats_column(t->layout, row.data, column);
+		size_t size = sats_size(t->layout->columns[column], at);
+		if (size != value.len || memcmp(at, value.data, size) != 0)
+			continue;
+		enum store_status status = store_delete(store, t, row.number);
+		if (status != STORE_OK)
+			return status;
+		store_scan(t, &cursor); /* a write ends a cursor */
+	}
+	return STORE_OK;
+}
+
+static enum store_status forget_named(struct store *store, uint32_t table_id, struct str name)
+{
+	struct buf key = BUF_INIT(STORE_ROW_BYTES_MAX);
+	buf_put_bsatn_str(&key, name);
+	enum store_status status = key.failed ? store_fail(store, STORE_MEMORY)
+		: forget_where(store, table_id, 0, buf_bytes(&key));
+	buf_deinit(&key);
+	return status;
+}
+
+enum store_status system_forget(struct store *store, const struct store_table_def *def)
+{
+	static const struct { uint32_t table, column; } BY_ID[] = { { ST_TABLE, 0 }, { ST_COLUMN, 0 }, { ST_SEQUENCE, 2 },
+		{ ST_INDEX, 1 }, { ST_CONSTRAINT, 2 }, { ST_SCHEDULED, 1 }, { ST_EVENT_TABLE, 0 } };
+	uint8_t id[4];
+	store_u32(id, def->id);
+	enum store_status status = STORE_OK;
+	for (size_t i = 0; status == STORE_OK && i < ARRAY_COUNT(BY_ID); i++)
+		status = forget_where(store, BY_ID[i].table, BY_ID[i].column, (struct bytes){ id, sizeof(id) });
+	if (status == STORE_OK)
+		status = forget_named(store, ST_TABLE_ACCESSOR, def->name);
+	if (status == STORE_OK)
+		status = forget_named(store, ST_COLUMN_ACCESSOR, def->name);
+	for (uint32_t i = 0; status == STORE_OK && i < def->index_count; i++)
+		status = forget_named(store, ST_INDEX_ACCESSOR, def->indexes[i].name);
+	return status;
+}
+
 /* ---- a new database ---- */
 
 static bool create_tables(struct store *store)

@@ -307,7 +307,7 @@ enum store_status store_table_create(struct store *store, const struct store_tab
 	t->next_created = store->created;
 	store->created = t;
 	*out = t;
-	return STORE_OK;
+	return schema_note_created(store, t);
 }
 
 /* ---- the log's form ---- */
@@ -501,7 +501,8 @@ static bool ids_are_free(struct store *store, const struct store_table_def *def)
 	return true;
 }
 
-enum wl_err store_replay_table(struct store *store, const uint8_t *encoded, size_t len, struct error *error)
+enum wl_err replay_table(struct store *store, const uint8_t *encoded, size_t len, struct store_table **out,
+	struct error *error)
 {
 	ASSERT(!store->tx_active);
 	struct arena arena;
@@ -515,10 +516,15 @@ enum wl_err store_replay_table(struct store *store, const uint8_t *encoded, size
 		arena_deinit(&arena);
 		return err;
 	}
-	struct store_table *t;
 	uint32_t id = def->id;
-	enum store_status status = table_from_def(store, &arena, def, &t);
+	enum store_status status = table_from_def(store, &arena, def, out);
 	if (status == STORE_MEMORY)
 		return fail(error, WL_ERR_MEMORY, "out of memory");
 	return status == STORE_OK ? WL_OK : fail(error, WL_ERR_CORRUPT, "definition of table %u makes no sense", id);
+}
+
+enum wl_err store_replay_table(struct store *store, const uint8_t *encoded, size_t len, struct error *error)
+{
+	struct store_table *t;
+	return replay_table(store, encoded, len, &t, error);
 }

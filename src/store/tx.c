@@ -297,6 +297,8 @@ void tx_commit_quietly(struct store *store)
 		next = t->tx.next;
 		commit_table(t);
 	}
+	if (UNLIKELY(store->schema_count > 0))
+		alter_finish(store);
 	end(store);
 }
 
@@ -354,10 +356,6 @@ void store_tx_rollback(struct store *store)
 		next = t->tx.next;
 		rollback_table(t);
 	}
-	for (struct store_table *t = store->created, *next; t != NULL; t = next) {
-		next = t->next_created;
-		store_table_remove(store, t);
-		table_destroy(t);
-	}
+	alter_rollback(store);
 	end(store);
 }
