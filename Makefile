@@ -53,6 +53,7 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(filter-out $(BUILD)/src/cli/main.o,$(OBJ))
 UNIT := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
+SIM := $(sort $(wildcard tests/sim/*.c))
 FUZZ := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_BIN := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
@@ -92,6 +93,11 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libworldline.a
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) -MMD -MP -MF $@.d -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< \
 		$(BUILD)/libworldline.a $(LIBS) $(shell pkg-config --libs check)
 -include $(UNIT_BIN:=.d)
+$(BUILD)/sim/worldline-sim: $(SIM:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(SIM:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a $(LIBS)
+$(SIM:%.c=$(BUILD)/%.o): CFLAGS += -Wno-missing-prototypes -Itests
+-include $(SIM:%.c=$(BUILD)/%.d)
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS)

@@ -21,7 +21,7 @@ struct database_timers {
 	struct heap heap;
 	bool stop;
 	pthread_t thread;
-	struct worker_pool *runners;
+	struct worker_pool *runners; /* NULL: stepped */
 };
 
 /* ---- what databases say ---- */
@@ -62,7 +62,7 @@ static void run_mail(void *arg)
 
 void timers_kick(struct database_timers *t, struct database *db)
 {
-	if (t == NULL)
+	if (t == NULL || t->runners == NULL)
 		return;
 	database_share(db);
 	if (!worker_pool_run(t->runners, run_mail, db))
@@ -127,16 +127,43 @@ struct database_timers *database_timers_create(void)
 	return NULL;
 }
 
-void database_timers_destroy(struct database_timers *t)
+struct database_timers *database_timers_create_stepped(void)
 {
-	if (t == NULL)
-		return;
+	struct database_timers *t = mem_zalloc(sizeof(*t));
+	if (t != NULL)
+		monitor_init(&t->monitor);
+	return t;
+}
+
+bool database_timers_step(struct database_timers *t)
+{
+	uint64_t wait;
+	ASSERT(t->runners == NULL);
+	monitor_lock(&t->monitor);
+	struct database *db = next_due(t, &wait);
+	monitor_unlock(&t->monitor);
+	if (db != NULL)
+		(void)db_post_due(db);
+	database_release(db);
+	return db != NULL;
+}
+
+static void end_thread(struct database_timers *t)
+{
 	monitor_lock(&t->monitor);
 	t->stop = true;
 	monitor_wake_all(&t->monitor);
 	monitor_unlock(&t->monitor);
 	thread_join(t->thread);
 	worker_pool_destroy(t->runners);
+}
+
+void database_timers_destroy(struct database_timers *t)
+{
+	if (t == NULL)
+		return;
+	if (t->runners != NULL)
+		end_thread(t);
 	ASSERT(t->heap.count == 0);
 	heap_deinit(&t->heap);
 	monitor_deinit(&t->monitor);
