@@ -166,6 +166,64 @@ void db_clients_sweep(struct database *db)
 	buf_deinit(&why);
 }
 
+/* ---- clients that are cut off ---- */
+
+static struct database_client *find_client(struct database_client *list, uint64_t conn)
+{
+	while (list != NULL && list->conn != conn)
+		list = list->next;
+	return list;
+}
+
+void db_client_lost(void *context, uint32_t loop, uint64_t conn)
+{
+	struct database *db = context;
+	struct database_client *client = find_client(db->clients, conn);
+	(void)loop;
+	if (client == NULL)
+		client = find_client(db->refused, conn);
+	if (client != NULL)
+		client->is_lost = true; /* otherwise it is gone, or about to be */
+}
+
+bool db_clients_drop_lost(void *context, uint32_t loop)
+{
+	struct database *db = context;
+	struct database_client *lists[] = { db->clients, db->refused };
+	for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+		for (struct database_client *client = lists[i]; client != NULL; client = client->next)
+			if (client->is_lost && client->loop == loop) {
+				client->is_lost = false;
+				if (!outbox_drop(db->outbox, loop, client->conn))
+					return false;
+			}
+	return true;
+}
+
+static void list_put(struct database_client **list, struct database_client *client)
+{
+	client->next = *list;
+	client->link = list;
+	if (client->next != NULL)
+		client->next->link = &client->next;
+	*list = client;
+}
+
+static void list_take(struct database_client *client)
+{
+	*client->link = client->next;
+	if (client->next != NULL)
+		client->next->link = client->link;
+	client->link = NULL;
+}
+
+/* It was never let in. */
+static void refuse(struct database *db, struct database_client *client)
+{
+	list_put(&db->refused, client);
+	(void)outbox_drop(db->outbox, client->loop, client->conn);
+}
+
 /* ---- network clients ---- */
 
 struct database_client *database_client_create(struct database *db, const struct database_client_options *options)
@@ -215,25 +273,21 @@ static bool client_enter(struct database *db, struct database_client *client)
 	if (client->subs == NULL)
 		return false;
 	client->connected = true;
-	client->next = db->clients;
-	client->link = &db->clients;
-	if (client->next != NULL)
-		client->next->link = &client->next;
-	db->clients = client;
+	list_put(&db->clients, client);
 	atomic_store_explicit(&db->clients_now, ++db->client_count, memory_order_relaxed);
 	return true;
 }
 
 static void drop(struct database *db, const struct database_client *client)
 {
-	(void)outbox_put(db->outbox, client->loop, DELIVERY_DROP, 0, client->conn, 0, 0);
+	(void)outbox_drop(db->outbox, client->loop, client->conn);
 }
 
 void db_client_connect(struct database *db, struct database_client *client)
 {
 	uint8_t flags = client->confirmed ? DELIVERY_CONFIRMED : 0;
 	if (database_closed(db)) {
-		drop(db, client);
+		refuse(db, client);
 		return;
 	}
 	buf_clear(&db->scratch);
@@ -241,13 +295,13 @@ void db_client_connect(struct database *db, struct database_client *client)
 	if (db_connect(db, &client->caller, &why) != WL_OK) {
 		log_info("Rejecting connection from client: %s", buf_text(&why));
 		buf_deinit(&why);
-		drop(db, client);
+		refuse(db, client);
 		return;
 	}
 	buf_deinit(&why);
 	if (!client_enter(db, client)) {
 		db_disconnect(db, &client->caller);
-		drop(db, client);
+		refuse(db, client);
 		return;
 	}
 	struct buf *out = outbox_begin(db->outbox, client->loop, DELIVERY_MESSAGE, flags, client->conn, 0, 0);
@@ -269,14 +323,14 @@ void db_client_disconnect(struct database *db, struct database_client *client)
 {
 	if (client->connected) {
 		let_go(db, client);
-		*client->link = client->next;
-		if (client->next != NULL)
-			client->next->link = client->link;
+		list_take(client);
 		atomic_store_explicit(&db->clients_now, --db->client_count, memory_order_relaxed);
 		subs_client_destroy(db->subs, client->subs);
 		client->subs = NULL;
 		if (!database_closed(db))
 			db_disconnect(db, &client->caller);
+	} else if (client->link != NULL) {
+		list_take(client);
 	}
 	client_free(db, client);
 }

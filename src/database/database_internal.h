@@ -78,7 +78,8 @@ struct database_client {
 	size_t kept_at;          /* the next of them */
 	bool keeps;              /* in db->keeping */
 	struct database_client *next_keeping;
-	struct database_client *next, **link; /* in db->clients */
+	bool is_lost;            /* to be dropped when there is memory for it */
+	struct database_client *next, **link; /* in db->clients or db->refused */
 };
 
 /* The running module. Replaced as a whole. */
@@ -119,6 +120,7 @@ struct database {
 	struct runtime_env env;
 	struct database_client *clients;
 	struct database_client *keeping; /* clients with kept messages */
+	struct database_client *refused; /* those that were never let in, and are to be gone */
 	bool going_on;                   /* with them */
 	uint64_t client_count;
 	int64_t last_micros;             /* timestamps never step back */
@@ -138,6 +140,7 @@ struct database {
 	struct schedule *schedule;       /* NULL: no row was ever scheduled */
 	int64_t timer_due;               /* what the timer was last set to; INT64_MAX: nothing, or it has fired */
 	int64_t schedule_due;            /* when the first row is; INT64_MAX: none */
+	bool schedule_lost;              /* rows have no entry for want of memory: they are looked for again */
 
 	struct db_read *reads;           /* that run, beside the executor … */
 	uint32_t read_count;
@@ -341,6 +344,8 @@ void db_clients_go_on(struct database *db); /* some of them may wait no more */
 bool db_client_left(const struct database_client *client, bool changes);
 void db_clients_close(struct database *db, uint16_t code, struct str reason);
 void db_clients_sweep(struct database *db); /* at open: disconnects what a crash left behind */
+void db_client_lost(void *context, uint32_t loop, uint64_t conn); /* this and the next: of outbox_ops */
+bool db_clients_drop_lost(void *context, uint32_t loop);
 bool db_is_owner(const struct database *db, const struct identity *identity);
 
 /* schema.c */

@@ -18,13 +18,25 @@ enum { RUNNERS_MAX = 4, RUN_BUDGET = 256 };
 
 struct database_timers {
 	struct monitor monitor;
-	struct heap heap;
+	struct heap heap;        /* with room for all databases */
+	uint32_t databases;
 	bool stop;
 	pthread_t thread;
 	struct worker_pool *runners; /* NULL: stepped */
 };
 
 /* ---- what databases say ---- */
+
+bool timers_add(struct database_timers *t, struct database *db)
+{
+	if (t == NULL)
+		return true;
+	monitor_lock(&t->monitor);
+	db->timer.known = heap_reserve(&t->heap, t->databases + 1);
+	t->databases += db->timer.known;
+	monitor_unlock(&t->monitor);
+	return db->timer.known;
+}
 
 void timers_set(struct database_timers *t, struct database *db, int64_t due)
 {
@@ -35,7 +47,7 @@ void timers_set(struct database_timers *t, struct database *db, int64_t due)
 	bool was_first = heap_first(&t->heap) == entry;
 	heap_remove(&t->heap, entry);
 	entry->key = due;
-	if (due != INT64_MAX && !db->timer.gone && heap_reserve(&t->heap, t->heap.count + 1))
+	if (due != INT64_MAX && db->timer.known)
 		heap_add(&t->heap, entry);
 	if (!was_first && heap_first(&t->heap) == entry)
 		monitor_wake_all(&t->monitor);
@@ -44,10 +56,11 @@ void timers_set(struct database_timers *t, struct database *db, int64_t due)
 
 void timers_remove(struct database_timers *t, struct database *db)
 {
-	if (t == NULL)
+	if (t == NULL || !db->timer.known)
 		return;
 	monitor_lock(&t->monitor);
-	db->timer.gone = true;
+	db->timer.known = false;
+	t->databases--;
 	heap_remove(&t->heap, &db->timer.entry);
 	monitor_unlock(&t->monitor);
 }

@@ -72,6 +72,7 @@ void programs_init(struct programs *p)
 	struct error why = { 0 };
 	struct buf text = BUF_INIT(1 << 16);
 	*p = (struct programs){ 0 };
+	store_destroy(store_create()); /* what is made once in a process is no part of a life */
 	p->engine.runtime = runtime_create(&options, &why);
 	ck_assert_msg(p->engine.runtime != NULL, "%s", why.text);
 	p->engine.writers = commitlog_writers_create(0);
