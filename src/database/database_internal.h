@@ -229,9 +229,10 @@ void db_loan_grant(struct loan *loan);
 /* Before the open transaction commits: makes again what it touched. On failure: roll it back. */
 enum wl_err db_views_refresh(struct database *db, struct buf *error);
 void db_views_settle(struct database *db, bool committed); /* after it has ended */
-void db_views_read(struct database *db, const struct query *query, const struct identity *caller);
+/* False: there was no memory to make one that the query reads. */
+bool db_views_read(struct database *db, const struct query *query, const struct identity *caller);
 /* A subs_view_fn. */
-void db_view_used(void *context, struct store_table *table, struct bytes arguments, const struct identity *caller,
+bool db_view_used(void *context, struct store_table *table, struct bytes arguments, const struct identity *caller,
 	int change);
 void db_views_sweep(struct database *db, uint64_t now_nanos);
 /* In the transaction that makes the module another: every instance, by the new one. After a failure: roll back. */
