@@ -126,13 +126,13 @@ struct filling {
 	bool failed;
 };
 
-static void delete_rows(struct database *db, const struct view_instance *instance)
+static bool delete_rows(struct database *db, const struct view_instance *instance)
 {
 	static const uint16_t hash_column = 0;
 	uint32_t deleted;
 	struct store_index *index = store_table_index_on(instance->table, &hash_column, 1);
 	ASSERT(index != NULL);
-	(void)store_delete_point(db->store, index, instance->key + 4, 32, &deleted);
+	return store_delete_point(db->store, index, instance->key + 4, 32, &deleted) == STORE_OK;
 }
 
 /* False: the row is not of the view's type, or another has its key. */
@@ -305,8 +305,10 @@ static bool fill(struct database *db, struct view_instance *instance, struct buf
 	}
 	struct filling f = { .db = db, .instance = instance, .row = &db->views->row };
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
-	delete_rows(db, instance);
-	bool ok = put_result(&f, view, code, result.value, &why) && !instance->fresh.failed;
+	bool ok = delete_rows(db, instance);
+	if (!ok)
+		buf_put_str(&why, store_error_text(db->store));
+	ok = ok && put_result(&f, view, code, result.value, &why) && !instance->fresh.failed;
 	if (!ok)
 		buf_printf(error, "Error materializing view `%.*s`: %s", STR_FMT(view->name),
 			instance->fresh.failed ? "it reads too much" : buf_text(&why));
@@ -481,8 +483,9 @@ static void expire(struct database *db, struct view_instance *instance)
 {
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
 	store_tx_begin(db->store);
-	delete_rows(db, instance);
-	if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) == WL_OK)
+	if (!delete_rows(db, instance))
+		db_rollback(db);
+	else if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) == WL_OK)
 		instance_free(db->views, instance);
 	buf_deinit(&why);
 }

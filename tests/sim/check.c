@@ -296,10 +296,24 @@ static void check_answers(struct life *life)
 	}
 }
 
+/* st_client has who is connected, and nobody else. */
+static void check_clients(struct life *life)
+{
+	const struct world *w = &life->world;
+	uint64_t connected = 0;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		connected += w->lines[i].client != NULL && w->lines[i].client->connected;
+	if (world_count(&life->world, "st_client") != connected ||
+		world_count(&life->world, "st_connection_credentials") != connected)
+		violate(life, "%llu clients are in st_client, %llu are connected",
+			(unsigned long long)world_count(&life->world, "st_client"), (unsigned long long)connected);
+}
+
 void check_quiet(struct life *life)
 {
 	struct world *w = &life->world;
 	life->counts.calms++;
+	check_clients(life);
 	if (commitlog_state(w->db->commitlog) != COMMITLOG_OK)
 		violate(life, "the log does not recover: state %d", commitlog_state(w->db->commitlog));
 	if (w->waiting[0] != NULL || w->waiting[1] != NULL)
