@@ -58,7 +58,7 @@ static bool has_client_row(struct database *db, const struct database_caller *ca
 		store_cursor_next(&cursor, &row);
 }
 
-static void delete_client_rows(struct database *db, const struct database_caller *caller)
+static bool delete_client_rows(struct database *db, const struct database_caller *caller)
 {
 	uint8_t key[48];
 	uint32_t deleted;
@@ -66,8 +66,8 @@ static void delete_client_rows(struct database *db, const struct database_caller
 	struct store_index *tokens = store_index_by_name(db->store,
 		STR("st_connection_credentials_connection_id_idx_btree"));
 	ASSERT(clients != NULL && tokens != NULL);
-	(void)store_delete_point(db->store, clients, key, sizeof(key), &deleted);
-	(void)store_delete_point(db->store, tokens, key + 32, 16, &deleted);
+	return store_delete_point(db->store, clients, key, sizeof(key), &deleted) == STORE_OK &&
+		store_delete_point(db->store, tokens, key + 32, 16, &deleted) == STORE_OK;
 }
 
 /* ---- lifecycle ---- */
@@ -88,6 +88,10 @@ enum wl_err db_connect(struct database *db, const struct database_caller *caller
 	struct db_call call;
 	struct str text;
 	uint64_t nanos;
+	if (!db_departed_reserve(db) || !db_departed_settle(db, caller)) {
+		buf_put_cstr(why, "not enough memory, or space on the disk, to let a client in");
+		return WL_ERR_MEMORY;
+	}
 	db_begin(db);
 	if (insert_client_rows(db, caller) != STORE_OK) {
 		buf_put_str(why, store_error_text(db->store));
@@ -110,60 +114,87 @@ enum wl_err db_connect(struct database *db, const struct database_caller *caller
 		has_reducer, NULL, why);
 }
 
-void db_disconnect(struct database *db, const struct database_caller *caller)
+/* Removes the rows in the open transaction and commits it. */
+static bool commit_gone(struct database *db, const struct database_caller *caller, int64_t micros, uint32_t reducer,
+	struct buf *why)
+{
+	if (delete_client_rows(db, caller))
+		return db_commit(db, micros, reducer, NULL, true, NULL, why) == WL_OK;
+	buf_put_str(why, store_error_text(db->store));
+	db_rollback(db);
+	return false;
+}
+
+/* True: its reducer has run, or has failed by itself. Then the transaction that removes the rows is open. */
+static bool run_disconnected(struct database *db, const struct db_call *call)
+{
+	struct str text;
+	uint64_t nanos, refused = mem_stats().refused;
+	db_begin(db);
+	if (db_run_reducer(db, call, &text, &nanos) == RUNTIME_OK)
+		return true;
+	db_rollback(db);
+	if (mem_stats().refused != refused)
+		return false;
+	store_tx_begin(db->store);
+	return true;
+}
+
+bool db_disconnect_now(struct database *db, const struct database_caller *caller)
 {
 	struct db_call call;
-	struct str text;
-	uint64_t nanos;
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
-	bool done = false;
+	bool done;
 	if (!has_client_row(db, caller))
-		return; /* somebody else's end took it away */
-	bool has_reducer = lifecycle_call(db, MODULE_ON_DISCONNECT, caller, &call);
-	db_begin(db);
-	if (has_reducer) {
-		if (db_run_reducer(db, &call, &text, &nanos) == RUNTIME_OK) {
-			delete_client_rows(db, caller);
-			done = db_commit(db, call.micros, call.id, NULL, true, NULL, &why) == WL_OK;
-		} else {
-			db_rollback(db);
-		}
-		if (!done)
-			store_tx_begin(db->store);
+		return true; /* somebody else's end took it away */
+	if (lifecycle_call(db, MODULE_ON_DISCONNECT, caller, &call)) {
+		done = run_disconnected(db, &call) && commit_gone(db, caller, call.micros, call.id, &why);
+	} else {
+		db_begin(db);
+		done = commit_gone(db, caller, db_now(db), REDUCER_NAME_UNKNOWN, &why);
 	}
-	if (!done) {
-		delete_client_rows(db, caller);
-		if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, &why) != WL_OK)
-			log_warn("a client's rows could not be removed: %s", buf_text(&why));
-	}
+	if (!done)
+		log_debug("a client's rows could not be removed: %s", buf_text(&why));
 	buf_deinit(&why);
+	return done;
+}
+
+void db_disconnect(struct database *db, const struct database_caller *caller)
+{
+	if (!db_disconnect_now(db, caller) && !database_failed(db))
+		db_departed_add(db, caller);
 }
 
 /* At open: whoever is still in st_client was there when the host died. */
-void db_clients_sweep(struct database *db)
+enum wl_err db_clients_sweep(struct database *db, struct buf *error)
 {
 	struct store_table *table = store_table_by_id(db->store, ST_CLIENT);
-	uint64_t left = store_table_row_count(table);
-	for (; left > 0; left--) {
-		struct store_cursor cursor;
-		struct store_row row;
-		store_scan(table, &cursor);
-		if (!store_cursor_next(&cursor, &row))
-			break;
+	struct store_cursor cursor;
+	struct store_row row;
+	if (!db_departed_reserve(db)) {
+		buf_put_cstr(error, "not enough memory to open the database");
+		return WL_ERR_MEMORY;
+	}
+	store_scan(table, &cursor);
+	while (store_cursor_next(&cursor, &row)) {
 		struct database_caller caller = { 0 };
 		memcpy(caller.identity.le, row.data, 32);
 		memcpy(caller.connection.le, row.data + 32, 16);
-		db_disconnect(db, &caller);
+		db_departed_add(db, &caller);
 	}
+	db_departed_retry(db);
 	/* Credentials without a client would block their connection id for ever. */
+	struct store_table *tokens = store_table_by_id(db->store, ST_CONNECTION_CREDENTIALS);
 	uint64_t cleared;
+	if (db->departed_count > 0 || store_table_row_count(tokens) == 0)
+		return WL_OK;
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
 	store_tx_begin(db->store);
-	(void)store_clear(db->store, table, &cleared);
-	(void)store_clear(db->store, store_table_by_id(db->store, ST_CONNECTION_CREDENTIALS), &cleared);
+	(void)store_clear(db->store, tokens, &cleared);
 	if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) != WL_OK)
 		log_warn("rows of clients that a crash left behind could not be removed: %s", buf_text(&why));
 	buf_deinit(&why);
+	return WL_OK;
 }
 
 /* ---- clients that are cut off ---- */

@@ -120,6 +120,8 @@ struct database {
 	struct runtime_env env;
 	struct database_client *clients;
 	struct database_client *keeping; /* clients with kept messages */
+	struct departed *departed;       /* departed.c */
+	uint32_t departed_count, departed_cap;
 	struct database_client *refused; /* those that were never let in, and are to be gone */
 	bool going_on;                   /* with them */
 	uint64_t client_count;
@@ -246,6 +248,7 @@ void db_schedule_run(struct database *db);  /* what is due, when its mail comes 
 /* Some of what is due, between two messages, outside transactions: its mail waits behind all that came before. */
 void db_schedule_some(struct database *db);
 void db_schedule_free(struct database *db);
+void db_wake_later(struct database *db);    /* something could not be done: it is tried again in a second */
 bool db_post_due(struct database *db);      /* [any] false: it is posted already */
 /* Calls as the database itself; `args` are checked. A transaction of its own; false: it could not be committed, or
  * there is no energy for it. */
@@ -337,17 +340,24 @@ void db_client_close(struct database *db, const struct database_client *client, 
 /* st_client and credentials rows, client_connected: one transaction. `why` has the refusal's text;
  * WL_ERR_LIMIT: no energy for it. */
 enum wl_err db_connect(struct database *db, const struct database_caller *caller, struct buf *why);
-void db_disconnect(struct database *db, const struct database_caller *caller);
+void db_disconnect(struct database *db, const struct database_caller *caller); /* now or later: departed.c */
+bool db_disconnect_now(struct database *db, const struct database_caller *caller); /* false: it could not be committed */
 void db_client_connect(struct database *db, struct database_client *client);
 void db_client_disconnect(struct database *db, struct database_client *client);
 void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len, bool is_text);
 void db_clients_go_on(struct database *db); /* some of them may wait no more */
 bool db_client_left(const struct database_client *client, bool changes);
 void db_clients_close(struct database *db, uint16_t code, struct str reason);
-void db_clients_sweep(struct database *db); /* at open: disconnects what a crash left behind */
+enum wl_err db_clients_sweep(struct database *db, struct buf *error); /* at open: disconnects what a crash left behind */
 void db_client_lost(void *context, uint32_t loop, uint64_t conn); /* this and the next: of outbox_ops */
 bool db_clients_drop_lost(void *context, uint32_t loop);
 bool db_is_owner(const struct database *db, const struct identity *identity);
+
+/* departed.c: clients that are gone and could not be disconnected yet */
+bool db_departed_reserve(struct database *db); /* a place for one more client; false: no memory */
+void db_departed_add(struct database *db, const struct database_caller *caller);
+bool db_departed_settle(struct database *db, const struct database_caller *caller); /* false: it is still among them */
+void db_departed_retry(struct database *db); /* outside transactions */
 
 /* schema.c */
 enum wl_err db_schema_create(struct database *db, const struct module_info *info, struct buf *error);

@@ -188,6 +188,7 @@ void db_free(struct database *db)
 	buf_deinit(&db->json);
 	buf_deinit(&db->reply);
 	mem_free(db->schedule_waits);
+	mem_free(db->departed);
 	monitor_deinit(&db->sleepers);
 	pthread_mutex_destroy(&db->lock);
 	mem_free(db->dir);

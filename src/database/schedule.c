@@ -127,13 +127,18 @@ static void set_timer(struct database *db)
 {
 	const struct schedule *s = db->schedule;
 	int64_t due = s == NULL || s->heap.count == 0 ? INT64_MAX : heap_first(&s->heap)->key;
-	if (UNLIKELY(db->schedule_lost))
+	if (UNLIKELY(db->schedule_lost || db->departed_count > 0))
 		due = due < add_micros(db_now(db), AGAIN_MICROS) ? due : add_micros(db_now(db), AGAIN_MICROS);
 	db->schedule_due = due;
 	if (due == db->timer_due)
 		return;
 	db->timer_due = due;
 	timers_set(db->options.timers, db, due);
+}
+
+void db_wake_later(struct database *db)
+{
+	set_timer(db);
 }
 
 /* A row was there when the database opened, or was committed at `micros`. */
@@ -443,7 +448,13 @@ static bool run_due(struct database *db, uint32_t calls_max)
 		set_timer(db);
 	}
 	struct schedule *s = db->schedule;
-	if (s == NULL || db_is_closing(db) || database_closed(db) || database_failed(db))
+	if (db_is_closing(db) || database_closed(db) || database_failed(db))
+		return true;
+	if (UNLIKELY(db->departed_count > 0)) {
+		db_departed_retry(db);
+		set_timer(db);
+	}
+	if (s == NULL)
 		return true;
 	uint64_t begin = clock_mono_nanos();
 	for (uint32_t calls = 0; s->heap.count > 0 && heap_first(&s->heap)->key <= clock_wall_micros(); calls++) {
