@@ -186,7 +186,7 @@ static void read_message(struct life *life, struct cache *cache, const uint8_t *
 	}
 }
 
-static bool gets(const struct cache *cache, const struct delivery_entry *e)
+static bool receives(const struct cache *cache, const struct delivery_entry *e)
 {
 	if (e->kind == DELIVERY_CLASS)
 		return cache->follows == e->to && cache->conn != e->other;
@@ -208,7 +208,7 @@ void cache_entry(struct world *w, const struct delivery_entry *e)
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		struct cache *cache = &life->caches[i];
 		const struct line *line = cache->conn == 0 ? NULL : world_line(w, cache->conn);
-		if (line == NULL || line->ended || !gets(cache, e))
+		if (line == NULL || line->ended || !receives(cache, e))
 			continue;
 		if (e->kind == DELIVERY_FOLLOW)
 			cache->follows = e->other;

@@ -101,7 +101,7 @@ void programs_deinit(struct programs *p)
 
 /* ---- faults ---- */
 
-static void disarm(struct life *life)
+void life_disarm(struct life *life)
 {
 	mem_fail_at(0, false);
 	storage_faulty_power_off_at(life->disk, 0);
@@ -130,7 +130,7 @@ static void arm(struct life *life)
 
 /* ---- living ---- */
 
-static void act(struct life *life, struct programs *programs)
+void life_act(struct life *life, struct programs *programs)
 {
 	struct line *line = &life->world.lines[roll(life, LIVE_LINES)];
 	uint64_t action = roll(life, 100);
@@ -158,24 +158,24 @@ static void act(struct life *life, struct programs *programs)
 	}
 }
 
-static bool is_broken(const struct life *life)
+bool life_is_broken(const struct life *life)
 {
 	return storage_faulty_is_off(life->disk) || database_failed(life->world.db);
 }
 
 /* Faults stop and time goes on: everything outstanding comes to its end. */
-static void calm(struct life *life)
+void life_calm(struct life *life)
 {
-	disarm(life);
+	life_disarm(life);
 	note(life, "calm");
-	if (is_broken(life))
+	if (life_is_broken(life))
 		return;
 	for (int i = 0; i < 50 && life->violation[0] == '\0'; i++) {
 		step_clock(life, 100000);
 		step_settle(life);
 	}
 	life->reliable = true;
-	if (is_broken(life))
+	if (life_is_broken(life))
 		violate(life, "the log failed although no fault was left");
 	else
 		check_quiet(life);
@@ -187,11 +187,11 @@ static void live(struct life *life, struct programs *programs)
 	for (uint64_t i = 0; i < actions && life->violation[0] == '\0'; i++) {
 		if (i == armed_at)
 			arm(life);
-		if (is_broken(life) && roll(life, 10) == 0)
+		if (life_is_broken(life) && roll(life, 10) == 0)
 			return;
-		act(life, programs);
+		life_act(life, programs);
 		if (i > armed_at && roll(life, 150) == 0) {
-			calm(life);
+			life_calm(life);
 			armed_at = i + roll(life, actions);
 		}
 	}
@@ -199,9 +199,9 @@ static void live(struct life *life, struct programs *programs)
 
 /* ---- ends and beginnings ---- */
 
-static void crash(struct life *life)
+void life_crash(struct life *life)
 {
-	disarm(life);
+	life_disarm(life);
 	note(life, "crash");
 	storage_faulty_power_off_at(life->disk, 1); /* the process dies: closing writes nothing */
 	step_run(life, UINT32_MAX);
@@ -214,34 +214,32 @@ static void crash(struct life *life)
 	life->counts.crashes++;
 }
 
-static bool create(struct life *life)
+/* False: it was not made, and nothing is left of it. */
+bool life_create(struct life *life)
 {
 	struct buf text = BUF_INIT(1 << 16);
 	life->world.dir[0]++; /* a creation that failed left its folder: the host takes a new one */
-	arm(life);
 	enum wl_err err = world_create(&life->world, &text);
 	note(life, "create: %s %s", wl_err_name(err), buf_text(&text));
 	if (err != WL_OK && life->reliable)
 		violate(life, "the database was not created: %s", buf_text(&text));
-	disarm(life);
+	life_disarm(life);
 	if (err != WL_OK)
 		storage_faulty_crash(life->disk);
 	buf_deinit(&text);
 	return err == WL_OK;
 }
 
-static bool open_again(struct life *life, bool faults)
+/* False: it failed, and the power went off and came again. */
+bool life_open(struct life *life)
 {
 	struct buf text = BUF_INIT(1 << 16);
-	life->reliable = true;
-	if (faults)
-		arm(life);
 	enum wl_err err = world_open(&life->world, &text);
 	note(life, "open: %s %s", wl_err_name(err), buf_text(&text));
 	if (err != WL_OK && (life->reliable || err == WL_ERR_CORRUPT))
 		violate(life, "the database does not open: %s", buf_text(&text));
 	if (err != WL_OK) {
-		disarm(life);
+		life_disarm(life);
 		storage_faulty_power_off_at(life->disk, 1);
 		storage_faulty_crash(life->disk);
 		life->counts.failed_opens++;
@@ -250,28 +248,36 @@ static bool open_again(struct life *life, bool faults)
 	return err == WL_OK;
 }
 
+static bool open_again(struct life *life, bool faults)
+{
+	life->reliable = true;
+	if (faults)
+		arm(life);
+	return life_open(life);
+}
+
 static void session(struct life *life, struct programs *programs, bool last)
 {
 	live(life, programs);
 	if (life->violation[0] == '\0' && (last || roll(life, 3) == 0))
-		calm(life);
-	crash(life);
+		life_calm(life);
+	life_crash(life);
 	for (int tries = 0; life->violation[0] == '\0' && !open_again(life, tries < 5 && roll(life, 2) == 0); tries++) {
 	}
-	disarm(life);
+	life_disarm(life);
 	if (life->violation[0] == '\0')
 		check_opened(life);
 	if (life->violation[0] == '\0' && last)
-		calm(life);
+		life_calm(life);
 }
 
-void life_run(struct life *life, struct programs *programs, uint64_t seed, bool lies, bool off_by_one, bool prints)
+void life_begin(struct life *life, struct programs *programs, uint64_t seed, uint64_t disk_seed)
 {
-	struct clock_source source = { wall, mono, chance, life };
-	*life = (struct life){ .seed = seed, .rng = hash_u64(seed), .now = INT64_C(1700000000000000), .chance = ~seed,
-		.lies = lies, .off_by_one = off_by_one, .prints = prints };
+	static struct clock_source source = { wall, mono, chance, NULL };
+	*life = (struct life){ .seed = seed, .rng = hash_u64(seed), .now = INT64_C(1700000000000000), .chance = ~seed };
+	source.context = life;
 	clock_replace(&source);
-	life->disk = storage_faulty_create(seed);
+	life->disk = storage_faulty_create(disk_seed);
 	life->timers = database_timers_create_stepped();
 	world_init(&life->world, &programs->engine, life->disk, false);
 	snprintf(life->world.dir, sizeof(life->world.dir), "a/replica");
@@ -281,15 +287,11 @@ void life_run(struct life *life, struct programs *programs, uint64_t seed, bool 
 	life->world.context = life;
 	buf_init(&life->world.extra_code, 1 << 20);
 	buf_put(&life->world.extra_code, programs->codes[1].data, programs->codes[1].len);
-	storage_faulty_sync_is_lie(life->disk, lies);
-	for (int tries = 0; life->violation[0] == '\0' && tries < 40 && !create(life); tries++) {
-	}
-	uint64_t sessions = 1 + roll(life, SESSIONS_MAX);
-	if (life->world.db != NULL && life->violation[0] == '\0')
-		check_step(life);
-	for (uint64_t i = 1; i <= sessions && life->violation[0] == '\0'; i++)
-		session(life, programs, i == sessions);
-	disarm(life);
+}
+
+void life_end(struct life *life)
+{
+	life_disarm(life);
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		if (life->caches[i].conn != 0)
 			cache_forget(life, life->caches[i].conn);
@@ -297,4 +299,23 @@ void life_run(struct life *life, struct programs *programs, uint64_t seed, bool 
 	database_timers_destroy(life->timers);
 	storage_faulty_destroy(life->disk);
 	clock_replace(NULL);
+}
+
+void life_run(struct life *life, struct programs *programs, uint64_t seed, enum life_lie lie, bool prints)
+{
+	bool created = false;
+	life_begin(life, programs, seed, seed);
+	life->off_by_one = lie == LIFE_OFF_BY_ONE;
+	life->prints = prints;
+	storage_faulty_sync_is_lie(life->disk, lie == LIFE_SYNC_IS_LIE);
+	for (int tries = 0; life->violation[0] == '\0' && tries < 40 && !created; tries++) {
+		arm(life);
+		created = life_create(life);
+	}
+	uint64_t sessions = 1 + roll(life, SESSIONS_MAX);
+	if (created && life->violation[0] == '\0')
+		check_step(life);
+	for (uint64_t i = 1; i <= sessions && life->violation[0] == '\0'; i++)
+		session(life, programs, i == sessions);
+	life_end(life);
 }

@@ -64,7 +64,9 @@ struct cache {
 	struct set sets[SETS_MAX];
 };
 
-struct counts { uint64_t steps, commits, confirmed, lost, crashes, failed_opens, faults, ticks, caches, calms, updates; };
+struct counts {
+	uint64_t steps, commits, confirmed, lost, crashes, failed_opens, faults, ticks, caches, calms, updates;
+};
 struct life {
 	struct world world;
 	struct storage_faulty *disk;
@@ -73,7 +75,7 @@ struct life {
 	int64_t now;             /* the clock, micros */
 	uint64_t chance;         /* of random_bytes */
 	bool reliable;           /* no fault is armed: what fails is a violation */
-	bool lies, off_by_one;   /* the simulator must notice these */
+	bool off_by_one;         /* the simulator must notice this */
 	struct op ops[OPS_MAX];
 	uint32_t op_count;
 	uint32_t requests[OPS_MAX * 2]; /* request -> op + 1 */
@@ -97,7 +99,25 @@ struct programs { struct engine engine; struct buf codes[VERSIONS]; uint8_t hash
 	struct runtime_program *pinned[VERSIONS]; };
 void programs_init(struct programs *programs);
 void programs_deinit(struct programs *programs);
-void life_run(struct life *life, struct programs *programs, uint64_t seed, bool lies, bool off_by_one, bool prints);
+enum life_lie { LIFE_HONEST, LIFE_SYNC_IS_LIE, LIFE_OFF_BY_ONE }; /* the last two must be noticed */
+void life_run(struct life *life, struct programs *programs, uint64_t seed, enum life_lie lie, bool prints);
+/* Its parts, for lives that are led otherwise. */
+void life_begin(struct life *life, struct programs *programs, uint64_t seed, uint64_t disk_seed);
+bool life_create(struct life *life);
+void life_act(struct life *life, struct programs *programs);
+void life_calm(struct life *life);
+void life_crash(struct life *life);
+bool life_open(struct life *life);
+void life_disarm(struct life *life);
+bool life_is_broken(const struct life *life);
+void life_end(struct life *life);
+
+/* ---- sweep.c, flips.c ---- */
+extern uint32_t sim_passed, sim_failed;
+void sim_check(bool good, const char *format, ...) PRINTF_LIKE(2, 3);
+void sweep_run(struct programs *programs, struct life *life, uint64_t share);
+void flips_run(struct programs *programs, struct life *life, uint32_t flips);
+
 uint64_t roll(struct life *life, uint64_t below);
 PRINTF_LIKE(2, 3) void violate(struct life *life, const char *format, ...);
 /* Into the trace; printed if asked for. */
