@@ -4,6 +4,7 @@
  *
  *   worldline-sim lives [N]    N lives with faults by seed (200), and those that must be noticed
  *   worldline-sim sweep [N]    every N-th place of each sweep (1: all)
+ *   worldline-sim flips [N]    N turned bits in each region of a log (200)
  *
  *   SIM_SEED=n worldline-sim   one life again; SIM_POINT=kind:n:disk one place of a sweep; SIM_TRACE=1 prints all
  *   SIM_FIRST=n                the first seed
@@ -130,6 +131,8 @@ int main(int argc, char **argv)
 		printf("trace %016llx\n", (unsigned long long)life.trace);
 	} else if (strcmp(what, "sweep") == 0 || getenv("SIM_POINT") != NULL) {
 		sweep_run(&programs, &life, n == 0 ? 7 : n);
+	} else if (strcmp(what, "flips") == 0) {
+		flips_run(&programs, &life, n == 0 ? 200 : (uint32_t)n);
 	} else {
 		run_lives(n == 0 ? 200 : n);
 	}

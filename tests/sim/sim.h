@@ -75,6 +75,7 @@ struct life {
 	int64_t now;             /* the clock, micros */
 	uint64_t chance;         /* of random_bytes */
 	bool reliable;           /* no fault is armed: what fails is a violation */
+	bool may_lose;           /* what was confirmed, too: the disk lost it */
 	bool off_by_one;         /* the simulator must notice this */
 	struct op ops[OPS_MAX];
 	uint32_t op_count;

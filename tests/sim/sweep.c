@@ -8,7 +8,7 @@
  */
 #include "sim/sim.h"
 
-enum { ACTIONS = 260, SEED = 20, DISKS = 3 };
+enum { ACTIONS = 700, SEED = 20, DISKS = 3 };
 enum point { POINT_EIO, POINT_ENOSPC, POINT_POWER, POINT_ALLOCATION, POINT_ALLOCATIONS, POINT_KINDS };
 static const char *const names[POINT_KINDS] = { "call to the disk: EIO", "call to the disk: ENOSPC",
 	"call to the disk: the power goes", "allocation fails", "allocation and all after it fail" };
@@ -81,6 +81,7 @@ static bool run_point(struct sweep *s, uint64_t disk_seed)
 	struct life *life = s->life;
 	bool happened = false;
 	life_begin(life, s->programs, SEED, disk_seed);
+	life->world.options.segment_bytes = 4096;
 	arm(s);
 	struct buf text = BUF_INIT(1 << 16);
 	if (world_create(&life->world, &text) != WL_OK) {
