@@ -165,38 +165,6 @@ void db_disconnect(struct database *db, const struct database_caller *caller)
 		db_departed_add(db, caller);
 }
 
-/* At open: whoever is still in st_client was there when the host died. */
-enum wl_err db_clients_sweep(struct database *db, struct buf *error)
-{
-	struct store_table *table = store_table_by_id(db->store, ST_CLIENT);
-	struct store_cursor cursor;
-	struct store_row row;
-	if (!db_departed_reserve(db)) {
-		buf_put_cstr(error, "not enough memory to open the database");
-		return WL_ERR_MEMORY;
-	}
-	store_scan(table, &cursor);
-	while (store_cursor_next(&cursor, &row)) {
-		struct database_caller caller = { 0 };
-		memcpy(caller.identity.le, row.data, 32);
-		memcpy(caller.connection.le, row.data + 32, 16);
-		db_departed_add(db, &caller);
-	}
-	db_departed_retry(db);
-	/* Credentials without a client would block their connection id for ever. */
-	struct store_table *tokens = store_table_by_id(db->store, ST_CONNECTION_CREDENTIALS);
-	uint64_t cleared;
-	if (db->departed_count > 0 || store_table_row_count(tokens) == 0)
-		return WL_OK;
-	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
-	store_tx_begin(db->store);
-	(void)store_clear(db->store, tokens, &cleared);
-	if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) != WL_OK)
-		log_warn("rows of clients that a crash left behind could not be removed: %s", buf_text(&why));
-	buf_deinit(&why);
-	return WL_OK;
-}
-
 /* ---- clients that are cut off ---- */
 
 static struct database_client *find_client(struct database_client *list, uint64_t conn)

@@ -341,14 +341,13 @@ void db_client_close(struct database *db, const struct database_client *client, 
  * WL_ERR_LIMIT: no energy for it. */
 enum wl_err db_connect(struct database *db, const struct database_caller *caller, struct buf *why);
 void db_disconnect(struct database *db, const struct database_caller *caller); /* now or later: departed.c */
-bool db_disconnect_now(struct database *db, const struct database_caller *caller); /* false: it could not be committed */
+bool db_disconnect_now(struct database *db, const struct database_caller *caller); /* false: it is not committed */
 void db_client_connect(struct database *db, struct database_client *client);
 void db_client_disconnect(struct database *db, struct database_client *client);
 void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len, bool is_text);
 void db_clients_go_on(struct database *db); /* some of them may wait no more */
 bool db_client_left(const struct database_client *client, bool changes);
 void db_clients_close(struct database *db, uint16_t code, struct str reason);
-enum wl_err db_clients_sweep(struct database *db, struct buf *error); /* at open: disconnects what a crash left behind */
 void db_client_lost(void *context, uint32_t loop, uint64_t conn); /* this and the next: of outbox_ops */
 bool db_clients_drop_lost(void *context, uint32_t loop);
 bool db_is_owner(const struct database *db, const struct identity *identity);
@@ -358,6 +357,7 @@ bool db_departed_reserve(struct database *db); /* a place for one more client; f
 void db_departed_add(struct database *db, const struct database_caller *caller);
 bool db_departed_settle(struct database *db, const struct database_caller *caller); /* false: it is still among them */
 void db_departed_retry(struct database *db); /* outside transactions */
+enum wl_err db_clients_sweep(struct database *db, struct buf *error); /* at open: all that a crash left behind */
 
 /* schema.c */
 enum wl_err db_schema_create(struct database *db, const struct module_info *info, struct buf *error);

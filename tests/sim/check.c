@@ -264,7 +264,8 @@ void check_opened(struct life *life)
 {
 	static struct event found[HISTORY_MAX];
 	uint32_t count = read_applied(life, 0, found), kept = 0;
-	while (kept < count && kept < life->history_count && memcmp(&found[kept], &life->history[kept], sizeof(*found)) == 0)
+	while (kept < count && kept < life->history_count &&
+		memcmp(&found[kept], &life->history[kept], sizeof(*found)) == 0)
 		kept++;
 	for (uint32_t i = kept; i < count; i++)
 		if (found[i].op >> 32 != EV_GONE)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One life: sessions of work under faults, each ended by a crash; now and then the faults stop, and all must be well. */
+/* One life: sessions of work under faults, each ended by a crash. Now and then the faults stop, and all must be well. */
 #include "sim/sim.h"
 
 enum { SESSIONS_MAX = 4 };
@@ -119,7 +119,9 @@ static void arm(struct life *life)
 	switch (which) {
 	case 3:
 	case 4: storage_faulty_power_off_at(life->disk, n); break;
-	case 5: storage_faulty_fail_at(life->disk, (enum storage_faulty_call)roll(life, STORAGE_FAULTY_CALLS), n, EIO); break;
+	case 5:
+		storage_faulty_fail_at(life->disk, (enum storage_faulty_call)roll(life, STORAGE_FAULTY_CALLS), n, EIO);
+		break;
 	case 6: storage_faulty_fail_at(life->disk, STORAGE_FAULTY_ALLOCATE, 1, ENOSPC); break;
 	case 7: storage_faulty_capacity(life->disk, 20000 + roll(life, 60000)); break;
 	case 8: mem_fail_at(1 + roll(life, 400), false); break;
