@@ -32,8 +32,8 @@ bool outbox_end_shared(struct outbox *outbox, uint32_t loop, struct delivery_sha
 /* An entry without a body. */
 bool outbox_put(struct outbox *outbox, uint32_t loop, enum delivery_kind kind, uint8_t flags, uint64_t to,
 	uint64_t other, uint16_t code);
-/* The connection cannot be told what it must know: DELIVERY_DROP, if not now (false), then before any other entry of its
- * loop. */
+/* The connection cannot be told what it must know: DELIVERY_DROP, if not now (false), then before any other entry of
+ * its loop. */
 bool outbox_drop(struct outbox *outbox, uint32_t loop, uint64_t conn);
 /* Hands all open blocks over; what they hold depends on `offset`. */
 void outbox_flush(struct outbox *outbox, uint64_t offset);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One life: sessions of work under faults, each ended by a crash. Now and then the faults stop, and all must be well. */
+/* One life: sessions of work under faults, each ended by a crash. Now and then faults stop, and all must be well. */
 #include "sim/sim.h"
 
 enum { SESSIONS_MAX = 4 };

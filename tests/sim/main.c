@@ -109,10 +109,11 @@ static void run_lives(uint64_t seeds)
 	noticed(LIFE_SYNC_IS_LIE, "a disk whose syncs are lies");
 	noticed(LIFE_OFF_BY_ONE, "a model that is off by one");
 #define N(field) (unsigned long long)total.field
-	printf("%llu steps, %llu commits (%llu scheduled), %llu confirmed calls, %llu updates; %llu faults armed, "
-		"%llu crashes, %llu failed openings, %llu commits lost; %llu times all was quiet, %llu sets of clients compared\n", N(steps),
-		N(commits), N(ticks), N(confirmed), N(updates), N(faults), N(crashes), N(failed_opens), N(lost), N(calms),
-		N(caches));
+	printf("%llu steps, %llu commits (%llu scheduled), %llu confirmed calls, %llu updates\n", N(steps), N(commits),
+		N(ticks), N(confirmed), N(updates));
+	printf("%llu faults armed, %llu crashes, %llu failed openings, %llu commits lost, %llu times all was quiet\n",
+		N(faults), N(crashes), N(failed_opens), N(lost), N(calms));
+	printf("%llu sets of clients compared\n", N(caches));
 #undef N
 }
 
