@@ -99,6 +99,8 @@ static bool run_point(struct sweep *s, uint64_t disk_seed)
 		happened = happened || disarm(s);
 		life_crash(life);
 	} else if (life->violation[0] == '\0') {
+		if (s->kind == POINT_ALLOCATIONS && struck(s)) /* a client without any memory cannot even go */
+			happened = disarm(s);
 		close_orderly(life);
 	}
 	while (life->violation[0] == '\0' && !life_open(life)) {
@@ -159,6 +161,6 @@ void sweep_run(struct programs *programs, struct life *life, uint64_t share)
 	}
 	for (kind = 0; kind < POINT_KINDS; kind++) {
 		s.kind = (enum point)kind;
-		run_kind(&s, kind >= POINT_ALLOCATION ? share * 4 : share, kind == POINT_POWER ? DISKS : 1);
+		run_kind(&s, kind >= POINT_ALLOCATION && share > 1 ? share * 4 : share, kind == POINT_POWER ? DISKS : 1);
 	}
 }
