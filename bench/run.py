@@ -39,6 +39,8 @@ NAPS, NAP_MS = 1000, 12000
 TICKERS, TICKS_A_SECOND, TICK_SECONDS = 1000, 60, 60
 DELAY, SKIPPED = "worldline_schedule_delay_seconds", "worldline_schedule_ticks_skipped_total"
 SETTLE_SECONDS = 10
+CRASH_SECONDS = 10       # of transfers before the host is killed
+SNAPSHOT_MS = 150        # of replay after which the next one is taken: they hardly stop
 STOP_SECONDS = 60
 MIB = 1048576
 
@@ -108,6 +110,16 @@ class Server:
             time.sleep(0.02)
         os.kill(pid, signal.SIGKILL)
         raise Failure(f"{self.command[0]} did not end on SIGTERM")
+
+    def kill(self):
+        pid, self.pid = self.pid, None
+        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            while True:  # the last of its threads lets go of its locks
+                fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+                if fields[0] == "Z" and int(fields[17]) <= 1:
+                    break
+                time.sleep(0.005)
 
     def __exit__(self, *_):
         self.stop()
@@ -498,6 +510,69 @@ class Bench:
     def random(self):
         self.many("seed_random", f"[{MANY},12345]", "at random", 32, 28)
 
+    def restart(self):
+        """kill -9 after transfers among 4 M accounts; and with keys in random order, without transfers."""
+        for reducer, arguments, order in (("seed", f"[{MANY},1000000]", "in order"),
+                                          ("seed_random", f"[{MANY},12345]", "at random")):
+            with self.host() as host:
+                empty = memory(host.pid)
+            with self.host() as host:
+                host.publish(self.module)
+                host.call(reducer, arguments)
+                note = "no transfers"
+                if reducer == "seed":
+                    run = self.load("calls", "--port", host.port, "--pid", host.pid, "--seconds", CRASH_SECONDS,
+                                    "--accounts", MANY, "--connections", 64, "--inflight", 40)
+                    note = f"{float(run['calls']) / 1e6:.1f} M transfers before"
+                host.kill()
+                begin = time.monotonic()
+                host.start()
+                self.load("sql", "--port", host.port, "--token", host.token, "SELECT * FROM accounts WHERE id = 5")
+                self.row(f"kill -9, 4 M rows, keys {order}: to the first answer", time.monotonic() - begin, "s",
+                         1.2, 0.7, note)
+                limits = (24, 20) if reducer == "seed" else (32, 28)
+                self.rows_memory(host, empty, f"keys {order}, after kill -9", *limits, "")
+
+    def snapshot_wait(self):
+        """The executor's wait under 64 × 40 among 4 M accounts, with snapshots as often as they come, over without."""
+        runs = []
+        for _ in range(self.options.repeat):
+            run = {}
+            for what, replay_ms in (("without", 3600000), ("with", SNAPSHOT_MS)):
+                folder = self.folder()
+                os.makedirs(folder + "/data")
+                Path(folder, "data", "config.toml").write_text(f"[durability]\nreplay-ms = {replay_ms}\n")
+                with self.host(folder) as host:
+                    host.publish(self.module)
+                    host.call("seed", f"[{MANY},1000000]")
+                    before = host.waits()
+                    self.calls(host, "--connections", 64, "--inflight", 40, "--accounts", MANY)
+                    run[what] = percentiles(before, host.waits(), [0.99])[0.99]
+                    run["taken"] = host.metric("worldline_snapshots_total")
+                    run["millis"] = host.metric("worldline_snapshot_last_nanoseconds") / 1e6
+            runs.append({**run, "ratio": run["with"] / run["without"]})
+        middle = median(runs)
+        self.row("64 × 40 while snapshots of 4 M rows are taken: p99 of the executor's wait, over without",
+                 middle["ratio"], "×", 1.5, 1.2, f"{middle['with'] / 1e3:.1f} ms, {middle['without'] / 1e3:.1f} ms; "
+                 f"{middle['taken']:.0f} snapshots of {middle['millis']:.0f} ms")
+
+    def log_bytes(self):
+        """What a transfer takes of the log."""
+        with self.seeded() as host:
+            before = self.written(host)
+            run = self.calls(host, "--connections", 64, "--inflight", 40)
+            host.kill()
+            self.row("log bytes of a transfer", (self.written(host) - before) / (run["calls"] / run["seconds"] * (
+                run["seconds"] + 1)), "B", 80, 60, "with a second of warm-up", digits=1)
+
+    @staticmethod
+    def written(host):
+        """Bytes of batches in all segments of the log: each ends in zeros."""
+        total = 0
+        for path in Path(host.folder, "data", "replicas", "1", "log").glob("*.wlog"):
+            total += len(path.read_bytes().rstrip(b"\0"))
+        return total
+
     def many(self, reducer, arguments, order, must, aim):
         with self.host() as host:
             empty = memory(host.pid)
@@ -634,7 +709,7 @@ class Samples:
 
 ROWS = ["deep", "shallow", "single", "fanout", "own-rows", "untouched", "views", "join-delta", "compile", "scan-http",
         "subscribe-large", "wait", "guest-boundary", "publish-cached", "procedures", "schedules",
-        "ordered", "random", "empty", "counts"]
+        "ordered", "random", "restart", "snapshot-wait", "log-bytes", "empty", "counts"]
 BY_NAME = ["soak"]  # only when asked for
 
 

@@ -352,6 +352,12 @@ def suite_idle(tally):
         scripted_test(tally, "idle.py", what="crash/idle")
 
 
+def suite_durability(tally):
+    """snapshots, restarts, bounded disk, damage, limits, against a host under ASan and UBSan"""
+    if build(tally, "build/dev/worldline") and build(tally, "build/asan/worldline", flavor="asan"):
+        scripted_test(tally, "durability.py", "--flavor", "asan", what="durability", folder="e2e")
+
+
 def suite_reads(tally):
     """large reads while others write, against a host under ASan and UBSan"""
     if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "transfer"):

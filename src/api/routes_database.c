@@ -82,6 +82,29 @@ void route_schema(struct api_call *call)
 	database_release(db);
 }
 
+/* What it takes of memory and disk, and may take. */
+void route_usage(struct api_call *call)
+{
+	struct host_record record;
+	struct database *db;
+	if (!call_is_owner(call, "view usage", &record) || !call_open_database(call, &db))
+		return;
+	struct database_stats stats;
+	struct buf json = BUF_INIT(4096);
+	database_stats(db, &stats);
+	buf_printf(&json, "{\"rows\":%llu,\"memory_bytes\":%llu,\"memory_max_bytes\":%llu,",
+		(unsigned long long)stats.rows,
+		(unsigned long long)(stats.row_bytes + stats.index_bytes + stats.guest_bytes),
+		(unsigned long long)stats.memory_max);
+	buf_printf(&json, "\"disk_bytes\":%llu,\"log_bytes\":%llu,\"snapshot_bytes\":%llu,\"disk_max_bytes\":%llu,",
+		(unsigned long long)(stats.log_bytes + stats.snapshot_bytes), (unsigned long long)stats.log_bytes,
+		(unsigned long long)stats.snapshot_bytes, (unsigned long long)stats.disk_max);
+	const char *state = database_failed(db) ? "failed" : database_read_only(db) ? "read-only" : "ok";
+	buf_printf(&json, "\"state\":\"%s\"}", state);
+	database_release(db);
+	reply_json(call, 200, &json);
+}
+
 /* ---- lock, delete ---- */
 
 static void set_lock(struct api_call *call, bool locked)

@@ -131,6 +131,54 @@ static bool put_names(struct cli *cli, struct cli_grid *grid, const char *url, s
 	return ok;
 }
 
+static void put_bytes(struct cli_grid *grid, uint64_t bytes, uint64_t max)
+{
+	static const char *const UNITS[] = { "B", "KB", "MB", "GB", "TB" };
+	const uint64_t values[] = { bytes, max };
+	for (size_t i = 0; i < (max > 0 ? 2 : 1); i++) {
+		double value = (double)values[i];
+		size_t unit = 0;
+		for (; value >= 1000 && unit + 1 < ARRAY_COUNT(UNITS); unit++)
+			value /= 1024;
+		buf_printf(&grid->text, unit == 0 ? "%s%.0f %s" : "%s%.1f %s", i > 0 ? " of " : "", value, UNITS[unit]);
+	}
+	cli_grid_end_cell(grid);
+}
+
+/* A whole number of the document; 0: it has none of that name. */
+static uint64_t number(const struct native_json *doc, const char *name)
+{
+	uint32_t node = cli_json_member(doc, 0, name);
+	uint64_t value = 0;
+	for (uint32_t i = 0; node != 0 && i < doc->nodes[node].text_len && i < 19; i++)
+		if (doc->nodes[node].text[i] >= '0' && doc->nodes[node].text[i] <= '9')
+			value = value * 10 + (uint64_t)(doc->nodes[node].text[i] - '0');
+	return value;
+}
+
+/* What it takes of memory and disk; hosts that do not say leave the cells empty. */
+static bool put_usage(struct cli *cli, struct cli_grid *grid, const struct cli_target *target, struct str identity)
+{
+	struct native_json doc = { 0 };
+	struct cli_reply reply;
+	struct cli_request request = { .method = "GET", .token = target->token,
+		.url = cli_text(cli, "%s/v1/database/%.*s/usage", target->url, STR_FMT(identity)) };
+	if (!cli_http(cli, &request, &reply))
+		return false;
+	bool says = cli_reply_good(&reply) && cli_reply_json(cli, &reply, &doc);
+	if (says) {
+		put_bytes(grid, number(&doc, "memory_bytes"), number(&doc, "memory_max_bytes"));
+		put_bytes(grid, number(&doc, "disk_bytes"), number(&doc, "disk_max_bytes"));
+	} else {
+		cli_grid_end_cell(grid);
+		cli_grid_end_cell(grid);
+	}
+	cli_grid_cell(grid, says ? cli_json_member_str(&doc, 0, "state") : STR(""));
+	native_json_free(&doc);
+	cli_reply_deinit(&reply);
+	return true;
+}
+
 static bool print_databases(struct cli *cli, const struct cli_target *target, const struct native_json *doc)
 {
 	uint32_t list = cli_json_member(doc, 0, "identities"), count = 0;
@@ -142,14 +190,17 @@ static bool print_databases(struct cli *cli, const struct cli_target *target, co
 		return true;
 	}
 	struct cli_grid grid;
-	cli_grid_init(&grid, 2, CLI_GRID_PSQL);
+	cli_grid_init(&grid, 5, CLI_GRID_PSQL);
 	cli_grid_cell(&grid, STR("Database Name(s)"));
 	cli_grid_cell(&grid, STR("Identity"));
+	cli_grid_cell(&grid, STR("Memory"));
+	cli_grid_cell(&grid, STR("Disk"));
+	cli_grid_cell(&grid, STR("State"));
 	bool ok = true;
 	for (uint32_t i = 0; i < count && ok; i++, at = doc->nodes[at].next) {
 		struct str hex = cli_json_str(doc, at);
 		ok = (hex.data != NULL && identity_from_hex(hex, &identity)) || cli_fail(cli, "the host named no identity");
-		ok = ok && put_names(cli, &grid, target->url, hex);
+		ok = ok && put_names(cli, &grid, target->url, hex) && put_usage(cli, &grid, target, hex);
 	}
 	if (ok) {
 		buf_printf(&out, "Associated databases for user %s:\n\n", target->identity);

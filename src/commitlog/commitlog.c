@@ -241,16 +241,26 @@ bool commitlog_wait(struct commitlog *log, uint64_t offset, uint32_t timeout_ms)
 
 /* ---- trimming ---- */
 
-/* The oldest segment goes when the next one begins at or below `offset`, and not inside a record. */
-static bool oldest_is_below(const struct commitlog *log, uint64_t offset)
+/* The oldest segment goes when a later one begins at or below `offset`, and not inside a record, and what is between
+ * them has `keep` bytes. */
+static bool oldest_is_below(const struct commitlog *log, uint64_t offset, uint64_t keep)
 {
-	if (log->segment_count < 2)
-		return false;
-	const struct segment_info *next = &log->segments[1];
-	return next->first != COMMITLOG_NONE && next->first <= offset && !next->continues;
+	uint64_t between = 0, last_whole = 0;
+	bool found = false;
+	for (size_t i = 1; i < log->segment_count; i++) {
+		const struct segment_info *later = &log->segments[i];
+		if (later->first == COMMITLOG_NONE || later->first > offset)
+			break;
+		if (!later->continues) {
+			found = true;
+			last_whole = between;
+		}
+		between += later->capacity;
+	}
+	return found && last_whole >= keep;
 }
 
-uint64_t commitlog_trim(struct commitlog *log, uint64_t offset)
+uint64_t commitlog_trim(struct commitlog *log, uint64_t offset, uint64_t keep)
 {
 	uint64_t freed = 0;
 	if (log->storage == NULL)
@@ -260,7 +270,7 @@ uint64_t commitlog_trim(struct commitlog *log, uint64_t offset)
 	log->trimming = true;
 	/* Oldest first and each one synced, so that whatever a crash leaves is a log without holes. Only the trimmer takes
 	 * from the front. */
-	while (alone && oldest_is_below(log, offset)) {
+	while (alone && oldest_is_below(log, offset, keep)) {
 		struct segment_info oldest = log->segments[0];
 		char path[SEGMENT_PATH_MAX];
 		monitor_unlock(&log->monitor);

@@ -123,7 +123,7 @@ size_t commitlog_pending_bytes(const struct commitlog *log);
 uint64_t commitlog_size_bytes(const struct commitlog *log); /* on disk */
 /* Blocks until `offset` is durable. False when the log has failed or `timeout_ms` passed. Not the executor. */
 bool commitlog_wait(struct commitlog *log, uint64_t offset, uint32_t timeout_ms);
-/* Removes segments that hold only records below `offset` (a durable snapshot has them). Returns the bytes freed.
- * Any thread; it waits for the file system. */
-uint64_t commitlog_trim(struct commitlog *log, uint64_t offset);
+/* Removes segments that hold only records below `offset` (a durable snapshot has them), as long as those that stay
+ * below it have `keep` bytes. Returns the bytes freed. Any thread; it waits for the file system. */
+uint64_t commitlog_trim(struct commitlog *log, uint64_t offset, uint64_t keep);
 #endif

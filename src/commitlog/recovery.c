@@ -457,9 +457,11 @@ static enum wl_err walk(struct recovery *r, size_t index)
 	return end_take(r, index);
 }
 
-/* The newest segment that begins at or below `from`, not inside a record; those before it are only noted. */
+/* The newest segment that begins at or below `from`, not inside a record; those before it are only noted. Where a trim
+ * was cut short the log may begin inside a record. */
 static enum wl_err find_start(struct recovery *r, size_t *start)
 {
+	bool found = false, inside = false;
 	*start = 0;
 	for (size_t i = 0; i < r->count; i++) {
 		struct segment_header header;
@@ -468,18 +470,18 @@ static enum wl_err find_start(struct recovery *r, size_t *start)
 		enum wl_err err = segment_peek(r, r->numbers[i], &header, &first, &used);
 		if (err != WL_OK)
 			return err;
-		bool continues = used && (first.flags & BATCH_CONTINUES) != 0;
-		if (i == 0 && continues)
-			return malformed(r, SEGMENT_HEADER_BYTES, "the log begins inside a record");
-		if (!used || (i > 0 && first.first > r->from))
+		if (!used || (found && first.first > r->from))
 			break;
-		if (continues)
+		if ((first.flags & BATCH_CONTINUES) != 0) {
+			inside = true;
 			continue;
+		}
+		found = true;
 		*start = i;
 		r->expected = first.first;
 		r->chain = first.previous;
 	}
-	return WL_OK;
+	return found || !inside ? WL_OK : malformed(r, SEGMENT_HEADER_BYTES, "the log begins inside a record");
 }
 
 static enum wl_err segments_skipped(struct recovery *r, size_t start)

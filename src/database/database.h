@@ -60,6 +60,13 @@ struct database_energy {
 	void *context;
 };
 
+/* What a restart costs, and how much of the past is kept. */
+struct database_durability {
+	uint32_t replay_micros;  /* a snapshot is taken when a restart would replay for longer; 0: 400 ms */
+	uint32_t snapshots_kept; /* 0: 2 */
+	uint64_t log_kept_bytes; /* of the log behind the oldest snapshot that is kept */
+};
+
 struct database_options {
 	struct identity identity, owner;
 	const char *dir;             /* its folder: log/ and module_logs/ below it; ignored when in_memory */
@@ -69,6 +76,9 @@ struct database_options {
 	struct database_timers *timers; /* NULL: schedules rest */
 	struct storage *storage;     /* of the log; NULL: local files */
 	uint64_t segment_bytes;      /* of the log; 0: its default */
+	struct database_durability durability;
+	/* Of rows, indexes and module, and of log and snapshots: what would add rows beyond is refused. 0: no limit */
+	uint64_t memory_max, disk_max;
 	struct module_log *log;      /* taken: closed with the database */
 	const struct database_sink *sink;
 	/* [blocking] The bytes of a program by its Keccak-256 hash. */
@@ -145,6 +155,7 @@ void database_release(struct database *db);
 bool database_closed(const struct database *db);
 /* Its log has failed, for good: nothing is committed any more, and the next run closes its clients (1011). [any] */
 bool database_failed(const struct database *db);
+bool database_read_only(const struct database *db); /* no space on its disk; ends by itself. [any] */
 
 /*
  * Compiles a program and validates its definition, in a world of its own: what publishing checks first. `hash` is its
@@ -169,6 +180,8 @@ void delivery_block_done(struct delivery_block *block);        /* gives a consum
 struct database_stats {
 	uint64_t transactions, rolled_back, reducer_calls, clients, rows, row_bytes, index_bytes, log_bytes, guest_bytes;
 	uint64_t executor_nanos, sessions_busy, energy;
+	uint64_t snapshots, snapshot_bytes, snapshot_nanos; /* taken; on disk, all of them; what the last one took */
+	uint64_t memory_max, disk_max; /* 0: no limit */
 	uint64_t scheduled, ticks_skipped; /* calls that run now; times of intervals that one later call stood for */
 };
 /* Energy used since the database was opened that nobody has taken account of yet; the latter takes it. [any] */

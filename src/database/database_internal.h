@@ -92,6 +92,18 @@ struct running_module {
 	enum runtime_kind kind;
 };
 
+/* Of the whole database, on disk (snapshots.c). */
+struct snapshots {
+	uint64_t base_offset;      /* of the newest one; COMMITLOG_NONE: there is none */
+	uint32_t base_generation;  /* of pages, that ended with it */
+	bool is_writing;
+	uint64_t cost;             /* nanoseconds that a restart would replay for, roughly */
+	uint64_t log_bytes;        /* records since the newest one */
+	uint64_t state_bytes;      /* what the newest one would have as one file */
+	uint64_t retry_after, retry_nanos; /* after a failure; 0: there was none */
+	_Atomic uint64_t taken, last_nanos, disk_bytes; /* the last: of all files */
+};
+
 struct loop_state {
 	_Atomic(struct database_inbox *) free_inboxes; /* executor pushes, loop takes all */
 	struct database_inbox *spare_inboxes;          /* loop only */
@@ -144,6 +156,8 @@ struct database {
 	int64_t schedule_due;            /* when the first row is; INT64_MAX: none */
 	bool schedule_lost;              /* rows have no entry for want of memory: they are looked for again */
 
+	struct snapshots snapshots;
+
 	struct db_read *reads;           /* that run, beside the executor … */
 	uint32_t read_count;
 	struct db_read *waiting_reads, **waiting_reads_last; /* … and those that wait for their turn */
@@ -180,7 +194,8 @@ struct database {
 };
 
 /* executor.c */
-struct database *db_allocate(const struct database_options *options, struct buf *error);
+/* Takes the store; NULL: an empty one is made. */
+struct database *db_allocate(const struct database_options *options, struct store *store, struct buf *error);
 void db_free(struct database *db);
 void db_spares_free(struct database *db);
 void db_assert_executor(const struct database *db);
@@ -195,6 +210,7 @@ static inline void db_count(_Atomic uint64_t *counter, uint64_t by)
 /* What begins and ends a step: the clock; log, blocks, figures. */
 void db_step_begin(struct database *db);
 void db_step_end(struct database *db);
+void db_publish_stats(struct database *db); /* for database_stats */
 void db_on_durable(void *context, uint64_t offset, enum commitlog_state state);
 
 /* energy.c */
@@ -283,6 +299,19 @@ void db_read_start(struct database *db, struct db_read *read); /* outside transa
 bool db_reply_read(void *context, struct subs_read *of); /* a subs_read_fn */
 void db_read_ended(struct database *db, struct mail *mail);
 void db_reads_watch(struct database *db); /* cancels them if the database closes, or they cost too much */
+
+/* snapshots.c */
+struct snapshot_info;
+/* Before the database is: the newest good snapshot's tables, or *store NULL and info->offset COMMITLOG_NONE. */
+enum wl_err db_snapshot_open(const struct database_options *options, struct store **store, struct snapshot_info *info,
+	struct buf *error);
+void db_snapshot_opened(struct database *db, const struct snapshot_info *info);
+void db_snapshot_count(struct database *db, size_t record_bytes); /* the log has another record */
+void db_snapshot_step(struct database *db); /* outside transactions: takes one if it is time */
+
+/* limits.c */
+/* The open transaction, prepared, adds rows: may it, beside what there is? */
+bool db_limits_allow(const struct database *db, const struct store_delta *delta, struct buf *error);
 
 /* transaction.c */
 /* Commits the open transaction: log, then live queries. `reducer` REDUCER_NAME_UNKNOWN when none. On failure it has

@@ -75,13 +75,14 @@ static const struct outbox_ops block_ops = { block_take, block_hand_over, db_cli
 
 /* ---- life ---- */
 
-struct database *db_allocate(const struct database_options *options, struct buf *error)
+struct database *db_allocate(const struct database_options *options, struct store *store, struct buf *error)
 {
 	uint32_t loops = options->sink->loop_count;
 	ASSERT(loops <= 64);
 	struct database *db = mem_zalloc(sizeof(*db) + loops * sizeof(db->loops[0]));
 	if (db == NULL) {
 		module_log_close(options->log);
+		store_destroy(store);
 		goto no_memory;
 	}
 	atomic_store(&db->refs, 1);
@@ -89,7 +90,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	db->log = options->log;
 	db->work_last = &db->work;
 	db->waiting_reads_last = &db->waiting_reads;
-	db->offset = COMMITLOG_NONE;
+	db->offset = db->snapshots.base_offset = COMMITLOG_NONE;
 	pthread_mutex_init(&db->lock, NULL);
 	monitor_init(&db->sleepers);
 	db->due_mail.kind = MAIL_DUE;
@@ -100,7 +101,7 @@ struct database *db_allocate(const struct database_options *options, struct buf 
 	db->energy_limited = options->energy.call_max != 0 || options->energy.is_limited ||
 		options->energy.payer_left != NULL;
 	db->dir = options->dir == NULL ? NULL : mem_strdup(str_of(options->dir));
-	db->store = store_create();
+	db->store = store != NULL ? store : store_create();
 	db->outbox = outbox_create(loops, &block_ops, db);
 	if (db->store == NULL || db->outbox == NULL || (options->dir != NULL && db->dir == NULL) ||
 		!timers_add(options->timers, db))
@@ -242,6 +243,11 @@ void db_on_durable(void *context, uint64_t offset, enum commitlog_state state)
 bool database_failed(const struct database *db)
 {
 	return db->commitlog != NULL && commitlog_state(db->commitlog) == COMMITLOG_FAILED;
+}
+
+bool database_read_only(const struct database *db)
+{
+	return db->commitlog != NULL && commitlog_state(db->commitlog) == COMMITLOG_READ_ONLY;
 }
 
 uint64_t database_durable(const struct database *db)
@@ -454,7 +460,7 @@ static bool process_one(struct database *db)
 	return true;
 }
 
-static void publish_stats(struct database *db)
+void db_publish_stats(struct database *db)
 {
 	struct store_memory memory = store_memory(db->store);
 	atomic_store_explicit(&db->row_bytes, memory.row_bytes, memory_order_relaxed);
@@ -479,9 +485,10 @@ void db_step_end(struct database *db)
 	outbox_flush(db->outbox, db->offset);
 	if (UNLIKELY(db->reads != NULL))
 		db_reads_watch(db);
+	db_snapshot_step(db);
 	db->now_nanos = 0;
 	db_count(&db->executor_nanos, clock_mono_nanos() - begin);
-	publish_stats(db);
+	db_publish_stats(db);
 }
 
 static bool schedule_is_due(const struct database *db)
@@ -657,6 +664,9 @@ void database_stats(struct database *db, struct database_stats *out)
 		.energy = LOAD(energy_used) + LOAD(energy_beside),
 		.sessions_busy = LOAD(sessions_busy), .scheduled = LOAD(scheduled), .ticks_skipped = LOAD(ticks_skipped),
 		.log_bytes = db->commitlog == NULL ? 0 : commitlog_size_bytes(db->commitlog),
+		.snapshots = LOAD(snapshots.taken), .snapshot_bytes = LOAD(snapshots.disk_bytes),
+		.snapshot_nanos = LOAD(snapshots.last_nanos),
+		.memory_max = db->options.memory_max, .disk_max = db->options.disk_max,
 	};
 #undef LOAD
 }

@@ -5,6 +5,7 @@
 #include "database/database_internal.h"
 #include "database/module_log.h"
 #include "native.h"
+#include "snapshot/snapshot.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -116,7 +117,8 @@ static enum wl_err open_log(struct database *db, struct buf *error)
 	struct error why;
 	snprintf(path, sizeof(path), "%s/log", db->dir);
 	struct commitlog_options options = { .storage = log_storage(db), .writers = db->options.writers, .dir = path,
-		.segment_bytes = db->options.segment_bytes, .on_durable = db_on_durable, .context = db };
+		.segment_bytes = db->options.segment_bytes,
+		.replay_from = db->offset == COMMITLOG_NONE ? 0 : db->offset + 1, .on_durable = db_on_durable, .context = db };
 	enum wl_err err = commitlog_open(&options, db_replay_record, db, &db->commitlog, &why);
 	if (err != WL_OK)
 		buf_put_cstr(error, why.text);
@@ -143,9 +145,9 @@ static void remove_all(struct storage *storage, const char *dir)
 	(void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-static struct database *prepare(const struct database_options *options, struct buf *error)
+static struct database *prepare(const struct database_options *options, struct store *store, struct buf *error)
 {
-	struct database *db = db_allocate(options, error);
+	struct database *db = db_allocate(options, store, error);
 	if (db == NULL)
 		return NULL;
 	db->env = (struct runtime_env){ .store = db->store, .database_identity = options->identity, .context = db,
@@ -160,6 +162,7 @@ static struct database *ready(struct database *db)
 	if (db->commitlog != NULL)
 		commitlog_submit(db->commitlog);
 	outbox_flush(db->outbox, db->offset);
+	db_publish_stats(db);
 	atomic_store(&db->token, 0);
 	if (atomic_load(&db->mailbox.head) != NULL) /* schedules that were due at once */
 		timers_kick(db->options.timers, db);
@@ -228,7 +231,7 @@ enum wl_err database_create(const struct database_options *options, enum runtime
 		module_log_close(options->log);
 		return err;
 	}
-	struct database *db = prepare(options, error);
+	struct database *db = prepare(options, NULL, error);
 	if (db == NULL) {
 		runtime_program_release(program);
 		module_def_release(def);
@@ -288,10 +291,18 @@ static enum wl_err load_module(struct database *db, struct buf *error)
 enum wl_err database_open(const struct database_options *options, struct database **out, struct buf *error)
 {
 	struct error why;
-	struct database *db = prepare(options, error);
+	struct store *store;
+	struct snapshot_info info;
+	enum wl_err err = db_snapshot_open(options, &store, &info, error);
+	if (err != WL_OK) {
+		module_log_close(options->log);
+		return err;
+	}
+	struct database *db = prepare(options, store, error);
 	if (db == NULL)
 		return WL_ERR_MEMORY;
-	enum wl_err err = open_log(db, error);
+	db_snapshot_opened(db, &info);
+	err = open_log(db, error);
 	if (err == WL_OK) {
 		err = store_replay_done(db->store, &why);
 		if (err != WL_OK)

@@ -169,7 +169,9 @@ static enum wl_err write_record(struct database *db, const struct store_delta *d
 	enum wl_err err = begin_record(db, &record, error);
 	if (err != WL_OK)
 		return err;
+	size_t before = record->len;
 	put_record(db, record, delta, micros, reducer);
+	db_snapshot_count(db, record->len - before);
 	uint64_t offset = commitlog_end(db->commitlog);
 	if (offset == COMMITLOG_NONE) {
 		buf_put_cstr(error, "the transaction is too large for the log, or there is no memory for it");
@@ -191,6 +193,8 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 	if (store_tx_prepare(db->store, &delta) != STORE_OK) {
 		buf_put_str(error, store_error_text(db->store));
 		err = WL_ERR_MEMORY;
+	} else if (!db_limits_allow(db, &delta, error)) {
+		err = WL_ERR_LIMIT;
 	} else if (delta.durable && db->commitlog != NULL) {
 		err = write_record(db, &delta, micros, reducer, error);
 	}
@@ -283,5 +287,6 @@ enum wl_err db_replay_record(void *context, uint64_t offset, struct bytes record
 	if (micros > db->last_micros)
 		db->last_micros = micros;
 	db->offset = offset;
+	db_snapshot_count(db, record.len);
 	return WL_OK;
 }

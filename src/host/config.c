@@ -40,11 +40,22 @@ static const char template_text[] =
 	"# guest-memory-mb = 1024\n"
 	"# Most that all databases and connections may hold together; 0 is three quarters of the machine's memory.\n"
 	"# memory-mb = 0\n"
+	"# Most that one database may take of memory, and of disk: beyond it no rows can be added. 0 is no limit.\n"
+	"# database-memory-mb = 0\n"
+	"# database-disk-mb = 0\n"
 	"# Largest log of a module: all its files together.\n"
 	"# module-log-mb = 64\n"
 	"# Most subscriptions, and queries in them, that one connection may hold.\n"
 	"# subscriptions-per-connection = 4096\n"
 	"# queries-per-connection = 65536\n"
+	"\n"
+	"# [durability]\n"
+	"# A snapshot is taken when a restart would have to replay the log for longer than this.\n"
+	"# replay-ms = 400\n"
+	"# How many snapshots are kept of each database.\n"
+	"# snapshots = 2\n"
+	"# Log that is kept beyond what those need, so that a database can be restored to an earlier moment.\n"
+	"# log-mb = 256\n"
 	"\n"
 	"# [energy]\n"
 	"# What may be used of energy, in eV: a call costs two for each nanosecond that it works. 0 is no limit.\n"
@@ -89,9 +100,14 @@ static const struct key_spec keys[] = {
 	{ "limits", "reducer-ms", VALUE_U32, AT(reducer_ms), 0, 86400000 },
 	{ "limits", "guest-memory-mb", VALUE_MB, AT(guest_memory_bytes), 1, 4096 },
 	{ "limits", "memory-mb", VALUE_MB, AT(memory_bytes), 0, 1 << 24 },
+	{ "limits", "database-memory-mb", VALUE_MB, AT(database_memory_max), 0, 1 << 24 },
+	{ "limits", "database-disk-mb", VALUE_MB, AT(database_disk_max), 0, 1 << 24 },
 	{ "limits", "subscriptions-per-connection", VALUE_U32, AT(subscriptions_per_connection), 1, 1 << 20 },
 	{ "limits", "queries-per-connection", VALUE_U32, AT(queries_per_connection), 1, 1 << 20 },
 	{ "limits", "module-log-mb", VALUE_MB, AT(module_log_bytes), 1, 65536 },
+	{ "durability", "replay-ms", VALUE_U32, AT(replay_ms), 1, 3600000 },
+	{ "durability", "snapshots", VALUE_U32, AT(snapshots_kept), 1, 1000 },
+	{ "durability", "log-mb", VALUE_MB, AT(log_kept_bytes), 0, 1 << 24 },
 	{ "energy", "call", VALUE_U64, AT(energy_call), 0, INT64_MAX },
 	{ "energy", "database", VALUE_U64, AT(energy_database), 0, INT64_MAX },
 	{ "energy", "identity", VALUE_U64, AT(energy_identity), 0, INT64_MAX },
@@ -101,6 +117,7 @@ static const struct config defaults = {
 	.log_level = LOG_INFO, .module_http_enabled = true, .oidc_enabled = true,
 	.ping_interval_ms = 15000, .idle_timeout_ms = 30000, .close_timeout_ms = 250, .incoming_queue_length = 16384,
 	.subscriptions_per_connection = 4096, .queries_per_connection = 65536,
+	.replay_ms = 400, .snapshots_kept = 2, .log_kept_bytes = (uint64_t)256 << 20,
 	.reducer_ms = 10000, .guest_memory_bytes = (uint64_t)1024 << 20, .module_log_bytes = (uint64_t)64 << 20,
 };
 

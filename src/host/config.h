@@ -21,6 +21,9 @@ struct config {
 	uint32_t ping_interval_ms, idle_timeout_ms, close_timeout_ms;
 	uint32_t incoming_queue_length; /* unanswered messages of one connection */
 	uint32_t reducer_ms;           /* 0: no limit */
+	uint32_t replay_ms, snapshots_kept; /* what restarts and the past may cost (database.h) */
+	uint64_t log_kept_bytes;
+	uint64_t database_memory_max, database_disk_max; /* bytes; 0: no limit */
 	uint32_t subscriptions_per_connection, queries_per_connection;
 	uint64_t guest_memory_bytes;
 	uint64_t memory_bytes;         /* of all databases and connections together; 0: by the machine */

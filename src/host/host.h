@@ -21,6 +21,8 @@ struct host_options {
 	struct auth *auth;
 	const struct database_sink *sink;
 	uint32_t reducer_ms_max;
+	struct database_durability durability;
+	uint64_t database_memory_max, database_disk_max; /* bytes; 0: no limit */
 	uint32_t subscriptions_per_client_max, queries_per_client_max; /* 0: those of subs.h */
 	uint64_t guest_memory_max;
 	const char *compiler;        /* runtime.h; NULL: programs are compiled in this process */

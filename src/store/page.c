@@ -75,7 +75,9 @@ void table_pages_free(struct store_table *t)
 	for (uint32_t i = 0; i < t->page_count; i++)
 		page_free(t, t->pages[i], page_size(t));
 	mem_free(t->pages);
+	mem_free(t->written);
 	t->pages = NULL;
+	t->written = NULL;
 	t->page_count = t->page_cap = t->page_holes = t->empty_pages = 0;
 	t->page_bytes = 0;
 	table_pages_init(t);
@@ -130,6 +132,33 @@ static enum store_status grow_first(struct store_table *t)
 	return STORE_OK;
 }
 
+static enum store_status arrays_grow(struct store_table *t, uint32_t cap)
+{
+	struct page **pages = mem_realloc(t->pages, cap * sizeof(*pages));
+	if (pages == NULL)
+		return STORE_MEMORY;
+	t->pages = pages;
+	uint32_t *written = mem_realloc(t->written, cap * sizeof(*written));
+	if (written == NULL)
+		return STORE_MEMORY;
+	t->written = written;
+	t->page_cap = cap;
+	return STORE_OK;
+}
+
+static enum store_status page_make(struct store_table *t, uint32_t at)
+{
+	struct page *page = mem_alloc(page_size(t));
+	if (page == NULL)
+		return STORE_MEMORY;
+	memset(page, 0, t->data_offset);
+	page->epoch = t->store->epoch;
+	t->pages[at] = page;
+	t->written[at] = t->store->generation;
+	t->page_bytes += page_size(t);
+	return STORE_OK;
+}
+
 static enum store_status page_add(struct store_table *t)
 {
 	uint32_t at = t->page_count;
@@ -139,28 +168,55 @@ static enum store_status page_add(struct store_table *t)
 	/* ROW_NONE must stay free. */
 	if ((uint64_t)(at + 1) << t->shift >= ROW_NONE)
 		return STORE_LIMIT;
-	if (at == t->page_cap) {
-		uint32_t cap = t->page_cap == 0 ? 1 : t->page_cap * 2;
-		struct page **pages = mem_realloc(t->pages, cap * sizeof(*pages));
-		if (pages == NULL)
-			return STORE_MEMORY;
-		t->pages = pages;
-		t->page_cap = cap;
-	}
-	struct page *page = mem_alloc(page_size(t));
-	if (page == NULL)
-		return STORE_MEMORY;
-	memset(page, 0, t->data_offset);
-	page->epoch = t->store->epoch;
-	t->pages[at] = page;
+	enum store_status status = at < t->page_cap ? STORE_OK : arrays_grow(t, t->page_cap == 0 ? 1 : t->page_cap * 2);
+	if (status == STORE_OK)
+		status = page_make(t, at);
+	if (status != STORE_OK)
+		return status;
 	if (at == t->page_count)
 		t->page_count++;
 	else
 		t->page_holes--;
 	t->empty_pages++;
-	t->page_bytes += page_size(t);
 	list_push(t, at);
 	return STORE_OK;
+}
+
+enum store_status table_page_place(struct store_table *t, uint32_t at, uint32_t rows, bool only)
+{
+	if ((uint64_t)(at + 1) << t->shift >= ROW_NONE)
+		return STORE_LIMIT;
+	if (at >= t->page_cap) {
+		enum store_status status = arrays_grow(t, (uint32_t)size_max(at + 1, (size_t)t->page_cap * 2));
+		if (status != STORE_OK)
+			return status;
+	}
+	while (t->page_count < at) { /* holes, until these come */
+		t->pages[t->page_count++] = NULL;
+		t->page_holes++;
+	}
+	uint32_t slots = only ? t->page_cap_rows : t->slot_mask + 1;
+	while (slots < rows)
+		slots *= 2;
+	set_page_rows(t, slots);
+	enum store_status status = page_make(t, at);
+	if (status == STORE_OK)
+		t->page_count++;
+	return status;
+}
+
+void table_page_placed(struct store_table *t, uint32_t at)
+{
+	struct page *page = t->pages[at];
+	for (uint32_t w = 0; w < t->page_words; w++) {
+		page->words[w].committed = page->words[w].visible;
+		page->used += (uint32_t)__builtin_popcountll(page->words[w].visible);
+	}
+	t->row_count += page->used;
+	if (page->used == 0)
+		t->empty_pages++;
+	if (page->used < t->page_cap_rows)
+		list_push(t, at);
 }
 
 enum store_status table_slot_find(struct store_table *t, uint32_t *row)
@@ -238,10 +294,12 @@ void table_pages_trim(struct store_table *t)
 		t->page_holes--;
 	}
 	if (t->page_cap > 16 && t->page_count < t->page_cap / 4) {
+		/* Where one of the two stays larger, the smaller counts. */
 		struct page **pages = mem_realloc(t->pages, t->page_cap / 2 * sizeof(*pages));
-		if (pages != NULL) {
-			t->pages = pages;
+		uint32_t *written = pages == NULL ? NULL : mem_realloc(t->written, t->page_cap / 2 * sizeof(*written));
+		t->pages = pages != NULL ? pages : t->pages;
+		t->written = written != NULL ? written : t->written;
+		if (pages != NULL)
 			t->page_cap /= 2;
-		}
 	}
 }

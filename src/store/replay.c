@@ -39,6 +39,56 @@ static enum store_status make_way(struct store_table *t, const uint8_t *data, ui
 	return STORE_OK;
 }
 
+/* ---- many rows into an empty table: indexes afterwards ---- */
+
+enum { MANY_ROWS = 4096 };
+
+static enum store_status row_append(struct store_table *t, const uint8_t *data, uint32_t len)
+{
+	uint32_t row;
+	enum store_status status = table_slot_find(t, &row);
+	if (status == STORE_OK)
+		status = row_own(t, row);
+	if (status != STORE_OK)
+		return status;
+	uint8_t *slot = row_slot(t, row);
+	if (t->heap == NULL)
+		memcpy(slot, data, len);
+	else if ((status = heap_put(t->heap, row, data, len, slot)) != STORE_OK)
+		return status;
+	table_slot_take(t, row);
+	row_word(t, row)->visible |= row_bit(t, row);
+	row_word(t, row)->committed |= row_bit(t, row);
+	t->row_count++;
+	return STORE_OK;
+}
+
+static enum wl_err append_rows(struct store_table *t, const uint8_t *rows, size_t len, uint32_t count,
+	struct error *error)
+{
+	enum store_status status = STORE_OK;
+	table_clear_storage(t); /* small beginnings of pages, too */
+	for (; count > 0 && status == STORE_OK; count--) {
+		size_t size;
+		enum wl_err err = sats_validate(t->layout->whole, rows, len, &size, error);
+		if (err == WL_ERR_MEMORY)
+			return no_memory(error);
+		if (err != WL_OK || size > STORE_ROW_BYTES_MAX)
+			return fail(error, WL_ERR_CORRUPT, "table %.*s: rows of the log do not decode", STR_FMT(t->def->name));
+		status = row_append(t, rows, (uint32_t)size);
+		rows += size;
+		len -= size;
+	}
+	for (uint32_t i = 0; i < t->index_count && status == STORE_OK; i++)
+		status = index_fill(t, t->indexes[i]);
+	if (t->set != NULL && status == STORE_OK)
+		status = index_fill(t, NULL);
+	t->version++;
+	if (status == STORE_OK && len > 0)
+		return fail(error, WL_ERR_CORRUPT, "table %.*s: rows of the log do not decode", STR_FMT(t->def->name));
+	return from_status(status, t, error);
+}
+
 static enum wl_err replay_rows(struct store *store, struct store_table *t, const uint8_t *rows, size_t len,
 	uint32_t count, bool insert, struct error *error)
 {
@@ -47,6 +97,8 @@ static enum wl_err replay_rows(struct store *store, struct store_table *t, const
 	enum wl_err err = WL_OK;
 	if (rows == NULL)
 		rows = (const uint8_t *)""; /* rows without columns */
+	if (insert && count >= MANY_ROWS && t->row_count == 0 && !t->def->is_event && t->watches == NULL)
+		return append_rows(t, rows, len, count, error);
 	table_begin_write(t);
 	while (count > 0 && status == STORE_OK) {
 		size_t size;

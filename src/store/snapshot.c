@@ -106,7 +106,7 @@ static bool copy_array(void **out, const void *from, size_t count, size_t size)
 static bool make_shadow(struct shadow *shadow, struct store_table *t)
 {
 	struct store_table *copy = &shadow->table;
-	void *pages, *segments = NULL;
+	void *pages, *written, *segments = NULL;
 	shadow->of = t;
 	*copy = (struct store_table){ .store = t->store, .def = t->def, .layout = t->layout, .fixed_size = t->fixed_size,
 		.stride = t->stride, .slot_mask = t->slot_mask, .shift = t->shift, .page_cap_rows = t->page_cap_rows,
@@ -115,6 +115,9 @@ static bool make_shadow(struct shadow *shadow, struct store_table *t)
 	if (!copy_array(&pages, t->pages, t->page_count, sizeof(struct page *)))
 		return false;
 	copy->pages = pages;
+	if (!copy_array(&written, t->written, t->page_count, sizeof(uint32_t)))
+		return false;
+	copy->written = written;
 	if (t->heap == NULL)
 		return true;
 	if (!copy_array(&segments, t->heap->segments, t->heap->count, sizeof(struct segment)))
@@ -128,6 +131,7 @@ static void free_snapshot(struct store_snapshot *snapshot)
 {
 	for (uint32_t i = 0; i < snapshot->count; i++) {
 		mem_free(snapshot->shadows[i].table.pages);
+		mem_free(snapshot->shadows[i].table.written);
 		mem_free(snapshot->shadows[i].heap.segments);
 	}
 	mem_free(snapshot);

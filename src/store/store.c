@@ -305,7 +305,8 @@ struct store_index *store_table_index_on(struct store_table *t, const uint16_t *
 
 struct store_memory store_table_memory(const struct store_table *t)
 {
-	struct store_memory memory = { .row_bytes = t->page_bytes + t->page_cap * sizeof(struct page *) };
+	struct store_memory memory = {
+		.row_bytes = t->page_bytes + t->page_cap * (sizeof(struct page *) + sizeof(uint32_t)) };
 	if (t->heap != NULL) {
 		memory.row_bytes += sizeof(*t->heap) + t->heap->bytes + t->heap->cap * sizeof(struct segment);
 		memory.row_bytes += t->heap->spare != NULL ? SEGMENT_BYTES : 0;
@@ -339,11 +340,7 @@ uint64_t store_table_checksum(struct store_table *t)
 	struct store_row row;
 	uint64_t sum = 0;
 	store_scan(t, &cursor);
-	while (store_cursor_next(&cursor, &row)) {
-		uint64_t hash = 0xcbf29ce484222325u; /* the same in every process, unlike hash_bytes */
-		for (uint32_t i = 0; i < row.len; i++)
-			hash = (hash ^ row.data[i]) * 0x100000001b3u;
-		sum += hash_u64(hash ^ row.len);
-	}
+	while (store_cursor_next(&cursor, &row))
+		sum += store_row_hash(row.data, row.len);
 	return sum;
 }

@@ -21,7 +21,7 @@
 enum {
 	STORE_SYSTEM_ID_MAX = 4095,
 	STORE_FIRST_USER_ID = 4096,
-	STORE_PAGE_BYTES = 16 << 10,
+	STORE_PAGE_BYTES = 2 << 10,
 	STORE_ROW_BYTES_MAX = 64 << 20,
 	STORE_TX_BYTES_MAX = 1 << 30, /* that one transaction may write, indexes included: a log record is half of it */
 	STORE_INDEX_COLUMNS_MAX = 64,
@@ -294,6 +294,32 @@ enum wl_err store_replay_done(struct store *store, struct error *error);
 struct store_memory { uint64_t row_bytes, index_bytes, other_bytes; };
 struct store_memory store_memory(const struct store *store);
 struct store_memory store_table_memory(const struct store_table *table);
-/* Order-independent checksum of the visible rows. */
+/* Order-independent checksum of the visible rows: the sum of their hashes, which are the same in every process and
+ * version. */
 uint64_t store_table_checksum(struct store_table *table);
+uint64_t store_row_hash(const uint8_t *row, size_t len);
+
+/* ---- images: pages as bytes, for snapshots that outlive the process (image.c) ---- */
+/*
+ * Out, of a snapshot's tables, on any thread: pages are numbered from 0, some may be without rows. Every page bears a
+ * stamp: the store's generation when a row of it last changed. Whoever takes a snapshot asks for the next generation
+ * at once; of two snapshots the later one then knows which pages are other than in the first.
+ */
+uint32_t store_generation_next(struct store *store); /* begins another; returns the one that ends */
+uint32_t store_image_pages(const struct store_table *table);
+uint32_t store_image_page_slots(const struct store_table *table); /* of a full page */
+/* Has the page rows that changed in a later generation? */
+bool store_image_changed(const struct store_table *table, uint32_t page, uint32_t generation);
+/* Appends the page's image; returns the number of its rows. 0: nothing was appended. */
+uint32_t store_image_put(const struct store_table *table, uint32_t page, struct buf *out, uint64_t *checksum);
+/*
+ * In, outside transactions, into a table without rows: pages in ascending order, then each index, on any threads, one
+ * of them for one index. The same page_slots as when they were put. `only`: no other page follows or came before.
+ * WL_ERR_CORRUPT, WL_ERR_MEMORY: the store is of no more use.
+ */
+void store_image_clear(struct store_table *table); /* system tables have rows from the beginning */
+enum wl_err store_image_get(struct store_table *table, uint32_t page, bool only, struct bytes image,
+	uint64_t *checksum, struct error *error);
+uint32_t store_image_indexes(const struct store_table *table);
+enum wl_err store_image_index(struct store_table *table, uint32_t i, struct error *error);
 #endif

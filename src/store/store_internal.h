@@ -195,6 +195,7 @@ struct store_table {
 	uint32_t page_cap_rows;  /* rows of each page now; smaller only while there is one page */
 	uint32_t page_words, data_offset;
 	struct page **pages;     /* NULL: given back */
+	uint32_t *written;       /* of each page: the store's generation when a row of it last changed */
 	uint32_t page_count, page_cap, page_holes;
 	uint32_t free_page;      /* head of the pages with free slots */
 	uint32_t empty_pages;
@@ -252,6 +253,7 @@ struct store {
 	struct store_table *changed; /* unordered */
 	struct store_table *created;
 	uint64_t epoch;         /* of the newest snapshot ever taken */
+	uint32_t generation;    /* of pages (image.c) */
 	struct store_snapshot *snapshots; /* oldest first */
 	struct retired *retired, **retired_last; /* oldest first */
 	uint64_t retired_bytes; /* copied or kept for snapshots since there was none */
@@ -265,6 +267,10 @@ struct store {
 /* ---- page.c ---- */
 void table_pages_init(struct store_table *t);
 void table_pages_free(struct store_table *t);
+/* Makes page `at`, which does not exist, with at least `rows` slots; it has full size if it is not the only one. Its
+ * rows are then put in place by hand (image.c). */
+enum store_status table_page_place(struct store_table *t, uint32_t at, uint32_t rows, bool only);
+void table_page_placed(struct store_table *t, uint32_t at); /* they are */
 /* A free slot, not yet taken. */
 enum store_status table_slot_find(struct store_table *t, uint32_t *row);
 void table_slot_take(struct store_table *t, uint32_t row); /* counts it as used; the caller sets its bits */
@@ -302,6 +308,7 @@ static inline const uint8_t *location_row(const struct heap *heap, const uint8_t
 /* Before the first change of a row or its bits in a transaction: no snapshot sees it. Slots move. */
 static inline enum store_status row_own(struct store_table *t, uint32_t row)
 {
+	t->written[row >> t->shift] = t->store->generation;
 	if (LIKELY(t->frozen == 0 || row_page(t, row)->epoch >= t->frozen))
 		return STORE_OK;
 	return page_copy(t, row >> t->shift);
@@ -426,6 +433,9 @@ static inline bool index_is_simple(const struct store_index *ix)
 enum store_status index_insert(struct store_index *ix, struct probe *probe, uint32_t row);
 void index_remove(struct store_index *ix, const uint8_t *data, uint32_t row); /* if the entry is this row's */
 void index_replace(struct store_index *ix, struct probe *probe, uint32_t row);
+/* Puts all visible rows in; ix NULL: into the set of whole rows. It is empty. STORE_UNIQUE_VIOLATION; after a failure
+ * it is to be cleared. (fill.c) Different ones may be filled on different threads, outside transactions. */
+enum store_status index_fill(struct store_table *t, struct store_index *ix);
 void table_unindex(struct store_table *t, uint32_t row); /* from all indexes and the set */
 
 /* ---- row.c ---- */

@@ -251,7 +251,13 @@ class Modules(Suite):
                         "WL_INDEX(spot, by_name_id, name, id)\nvoid spot_move(spot *row);\n",
             "module.c": "#include \"common.h\"\nWL_REDUCER(mark, (u32, id), (str, name))\n{\n"
                         "\tspot row = { id, { 1, 2 }, name };\n\tspot_move(&row);\n"
-                        "\treturn spot_insert(&row) ? wl_ok() : wl_fail(\"taken\");\n}\n",
+                        "\treturn spot_insert(&row) ? wl_ok() : wl_fail(\"taken\");\n}\n"
+                        "WL_REDUCER(fill, (u32, from), (u32, n), (str, name))\n{\n"
+                        "\tfor (u32 id = from; id < from + n; id++) {\n"
+                        "\t\tspot row = { id, { 0, 0 }, name };\n\t\tspot_insert(&row);\n\t}\n"
+                        "\treturn wl_ok();\n}\n"
+                        "WL_PROCEDURE(u64, bytes_of_all)\n{\n\tu64 sum = 0;\n\tWL_TRANSACTION\n"
+                        "\t\tWL_EACH(spot, row)\n\t\t\tsum += row.name.len;\n\treturn sum;\n}\n",
             "other.c": "#include \"common.h\"\nvoid spot_move(spot *row)\n{\n\trow->at.x += (i32)spot_count();\n}\n"
                        "WL_VIEW(spot, named, (str, name))\n{\n\tWL_EACH_BY(spot, by_name_id, row, name)\n"
                        "\t\tspot_emit(&row);\n}\nWL_PROCEDURE(place, far)\n{\n\tplace at = { 9, 9 };\n"
@@ -268,6 +274,10 @@ class Modules(Suite):
         self.check("a type of both", "9" in self.shell("worldline call several far")[1])
         rows = self.shell("worldline sql several \"SELECT * FROM named('away')\"")[1]
         self.check("their rows", "x = 2" in rows and "home" not in rows, rows)
+        # More than a loop's buffer holds, and a row that is larger than it.
+        self.says(f"worldline call several fill 100 2000 {'n' * 100}", [])
+        self.says(f"worldline call several fill 5000 2 {'l' * 40000}", [])
+        self.says("worldline call several bytes_of_all", [str(8 + 2000 * 100 + 2 * 40000)])
 
     def examples(self):
         for name in "chat", "game":

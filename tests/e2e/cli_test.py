@@ -961,10 +961,12 @@ def test_list_and_rename(w):
     equal(user.ok("list").out, f"No databases found for {identity}.\n")
     one = re.findall(HEX, user.ok("publish", "-b", w.wasm, "listed").out)[-1]
     two = re.findall(HEX, user.ok("publish", "-b", w.wasm).out)[-1]
-    equal(user.ok("list").out, f"Associated databases for user {identity}:\n\n Database Name(s) | Identity{' ' * 57}\n"
-          f"{'-' * 18}+{'-' * 66}\n listed           | {one} \n                  | {two} \n")
+    size = r" +\| +\d+(\.\d)? [KM]B +\| 256\.0 KB \| ok +\n"
+    matches(user.ok("list").out, rf"Associated databases for user {identity}:\n\n Database Name\(s\) \| Identity {{57}}"
+            r"\| Memory +\| Disk +\| State \n-{18}\+-{66}\+-+\+-+\+-+\n"
+            rf" listed           \| {one}{size}                  \| {two}{size}")
     equal(user.ok("rename", "--to", "renamed", one).out, f"Name set to renamed for identity {one}.\n")
-    holds(user.ok("list").out, f" renamed          | {one} \n")
+    holds(user.ok("list").out, f" renamed          | {one} ")
     equal(user.fails("rename", "--to", "people", one).err,
           "Error: Cannot rename to people because it already is in use.\n")
     equal(user.fails("rename", "--to", "mine", w.people).err,

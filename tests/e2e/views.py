@@ -59,6 +59,18 @@ WL_REDUCER(put, (u32, id), (u32, team))
 \tplayer row = { id, team };
 \treturn player_insert(&row) ? wl_ok() : wl_fail("taken");
 }
+WL_REDUCER(move, (u32, id), (u32, team))
+{
+\tplayer row = { id, team };
+\treturn player_update_by_id(&row) ? wl_ok() : wl_fail("nobody");
+}
+/* Which keys it reads depends on a row. */
+WL_VIEW(player, follow, (u32, id))
+{
+\tplayer row, next;
+\tif (player_find_by_id(id, &row) && player_find_by_id(row.team, &next))
+\t\tplayer_emit(&next);
+}
 WL_VIEW(player, team_players, (u32, team))
 {
 \tWL_EACH_BY(player, team, row, team)
@@ -273,7 +285,20 @@ class Views(Suite):
         self.equal("and back", "Success" in publish("first"), True)
         connection.settle()
         self.equal("all of them", [n for n, _ in connection.ids("team_players")], [1, 2, 3, 5, 7])
+        self.following(connection)
         connection.client.close()
+
+    def following(self, connection):
+        """A view's reads are those of its last time."""
+        connection.subscribe(2, "SELECT * FROM follow(1)")
+        self.equal("1 leads to itself", connection.ids("follow"), [(1, 1)])
+        connection.call("move", 1, 2)
+        self.equal("then to 2", connection.ids("follow"), [(2, 1)])
+        connection.call("move", 1, 3)
+        connection.call("move", 2, 8)
+        self.equal("then to 3, whatever 2 does", connection.ids("follow"), [(3, 1)])
+        connection.call("move", 3, 9)
+        self.equal("and hears of 3", list(connection.rows["follow"]), ["[3, 9]"])
 
     def restart(self):
         self.host.kill()

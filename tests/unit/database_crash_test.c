@@ -40,7 +40,7 @@ struct life {
 	/* Connections by their id: was the client told that it is connected, and is that durable? */
 	bool welcome[CONNECTIONS_MAX];
 	uint64_t connections;
-	uint32_t crashes, confirmed_ever, lost_ever, failed_opens;
+	uint32_t crashes, confirmed_ever, lost_ever, failed_opens, snapshots;
 	char violation[WORLD_TEXT_MAX + 64];
 };
 
@@ -228,7 +228,9 @@ static void live(struct life *life)
 				return;
 		} else if (action < 13 && line->client != NULL) {
 			(void)world_query(w, line, TAG_SUBSCRIBE, "SELECT * FROM numbers");
-		} else if (action < 16) {
+		} else if (action < 16 || roll(life, 20) == 0) {
+			if (action >= 16) /* all of it: a snapshot may be taken */
+				world_settle(w);
 			world_run(w);
 		} else {
 			for (uint64_t steps = 1 + roll(life, 3); steps > 0 && commitlog_writers_step(w->engine->writers); steps--) {
@@ -257,6 +259,7 @@ static void arm(struct life *life)
 
 static void crash(struct life *life)
 {
+	life->snapshots += (uint32_t)atomic_load(&life->world.db->snapshots.taken);
 	storage_faulty_power_off_at(life->disk, 1); /* the process dies: closing writes nothing */
 	world_close(&life->world, false);
 	storage_faulty_crash(life->disk);
@@ -307,6 +310,7 @@ static void run_life(struct engine *engine, uint64_t seed, bool lie)
 	world_init(&life.world, engine, life.disk, false);
 	snprintf(life.world.dir, sizeof(life.world.dir), "a/replica");
 	life.world.options.segment_bytes = 4096u << roll(&life, 7);
+	life.world.options.durability.replay_micros = roll(&life, 3) == 0 ? 0 : 1 + (uint32_t)roll(&life, 60);
 	life.world.on_received = on_received;
 	life.world.context = &life;
 	life.calls[0] = (struct call){ .kind = CALL_NUMBER, .confirmed = true, .digest = digest_of("numbers", 0) };
@@ -325,7 +329,7 @@ START_TEST(honest_disk)
 	const char *one = getenv("DATABASE_SEED"), *many = getenv("DATABASE_SEEDS");
 	uint64_t first = one != NULL ? strtoull(one, NULL, 10) : 1;
 	uint64_t count = one != NULL ? 1 : many != NULL ? strtoull(many, NULL, 10) : SEEDS;
-	uint64_t crashes = 0, confirmed = 0, lost = 0, opens = 0;
+	uint64_t crashes = 0, confirmed = 0, lost = 0, opens = 0, snapshots = 0;
 	struct engine engine;
 	engine_init(&engine, 0, UINT32_MAX);
 	for (uint64_t seed = first; seed < first + count; seed++) {
@@ -335,15 +339,17 @@ START_TEST(honest_disk)
 		confirmed += life.confirmed_ever;
 		lost += life.lost_ever;
 		opens += life.failed_opens;
+		snapshots += life.snapshots;
 	}
 	engine_deinit(&engine);
-	printf("%llu crashes, %llu of them while opening; %llu calls were confirmed and are there, %llu others are lost\n",
-		(unsigned long long)(crashes + opens), (unsigned long long)opens, (unsigned long long)confirmed,
-		(unsigned long long)lost);
+	printf("%llu crashes, %llu of them while opening, %llu snapshots; %llu calls were confirmed and are there, %llu "
+		"others are lost\n", (unsigned long long)(crashes + opens), (unsigned long long)opens,
+		(unsigned long long)snapshots, (unsigned long long)confirmed, (unsigned long long)lost);
 	if (count >= SEEDS) {
 		ck_assert_uint_ge(crashes + opens, 200);
 		ck_assert_uint_gt(confirmed, 2000);
 		ck_assert_uint_gt(lost, 500);
+		ck_assert_uint_gt(snapshots, 60);
 	}
 }
 END_TEST

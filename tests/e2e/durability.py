@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots, restarts, bounded disk, damage and limits with a real host.
+
+    tests/e2e/durability.py [--flavor dev]       last line: N passed, N failed
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from suite import Suite, main
+from host import ROOT, Host
+
+NAME = "notes"
+SETTINGS = """[durability]
+replay-ms = {replay_ms}
+snapshots = 2
+log-mb = {log_mb}
+[limits]
+database-memory-mb = {memory_mb}
+database-disk-mb = {disk_mb}
+"""
+
+
+def build_module():
+    """The module's bytes, built in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="worldline-notes-") as folder:
+        shutil.copytree(os.path.join(ROOT, "tests", "modules", "notes-c"), folder, dirs_exist_ok=True)
+        subprocess.run([os.path.join(ROOT, "build", "dev", "worldline"), "build", folder], check=True,
+                       stdout=subprocess.DEVNULL)
+        with open(os.path.join(folder, "build", "module.wasm"), "rb") as f:
+            return f.read()
+
+
+class Durability(Suite):
+    def configure(self, replay_ms=1, log_mb=0, memory_mb=0, disk_mb=0):
+        with open(os.path.join(self.host.data_dir, "config.toml"), "w", encoding="utf-8") as f:
+            f.write(SETTINGS.format(replay_ms=replay_ms, log_mb=log_mb, memory_mb=memory_mb, disk_mb=disk_mb))
+
+    def call(self, reducer, *arguments):
+        return self.request("POST", f"/v1/database/{NAME}/call/{reducer}", json.dumps(arguments).encode())
+
+    def must(self, reducer, *arguments):
+        status, text = self.call(reducer, *arguments)
+        self.check(f"{reducer}{arguments}", status == 200, f"{status} {text}")
+
+    def totals(self):
+        return sorted(self.rows("SELECT * FROM total"))
+
+    def rows(self, query):
+        return json.loads(self.request("POST", f"/v1/database/{NAME}/sql", query.encode())[1])[0]["rows"]
+
+    def usage(self):
+        return json.loads(self.request("GET", f"/v1/database/{NAME}/usage")[1])
+
+    def folder(self, part):
+        return os.path.join(self.host.data_dir, "replicas", "1", part)
+
+    def snapshots(self):
+        try:
+            return sorted(name for name in os.listdir(self.folder("snapshots")) if name.endswith(".wsnap"))
+        except FileNotFoundError:
+            return []
+
+    def wait_for(self, what, condition, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.check(what, condition())
+
+    # ---- the parts ----
+
+    def live(self, rounds):
+        """Writes, edits, forgets; ids are never given twice."""
+        for _ in range(rounds):
+            author = self.random.randrange(20)
+            choice = self.random.randrange(10)
+            if choice < 6:
+                self.must("write", author, 1 + self.random.randrange(200), self.random.choice((3, 40, 900)))
+            elif choice < 9:
+                self.call("edit", self.random.randrange(1, 3000), self.random.randrange(2000))
+            else:
+                self.must("forget", author)
+
+    def restarts(self):
+        """However it ends: the same rows, from snapshot and log."""
+        for end in (signal.SIGKILL, signal.SIGTERM) * 3:
+            self.live(60)
+            before, highest = self.totals(), self.highest()
+            self.host.restart(end)
+            self.equal("the same totals after a restart", self.totals(), before)
+            self.must("audit")
+            self.must("write", 99, 1, 5)
+            self.check("no number is given again", self.highest() > highest, f"{self.highest()} after {highest}")
+        self.check("there are snapshots", len(self.snapshots()) >= 2, self.snapshots())
+
+    def highest(self):
+        return max((row[0] for row in self.rows("SELECT id FROM note")), default=0)
+
+    def bounded(self):
+        """So many bytes go through the log, so few stay on disk."""
+        self.must("forget", 7)
+        for _ in range(300):
+            self.must("write", 7, 100, 3000)
+            self.must("forget", 7)
+        taken = len(self.snapshots())
+        self.wait_for("the disk is bounded", lambda: self.usage()["disk_bytes"] < 80 << 20)
+        self.check("few snapshots stay", taken <= 10, self.snapshots())
+        usage = self.usage()
+        on_disk = sum(os.path.getsize(os.path.join(self.folder(part), name)) for part in ("log", "snapshots")
+                      for name in os.listdir(self.folder(part)))
+        self.check("usage says what is there", abs(usage["disk_bytes"] - on_disk) <= 40 << 20, f"{usage} {on_disk}")
+        metrics = self.host.request("GET", "/v1/metrics")[1].decode()
+        self.check("metrics count snapshots", re.search(r"^worldline_snapshots_total\{.*\} [1-9]", metrics, re.M))
+
+    def damaged(self):
+        """The newest snapshot is damaged: named, and an older one with more of the log gives the same rows."""
+        self.configure(log_mb=512)
+        self.host.restart()
+        count = len(self.snapshots())
+        self.live(150)
+        self.wait_for("another snapshot", lambda: len(self.snapshots()) > count or self.snapshots()[-1:] > [""])
+        before = self.totals()
+        self.host.kill()
+        newest = self.snapshots()[-1]
+        path = os.path.join(self.folder("snapshots"), newest)
+        with open(path, "r+b") as f:
+            f.seek(os.path.getsize(path) // 3)
+            byte = f.read(1)[0]
+            f.seek(-1, os.SEEK_CUR)
+            f.write(bytes([byte ^ 4]))
+        self.host.start()
+        self.equal("the same totals without the newest snapshot", self.totals(), before)
+        self.must("audit")
+        self.check("the damage is named", re.search(re.escape(newest) + r": (byte \d+|table \d+)", self.host.log()),
+                   self.host.log()[-1500:])
+        self.check("the damaged file stays", os.path.exists(path))
+
+    def limits(self):
+        """What would grow beyond is refused with what to do; everything else goes on."""
+        self.configure(memory_mb=4)
+        self.host.restart()
+        refused = None
+        for _ in range(40):
+            status, text = self.call("write", 3, 500, 1000)
+            if status != 200:
+                refused = text
+                break
+        self.check("memory is limited", refused is not None and "limit of 4 MB of memory" in refused and
+                   "limits.database-memory-mb" in refused, refused)
+        self.must("edit", self.highest(), 17)
+        self.must("audit")
+        self.must("forget", 3)
+        self.must("audit")
+        shown = subprocess.run([self.host.binary, "list", "--server", self.host.url, "--yes"], capture_output=True,
+                               text=True, env=dict(os.environ, HOME=self.home), check=False)
+        self.check("list shows what it takes", re.search(r"Memory.*Disk.*State", shown.stdout) and
+                   re.search(r"[\d.]+ MB of 4.0 MB .* ok", shown.stdout), shown.stdout + shown.stderr)
+
+    def run(self):
+        self.random = random.Random(7)
+        with tempfile.TemporaryDirectory(prefix="worldline-home-") as self.home, self.host:
+            self.configure()
+            self.host.restart()
+            subprocess.run([self.host.binary, "login", "--server-issued-login", self.host.url],
+                           env=dict(os.environ, HOME=self.home), check=True, capture_output=True)
+            shown = subprocess.run([self.host.binary, "login", "show", "--token"], capture_output=True, text=True,
+                                   env=dict(os.environ, HOME=self.home), check=True)
+            self.token = re.search(r"(eyJ[\w.-]+)", shown.stdout).group(1)
+            status, text = self.host.request("PUT", f"/v1/database/{NAME}", build_module(), self.token,
+                                             "application/wasm")
+            self.check("publish", status == 200, text)
+            self.restarts()
+            self.bounded()
+            self.damaged()
+            self.limits()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Durability, __doc__))
