@@ -4,6 +4,7 @@
 #   make            the host and command line, build/dev/worldline
 #   make run        installs what is needed, builds, starts a host with a sample module, runs a real client
 #   make test       everything that must hold before a commit lands
+#   make soak       more of it: 10,000 simulated lives, whole fault sweeps, 200 rounds of kill -9
 #   make unit       unit tests only;  make kit: the conformance kit against a fresh host
 #   make fuzz       every fuzz target for FUZZ_SECONDS (default 10)
 #   make bench      the load generator's table, floor beside it
@@ -53,6 +54,7 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(filter-out $(BUILD)/src/cli/main.o,$(OBJ))
 UNIT := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
+SIM := $(sort $(wildcard tests/sim/*.c))
 FUZZ := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_BIN := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
@@ -60,7 +62,7 @@ V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 SAY = $(if $(filter 1,$(V)),,@echo '  $(1) $(2)';)
 
-.PHONY: all help native unit fuzz clean run test kit bench tidy release setup modules unit-bin fuzz-bin all-bin
+.PHONY: all help native unit fuzz clean run test soak kit bench tidy release setup modules unit-bin fuzz-bin all-bin
 all: $(BUILD)/worldline
 
 help:
@@ -92,6 +94,11 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libworldline.a
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) -MMD -MP -MF $@.d -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< \
 		$(BUILD)/libworldline.a $(LIBS) $(shell pkg-config --libs check)
 -include $(UNIT_BIN:=.d)
+$(BUILD)/sim/worldline-sim: $(SIM:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(SIM:%.c=$(BUILD)/%.o) $(BUILD)/libworldline.a $(LIBS)
+$(SIM:%.c=$(BUILD)/%.o): CFLAGS += -Wno-missing-prototypes -Itests
+-include $(SIM:%.c=$(BUILD)/%.d)
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libworldline.a
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)$(CC) $(CFLAGS) -Wno-missing-prototypes -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libworldline.a $(LIBS)
@@ -113,6 +120,8 @@ run: setup
 	@tools/run-quickstart.sh
 test: setup
 	@python3 tests/run.py $(SUITES)
+soak: setup
+	@python3 tests/run.py soak
 kit:
 	@python3 tests/run.py kit
 bench:

@@ -3,6 +3,7 @@
 
     python3 tests/run.py                 all of them
     python3 tests/run.py unit kit        some of them
+    python3 tests/run.py soak            what takes long: more seeds, more rounds, whole sweeps
     python3 tests/run.py --list
 
 The last line is always `N passed, N failed`; the exit status is 1 if anything failed. Each suite prints what it
@@ -299,10 +300,50 @@ def scripted_test(tally, script, *arguments, what, folder="crash"):
     tally.add(what, passed, failed or int(status != 0))
 
 
-def suite_crash(tally):
-    """what was confirmed survives kill -9 of the real host, and so does control data, whole"""
+def crash(tally, rounds):
     if build(tally, "build/dev/worldline") and modules(tally, "types283", "transfer", "quickstart"):
-        scripted_test(tally, "kill9.py", "--rounds", "20", what="crash/kill9")
+        scripted_test(tally, "kill9.py", "--rounds", str(rounds), what="crash/kill9")
+        scripted_test(tally, "full.py", what="crash/full")
+
+
+def suite_crash(tally):
+    """what was confirmed survives kill -9 of the real host, and so does control data, whole; a disk that fills up"""
+    crash(tally, 20)
+
+
+def soak_crash(tally):
+    """the same, 200 rounds"""
+    crash(tally, 200)
+
+
+def simulate(tally, flavor, lives, share, flips):
+    program = f"build/{flavor}/sim/worldline-sim"
+    if not build(tally, program, flavor=flavor):
+        return
+    parts = (("lives", lives), ("sweep", share), ("flips", flips))
+
+    def simulate_part(part):
+        return run([program, part[0], str(part[1])], env=SANITIZERS, timeout=7200)
+
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        for (what, _), (status, output) in zip(parts, pool.map(simulate_part, parts)):
+            counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
+            passed, failed = map(int, counts[-1]) if counts else (0, 1)
+            print(output[-5000:] if failed or status else "".join(f"    {line}\n" for line in output.splitlines()[:-1]),
+                  end="", flush=True)
+            tally.add(f"sim/{flavor}/{what}", passed, failed or int(status != 0))
+
+
+def suite_sim(tally):
+    """the simulator: lives by seed, sweeps of failing calls and allocations, turned bits"""
+    simulate(tally, "dev", 1000, 3, 1000)
+    simulate(tally, "asan", 200, 20, 200)
+
+
+def soak_sim(tally):
+    """the simulator: 10,000 seeds, every place of the sweeps, 10,000 turned bits in each region"""
+    simulate(tally, "dev", 10000, 1, 10000)
+    simulate(tally, "asan", 2000, 1, 1000)
 
 
 def suite_idle(tally):
@@ -459,20 +500,27 @@ SUITES = {name[len("suite_"):].replace("_", "-"): fn for name, fn in list(global
           if name.startswith("suite_")}
 
 
+# What takes hours, run by name or all of it as `soak`.
+SOAK = {name.replace("_", "-"): fn for name, fn in list(globals().items()) if name.startswith("soak_")}
+
+
 def main(arguments):
+    every = SUITES | SOAK
     if "--list" in arguments:
-        for name, fn in SUITES.items():
+        for name, fn in every.items():
             print(f"{name:12} {fn.__doc__}")
         return 0
-    unknown = [a for a in arguments if a not in SUITES]
+    if arguments == ["soak"]:
+        arguments = list(SOAK)
+    unknown = [a for a in arguments if a not in every]
     if unknown:
-        print(f"no such suite: {' '.join(unknown)}; there are: {' '.join(SUITES)}", file=sys.stderr)
+        print(f"no such suite: {' '.join(unknown)}; there are: {' '.join(every)}", file=sys.stderr)
         return 2
     tally = Tally()
     for name in arguments or SUITES:
         begin = time.time()
-        print(f"{name}: {SUITES[name].__doc__}", flush=True)
-        SUITES[name](tally)
+        print(f"{name}: {every[name].__doc__}", flush=True)
+        every[name](tally)
         print(f"  {name} took {time.time() - begin:.0f} s", flush=True)
     if tally.failures:
         print("failed: " + ", ".join(tally.failures), flush=True)

@@ -15,6 +15,7 @@ enum { TRIM_BYTES = 128 << 20 };
 
 static _Atomic uint64_t allocations;
 static _Atomic uint64_t live_bytes;
+static _Atomic uint64_t refusals;
 static _Atomic uint64_t peak_bytes; /* since the last trim; may miss what two threads allocate at once */
 static _Atomic uint64_t limit_bytes = UINT64_MAX;
 static _Atomic uint64_t fail_countdown; /* 0: disarmed */
@@ -47,21 +48,28 @@ static void count(uint64_t grown)
 		atomic_store_explicit(&peak_bytes, live, memory_order_relaxed);
 }
 
+static void *refuse(void)
+{
+	atomic_fetch_add_explicit(&refusals, 1, memory_order_relaxed);
+	return NULL;
+}
+
 static void *counted(void *ptr)
 {
-	if (ptr != NULL)
-		count(malloc_usable_size(ptr));
+	if (UNLIKELY(ptr == NULL))
+		return refuse();
+	count(malloc_usable_size(ptr));
 	return ptr;
 }
 
 void *mem_alloc(size_t size)
 {
-	return refused(size) ? NULL : counted(malloc(size != 0 ? size : 1));
+	return refused(size) ? refuse() : counted(malloc(size != 0 ? size : 1));
 }
 
 void *mem_zalloc(size_t size)
 {
-	return refused(size) ? NULL : counted(calloc(1, size != 0 ? size : 1));
+	return refused(size) ? refuse() : counted(calloc(1, size != 0 ? size : 1));
 }
 
 void *mem_zalloc_array(size_t count, size_t size)
@@ -75,11 +83,10 @@ void *mem_realloc(void *ptr, size_t size)
 	if (ptr == NULL)
 		return mem_alloc(size);
 	size_t before = malloc_usable_size(ptr);
-	if (refused(size > before ? size - before : 0))
-		return NULL;
-	void *grown = realloc(ptr, size != 0 ? size : 1);
-	if (grown != NULL)
-		count(malloc_usable_size(grown) - before);
+	void *grown = refused(size > before ? size - before : 0) ? NULL : realloc(ptr, size != 0 ? size : 1);
+	if (grown == NULL)
+		return refuse();
+	count(malloc_usable_size(grown) - before);
 	return grown;
 }
 
@@ -145,6 +152,7 @@ struct mem_stats mem_stats(void)
 	return (struct mem_stats){
 		.allocations = atomic_load_explicit(&allocations, memory_order_relaxed),
 		.live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed),
+		.refused = atomic_load_explicit(&refusals, memory_order_relaxed),
 	};
 }
 

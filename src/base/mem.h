@@ -27,6 +27,7 @@ uint64_t mem_of_machine(void);  /* what this process may have at most: of the ma
 struct mem_stats {
 	uint64_t allocations; /* ever made */
 	uint64_t live_bytes;  /* as the allocator sees them */
+	uint64_t refused;     /* ever: tells whether memory is why something failed */
 };
 struct mem_stats mem_stats(void);
 

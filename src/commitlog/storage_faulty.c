@@ -620,6 +620,16 @@ void storage_faulty_fail_at(struct storage_faulty *disk, enum storage_faulty_cal
 	pthread_mutex_unlock(&disk->mutex);
 }
 
+uint64_t storage_faulty_pending(struct storage_faulty *disk)
+{
+	pthread_mutex_lock(&disk->mutex);
+	uint64_t pending = disk->off_in;
+	for (size_t i = 0; i < STORAGE_FAULTY_CALLS; i++)
+		pending += disk->fail_in[i];
+	pthread_mutex_unlock(&disk->mutex);
+	return pending;
+}
+
 void storage_faulty_capacity(struct storage_faulty *disk, uint64_t bytes)
 {
 	pthread_mutex_lock(&disk->mutex);

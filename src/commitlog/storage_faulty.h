@@ -35,6 +35,7 @@ enum storage_faulty_call {
 	STORAGE_FAULTY_RENAME, STORAGE_FAULTY_REMOVE, STORAGE_FAULTY_ANY, STORAGE_FAULTY_CALLS,
 };
 void storage_faulty_fail_at(struct storage_faulty *disk, enum storage_faulty_call call, uint64_t n, int reason);
+uint64_t storage_faulty_pending(struct storage_faulty *disk); /* 0: what was armed has struck, or was disarmed */
 /* All files together may take this many bytes; then ENOSPC. UINT64_MAX: no limit. */
 void storage_faulty_capacity(struct storage_faulty *disk, uint64_t bytes);
 

@@ -165,7 +165,7 @@ static struct buf *reply_begin(struct database *db, const struct database_client
 static void reply_end(struct database *db, const struct database_client *client, const struct buf *out)
 {
 	if (out == NULL || !outbox_end(db->outbox, client->loop))
-		(void)outbox_put(db->outbox, client->loop, DELIVERY_DROP, 0, client->conn, 0, 0);
+		(void)outbox_drop(db->outbox, client->loop, client->conn);
 }
 
 static void reply_failed(struct database *db, struct client_call *c, struct str text, bool is_error)

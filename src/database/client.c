@@ -58,7 +58,7 @@ static bool has_client_row(struct database *db, const struct database_caller *ca
 		store_cursor_next(&cursor, &row);
 }
 
-static void delete_client_rows(struct database *db, const struct database_caller *caller)
+static bool delete_client_rows(struct database *db, const struct database_caller *caller)
 {
 	uint8_t key[48];
 	uint32_t deleted;
@@ -66,8 +66,8 @@ static void delete_client_rows(struct database *db, const struct database_caller
 	struct store_index *tokens = store_index_by_name(db->store,
 		STR("st_connection_credentials_connection_id_idx_btree"));
 	ASSERT(clients != NULL && tokens != NULL);
-	(void)store_delete_point(db->store, clients, key, sizeof(key), &deleted);
-	(void)store_delete_point(db->store, tokens, key + 32, 16, &deleted);
+	return store_delete_point(db->store, clients, key, sizeof(key), &deleted) == STORE_OK &&
+		store_delete_point(db->store, tokens, key + 32, 16, &deleted) == STORE_OK;
 }
 
 /* ---- lifecycle ---- */
@@ -88,6 +88,10 @@ enum wl_err db_connect(struct database *db, const struct database_caller *caller
 	struct db_call call;
 	struct str text;
 	uint64_t nanos;
+	if (!db_departed_reserve(db) || !db_departed_settle(db, caller)) {
+		buf_put_cstr(why, "not enough memory, or space on the disk, to let a client in");
+		return WL_ERR_MEMORY;
+	}
 	db_begin(db);
 	if (insert_client_rows(db, caller) != STORE_OK) {
 		buf_put_str(why, store_error_text(db->store));
@@ -110,60 +114,113 @@ enum wl_err db_connect(struct database *db, const struct database_caller *caller
 		has_reducer, NULL, why);
 }
 
-void db_disconnect(struct database *db, const struct database_caller *caller)
+/* Removes the rows in the open transaction and commits it. */
+static bool commit_gone(struct database *db, const struct database_caller *caller, int64_t micros, uint32_t reducer,
+	struct buf *why)
 {
-	struct db_call call;
-	struct str text;
-	uint64_t nanos;
-	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
-	bool done = false;
-	if (!has_client_row(db, caller))
-		return; /* somebody else's end took it away */
-	bool has_reducer = lifecycle_call(db, MODULE_ON_DISCONNECT, caller, &call);
-	db_begin(db);
-	if (has_reducer) {
-		if (db_run_reducer(db, &call, &text, &nanos) == RUNTIME_OK) {
-			delete_client_rows(db, caller);
-			done = db_commit(db, call.micros, call.id, NULL, true, NULL, &why) == WL_OK;
-		} else {
-			db_rollback(db);
-		}
-		if (!done)
-			store_tx_begin(db->store);
-	}
-	if (!done) {
-		delete_client_rows(db, caller);
-		if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, &why) != WL_OK)
-			log_warn("a client's rows could not be removed: %s", buf_text(&why));
-	}
-	buf_deinit(&why);
+	if (delete_client_rows(db, caller))
+		return db_commit(db, micros, reducer, NULL, true, NULL, why) == WL_OK;
+	buf_put_str(why, store_error_text(db->store));
+	db_rollback(db);
+	return false;
 }
 
-/* At open: whoever is still in st_client was there when the host died. */
-void db_clients_sweep(struct database *db)
+/* True: its reducer has run, or has failed by itself. Then the transaction that removes the rows is open. */
+static bool run_disconnected(struct database *db, const struct db_call *call)
 {
-	struct store_table *table = store_table_by_id(db->store, ST_CLIENT);
-	uint64_t left = store_table_row_count(table);
-	for (; left > 0; left--) {
-		struct store_cursor cursor;
-		struct store_row row;
-		store_scan(table, &cursor);
-		if (!store_cursor_next(&cursor, &row))
-			break;
-		struct database_caller caller = { 0 };
-		memcpy(caller.identity.le, row.data, 32);
-		memcpy(caller.connection.le, row.data + 32, 16);
-		db_disconnect(db, &caller);
-	}
-	/* Credentials without a client would block their connection id for ever. */
-	uint64_t cleared;
-	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	struct str text;
+	uint64_t nanos, refused = mem_stats().refused;
+	db_begin(db);
+	if (db_run_reducer(db, call, &text, &nanos) == RUNTIME_OK)
+		return true;
+	db_rollback(db);
+	if (mem_stats().refused != refused)
+		return false;
 	store_tx_begin(db->store);
-	(void)store_clear(db->store, table, &cleared);
-	(void)store_clear(db->store, store_table_by_id(db->store, ST_CONNECTION_CREDENTIALS), &cleared);
-	if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) != WL_OK)
-		log_warn("rows of clients that a crash left behind could not be removed: %s", buf_text(&why));
+	return true;
+}
+
+bool db_disconnect_now(struct database *db, const struct database_caller *caller)
+{
+	struct db_call call;
+	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
+	bool done;
+	if (!has_client_row(db, caller))
+		return true; /* somebody else's end took it away */
+	if (lifecycle_call(db, MODULE_ON_DISCONNECT, caller, &call)) {
+		done = run_disconnected(db, &call) && commit_gone(db, caller, call.micros, call.id, &why);
+	} else {
+		db_begin(db);
+		done = commit_gone(db, caller, db_now(db), REDUCER_NAME_UNKNOWN, &why);
+	}
+	if (!done)
+		log_debug("a client's rows could not be removed: %s", buf_text(&why));
 	buf_deinit(&why);
+	return done;
+}
+
+void db_disconnect(struct database *db, const struct database_caller *caller)
+{
+	if (!db_disconnect_now(db, caller) && !database_failed(db))
+		db_departed_add(db, caller);
+}
+
+/* ---- clients that are cut off ---- */
+
+static struct database_client *find_client(struct database_client *list, uint64_t conn)
+{
+	while (list != NULL && list->conn != conn)
+		list = list->next;
+	return list;
+}
+
+void db_client_lost(void *context, uint32_t loop, uint64_t conn)
+{
+	struct database *db = context;
+	struct database_client *client = find_client(db->clients, conn);
+	(void)loop;
+	if (client == NULL)
+		client = find_client(db->refused, conn);
+	if (client != NULL)
+		client->is_lost = true; /* otherwise it is gone, or about to be */
+}
+
+bool db_clients_drop_lost(void *context, uint32_t loop)
+{
+	struct database *db = context;
+	struct database_client *lists[] = { db->clients, db->refused };
+	for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+		for (struct database_client *client = lists[i]; client != NULL; client = client->next)
+			if (client->is_lost && client->loop == loop) {
+				client->is_lost = false;
+				if (!outbox_drop(db->outbox, loop, client->conn))
+					return false;
+			}
+	return true;
+}
+
+static void list_put(struct database_client **list, struct database_client *client)
+{
+	client->next = *list;
+	client->link = list;
+	if (client->next != NULL)
+		client->next->link = &client->next;
+	*list = client;
+}
+
+static void list_take(struct database_client *client)
+{
+	*client->link = client->next;
+	if (client->next != NULL)
+		client->next->link = client->link;
+	client->link = NULL;
+}
+
+/* It was never let in. */
+static void refuse(struct database *db, struct database_client *client)
+{
+	list_put(&db->refused, client);
+	(void)outbox_drop(db->outbox, client->loop, client->conn);
 }
 
 /* ---- network clients ---- */
@@ -215,25 +272,21 @@ static bool client_enter(struct database *db, struct database_client *client)
 	if (client->subs == NULL)
 		return false;
 	client->connected = true;
-	client->next = db->clients;
-	client->link = &db->clients;
-	if (client->next != NULL)
-		client->next->link = &client->next;
-	db->clients = client;
+	list_put(&db->clients, client);
 	atomic_store_explicit(&db->clients_now, ++db->client_count, memory_order_relaxed);
 	return true;
 }
 
 static void drop(struct database *db, const struct database_client *client)
 {
-	(void)outbox_put(db->outbox, client->loop, DELIVERY_DROP, 0, client->conn, 0, 0);
+	(void)outbox_drop(db->outbox, client->loop, client->conn);
 }
 
 void db_client_connect(struct database *db, struct database_client *client)
 {
 	uint8_t flags = client->confirmed ? DELIVERY_CONFIRMED : 0;
 	if (database_closed(db)) {
-		drop(db, client);
+		refuse(db, client);
 		return;
 	}
 	buf_clear(&db->scratch);
@@ -241,13 +294,13 @@ void db_client_connect(struct database *db, struct database_client *client)
 	if (db_connect(db, &client->caller, &why) != WL_OK) {
 		log_info("Rejecting connection from client: %s", buf_text(&why));
 		buf_deinit(&why);
-		drop(db, client);
+		refuse(db, client);
 		return;
 	}
 	buf_deinit(&why);
 	if (!client_enter(db, client)) {
 		db_disconnect(db, &client->caller);
-		drop(db, client);
+		refuse(db, client);
 		return;
 	}
 	struct buf *out = outbox_begin(db->outbox, client->loop, DELIVERY_MESSAGE, flags, client->conn, 0, 0);
@@ -269,14 +322,14 @@ void db_client_disconnect(struct database *db, struct database_client *client)
 {
 	if (client->connected) {
 		let_go(db, client);
-		*client->link = client->next;
-		if (client->next != NULL)
-			client->next->link = client->link;
+		list_take(client);
 		atomic_store_explicit(&db->clients_now, --db->client_count, memory_order_relaxed);
 		subs_client_destroy(db->subs, client->subs);
 		client->subs = NULL;
 		if (!database_closed(db))
 			db_disconnect(db, &client->caller);
+	} else if (client->link != NULL) {
+		list_take(client);
 	}
 	client_free(db, client);
 }

@@ -41,6 +41,10 @@ struct database_sink {
 struct database_timers;
 struct database_timers *database_timers_create(void); /* NULL: no memory or threads */
 void database_timers_destroy(struct database_timers *timers); /* after all databases are closed */
+/* Without threads: what is due is posted in database_timers_step alone, and mail is run by whoever runs the database
+ * next (simulators, tests). */
+struct database_timers *database_timers_create_stepped(void); /* NULL: no memory */
+bool database_timers_step(struct database_timers *timers);    /* posts one database's; false: nothing is due */
 
 /* What calls may cost: energy in eV, two for each nanosecond that guest and syscalls work, as the reference counts
  * where it counts time. */

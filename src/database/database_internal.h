@@ -78,7 +78,8 @@ struct database_client {
 	size_t kept_at;          /* the next of them */
 	bool keeps;              /* in db->keeping */
 	struct database_client *next_keeping;
-	struct database_client *next, **link; /* in db->clients */
+	bool is_lost;            /* to be dropped when there is memory for it */
+	struct database_client *next, **link; /* in db->clients or db->refused */
 };
 
 /* The running module. Replaced as a whole. */
@@ -131,6 +132,9 @@ struct database {
 	struct runtime_env env;
 	struct database_client *clients;
 	struct database_client *keeping; /* clients with kept messages */
+	struct departed *departed;       /* departed.c */
+	uint32_t departed_count, departed_cap;
+	struct database_client *refused; /* those that were never let in, and are to be gone */
 	bool going_on;                   /* with them */
 	uint64_t client_count;
 	int64_t last_micros;             /* timestamps never step back */
@@ -150,6 +154,7 @@ struct database {
 	struct schedule *schedule;       /* NULL: no row was ever scheduled */
 	int64_t timer_due;               /* what the timer was last set to; INT64_MAX: nothing, or it has fired */
 	int64_t schedule_due;            /* when the first row is; INT64_MAX: none */
+	bool schedule_lost;              /* rows have no entry for want of memory: they are looked for again */
 
 	struct snapshots snapshots;
 
@@ -242,9 +247,10 @@ void db_loan_grant(struct loan *loan);
 /* Before the open transaction commits: makes again what it touched. On failure: roll it back. */
 enum wl_err db_views_refresh(struct database *db, struct buf *error);
 void db_views_settle(struct database *db, bool committed); /* after it has ended */
-void db_views_read(struct database *db, const struct query *query, const struct identity *caller);
+/* False: there was no memory to make one that the query reads. */
+bool db_views_read(struct database *db, const struct query *query, const struct identity *caller);
 /* A subs_view_fn. */
-void db_view_used(void *context, struct store_table *table, struct bytes arguments, const struct identity *caller,
+bool db_view_used(void *context, struct store_table *table, struct bytes arguments, const struct identity *caller,
 	int change);
 void db_views_sweep(struct database *db, uint64_t now_nanos);
 /* In the transaction that makes the module another: every instance, by the new one. After a failure: roll back. */
@@ -258,6 +264,7 @@ void db_schedule_run(struct database *db);  /* what is due, when its mail comes 
 /* Some of what is due, between two messages, outside transactions: its mail waits behind all that came before. */
 void db_schedule_some(struct database *db);
 void db_schedule_free(struct database *db);
+void db_wake_later(struct database *db);    /* something could not be done: it is tried again in a second */
 bool db_post_due(struct database *db);      /* [any] false: it is posted already */
 /* Calls as the database itself; `args` are checked. A transaction of its own; false: it could not be committed, or
  * there is no energy for it. */
@@ -362,15 +369,24 @@ void db_client_close(struct database *db, const struct database_client *client, 
 /* st_client and credentials rows, client_connected: one transaction. `why` has the refusal's text;
  * WL_ERR_LIMIT: no energy for it. */
 enum wl_err db_connect(struct database *db, const struct database_caller *caller, struct buf *why);
-void db_disconnect(struct database *db, const struct database_caller *caller);
+void db_disconnect(struct database *db, const struct database_caller *caller); /* now or later: departed.c */
+bool db_disconnect_now(struct database *db, const struct database_caller *caller); /* false: it is not committed */
 void db_client_connect(struct database *db, struct database_client *client);
 void db_client_disconnect(struct database *db, struct database_client *client);
 void db_client_message(struct database *db, struct database_client *client, uint8_t *data, size_t len, bool is_text);
 void db_clients_go_on(struct database *db); /* some of them may wait no more */
 bool db_client_left(const struct database_client *client, bool changes);
 void db_clients_close(struct database *db, uint16_t code, struct str reason);
-void db_clients_sweep(struct database *db); /* at open: disconnects what a crash left behind */
+void db_client_lost(void *context, uint32_t loop, uint64_t conn); /* this and the next: of outbox_ops */
+bool db_clients_drop_lost(void *context, uint32_t loop);
 bool db_is_owner(const struct database *db, const struct identity *identity);
+
+/* departed.c: clients that are gone and could not be disconnected yet */
+bool db_departed_reserve(struct database *db); /* a place for one more client; false: no memory */
+void db_departed_add(struct database *db, const struct database_caller *caller);
+bool db_departed_settle(struct database *db, const struct database_caller *caller); /* false: it is still among them */
+void db_departed_retry(struct database *db); /* outside transactions */
+enum wl_err db_clients_sweep(struct database *db, struct buf *error); /* at open: all that a crash left behind */
 
 /* schema.c */
 enum wl_err db_schema_create(struct database *db, const struct module_info *info, struct buf *error);

@@ -71,7 +71,7 @@ static void block_hand_over(void *context, struct delivery_block *block)
 	db->options.sink->deliver(db->options.sink->context, block);
 }
 
-static const struct outbox_ops block_ops = { block_take, block_hand_over };
+static const struct outbox_ops block_ops = { block_take, block_hand_over, db_client_lost, db_clients_drop_lost };
 
 /* ---- life ---- */
 
@@ -103,7 +103,8 @@ struct database *db_allocate(const struct database_options *options, struct stor
 	db->dir = options->dir == NULL ? NULL : mem_strdup(str_of(options->dir));
 	db->store = store != NULL ? store : store_create();
 	db->outbox = outbox_create(loops, &block_ops, db);
-	if (db->store == NULL || db->outbox == NULL || (options->dir != NULL && db->dir == NULL))
+	if (db->store == NULL || db->outbox == NULL || (options->dir != NULL && db->dir == NULL) ||
+		!timers_add(options->timers, db))
 		goto no_memory;
 	db->subs = subs_create(db->store, db->outbox);
 	if (db->subs == NULL)
@@ -165,6 +166,7 @@ static void drop_immediates(struct database *db)
 /* The last share is gone: nobody else can touch it any more. */
 void db_free(struct database *db)
 {
+	timers_remove(db->options.timers, db);
 	if (db->commitlog != NULL)
 		commitlog_close(db->commitlog);
 	db_instance_drop(db);
@@ -187,6 +189,7 @@ void db_free(struct database *db)
 	buf_deinit(&db->json);
 	buf_deinit(&db->reply);
 	mem_free(db->schedule_waits);
+	mem_free(db->departed);
 	monitor_deinit(&db->sleepers);
 	pthread_mutex_destroy(&db->lock);
 	mem_free(db->dir);

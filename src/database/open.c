@@ -314,11 +314,12 @@ enum wl_err database_open(const struct database_options *options, struct databas
 		err = db_renames_open(db, error);
 	if (err == WL_OK)
 		err = db_instance_ready(db, error);
+	if (err == WL_OK)
+		err = db_clients_sweep(db, error);
 	if (err != WL_OK) {
 		database_release(db);
 		return err;
 	}
-	db_clients_sweep(db);
 	db_schedule_open(db);
 	*out = ready(db);
 	return WL_OK;

@@ -362,7 +362,7 @@ static void send_result(struct database *db, void *arg)
 	if (out != NULL)
 		put_result(db, job, out);
 	if (out == NULL || !outbox_end(db->outbox, job->loop))
-		(void)outbox_put(db->outbox, job->loop, DELIVERY_DROP, 0, job->conn, 0, 0);
+		(void)outbox_drop(db->outbox, job->loop, job->conn);
 }
 
 static void job_free(struct procedure_job *job)

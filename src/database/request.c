@@ -313,9 +313,8 @@ static struct sql_job *job_of(struct db_read *read)
 static bool begin_reading(struct db_read *read, struct store_table *const **tables, uint32_t *count)
 {
 	struct sql_job *job = job_of(read);
-	db_views_read(read->db, job->query, &job->caller->identity);
 	*count = query_tables(job->query, tables);
-	return true;
+	return db_views_read(read->db, job->query, &job->caller->identity);
 }
 
 static void run_reading(struct db_read *read)
@@ -355,7 +354,11 @@ static bool run_here(struct database *db, struct sql_job *job)
 		: job->begin + (uint64_t)db->options.reducer_ms_max * 1000000u };
 	if (reads && query_is_long(job->query))
 		return false;
-	db_views_read(db, job->query, &job->caller->identity);
+	if (!db_views_read(db, job->query, &job->caller->identity)) {
+		buf_put_cstr(job->error, "not enough memory for the query");
+		job->err = WL_ERR_MEMORY;
+		return true;
+	}
 	store_tx_begin(db->store);
 	run_query(db, job, job->query, &limits);
 	if (job->err != WL_OK)

@@ -127,11 +127,18 @@ static void set_timer(struct database *db)
 {
 	const struct schedule *s = db->schedule;
 	int64_t due = s == NULL || s->heap.count == 0 ? INT64_MAX : heap_first(&s->heap)->key;
+	if (UNLIKELY(db->schedule_lost || db->departed_count > 0))
+		due = due < add_micros(db_now(db), AGAIN_MICROS) ? due : add_micros(db_now(db), AGAIN_MICROS);
 	db->schedule_due = due;
 	if (due == db->timer_due)
 		return;
 	db->timer_due = due;
 	timers_set(db->options.timers, db, due);
+}
+
+void db_wake_later(struct database *db)
+{
+	set_timer(db);
 }
 
 /* A row was there when the database opened, or was committed at `micros`. */
@@ -142,9 +149,15 @@ static void row_scheduled(struct database *db, const struct store_table *table, 
 	struct scheduled *e = s == NULL ? NULL : entry_find(s, table, id);
 	if (e == NULL && s != NULL)
 		e = entry_make(s, table, id);
-	if (e == NULL) {
-		log_error("a scheduled row of table %.*s cannot be queued: out of memory, or more than %d rows",
+	if (e == NULL && s != NULL && s->entries.count >= ENTRIES_MAX) {
+		log_error("a scheduled row of table %.*s cannot be queued: there are more than %d rows",
 			STR_FMT(store_table_def(table)->name), ENTRIES_MAX);
+		return;
+	}
+	if (e == NULL) {
+		if (!db->schedule_lost)
+			log_warn("no memory to queue rows of table %.*s: they will be late", STR_FMT(store_table_def(table)->name));
+		db->schedule_lost = true;
 		return;
 	}
 	int64_t at;
@@ -174,18 +187,26 @@ void db_schedule_delta(struct database *db, const struct store_delta_table *chan
 	set_timer(db);
 }
 
-void db_schedule_open(struct database *db)
+/* Rows that have no entry get one, due as if they had been committed now. */
+static void find_rows(struct database *db)
 {
 	int64_t now = db_now(db);
+	db->schedule_lost = false;
 	for (struct store_table *t = store_table_next(db->store, NULL); t != NULL; t = store_table_next(db->store, t)) {
 		if (!is_schedule(t))
 			continue;
 		struct store_cursor cursor;
 		struct store_row row;
 		store_scan(t, &cursor);
-		while (store_cursor_next(&cursor, &row))
-			row_scheduled(db, t, (struct bytes){ row.data, row.len }, now);
+		while (!db->schedule_lost && store_cursor_next(&cursor, &row))
+			if (db->schedule == NULL || entry_find(db->schedule, t, row_id(t, row.data)) == NULL)
+				row_scheduled(db, t, (struct bytes){ row.data, row.len }, now);
 	}
+}
+
+void db_schedule_open(struct database *db)
+{
+	find_rows(db);
 	set_timer(db);
 }
 
@@ -422,8 +443,18 @@ bool db_post_due(struct database *db)
 /* At most so many calls. False: more is due. */
 static bool run_due(struct database *db, uint32_t calls_max)
 {
+	if (UNLIKELY(db->schedule_lost)) {
+		find_rows(db);
+		set_timer(db);
+	}
 	struct schedule *s = db->schedule;
-	if (s == NULL || db_is_closing(db) || database_closed(db) || database_failed(db))
+	if (db_is_closing(db) || database_closed(db) || database_failed(db))
+		return true;
+	if (UNLIKELY(db->departed_count > 0)) {
+		db_departed_retry(db);
+		set_timer(db);
+	}
+	if (s == NULL)
 		return true;
 	uint64_t begin = clock_mono_nanos();
 	for (uint32_t calls = 0; s->heap.count > 0 && heap_first(&s->heap)->key <= clock_wall_micros(); calls++) {

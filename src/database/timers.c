@@ -18,13 +18,25 @@ enum { RUNNERS_MAX = 4, RUN_BUDGET = 256 };
 
 struct database_timers {
 	struct monitor monitor;
-	struct heap heap;
+	struct heap heap;        /* with room for all databases */
+	uint32_t databases;
 	bool stop;
 	pthread_t thread;
-	struct worker_pool *runners;
+	struct worker_pool *runners; /* NULL: stepped */
 };
 
 /* ---- what databases say ---- */
+
+bool timers_add(struct database_timers *t, struct database *db)
+{
+	if (t == NULL)
+		return true;
+	monitor_lock(&t->monitor);
+	db->timer.known = heap_reserve(&t->heap, t->databases + 1);
+	t->databases += db->timer.known;
+	monitor_unlock(&t->monitor);
+	return db->timer.known;
+}
 
 void timers_set(struct database_timers *t, struct database *db, int64_t due)
 {
@@ -35,7 +47,7 @@ void timers_set(struct database_timers *t, struct database *db, int64_t due)
 	bool was_first = heap_first(&t->heap) == entry;
 	heap_remove(&t->heap, entry);
 	entry->key = due;
-	if (due != INT64_MAX && !db->timer.gone && heap_reserve(&t->heap, t->heap.count + 1))
+	if (due != INT64_MAX && db->timer.known)
 		heap_add(&t->heap, entry);
 	if (!was_first && heap_first(&t->heap) == entry)
 		monitor_wake_all(&t->monitor);
@@ -44,10 +56,11 @@ void timers_set(struct database_timers *t, struct database *db, int64_t due)
 
 void timers_remove(struct database_timers *t, struct database *db)
 {
-	if (t == NULL)
+	if (t == NULL || !db->timer.known)
 		return;
 	monitor_lock(&t->monitor);
-	db->timer.gone = true;
+	db->timer.known = false;
+	t->databases--;
 	heap_remove(&t->heap, &db->timer.entry);
 	monitor_unlock(&t->monitor);
 }
@@ -62,7 +75,7 @@ static void run_mail(void *arg)
 
 void timers_kick(struct database_timers *t, struct database *db)
 {
-	if (t == NULL)
+	if (t == NULL || t->runners == NULL)
 		return;
 	database_share(db);
 	if (!worker_pool_run(t->runners, run_mail, db))
@@ -127,16 +140,43 @@ struct database_timers *database_timers_create(void)
 	return NULL;
 }
 
-void database_timers_destroy(struct database_timers *t)
+struct database_timers *database_timers_create_stepped(void)
 {
-	if (t == NULL)
-		return;
+	struct database_timers *t = mem_zalloc(sizeof(*t));
+	if (t != NULL)
+		monitor_init(&t->monitor);
+	return t;
+}
+
+bool database_timers_step(struct database_timers *t)
+{
+	uint64_t wait;
+	ASSERT(t->runners == NULL);
+	monitor_lock(&t->monitor);
+	struct database *db = next_due(t, &wait);
+	monitor_unlock(&t->monitor);
+	if (db != NULL)
+		(void)db_post_due(db);
+	database_release(db);
+	return db != NULL;
+}
+
+static void end_thread(struct database_timers *t)
+{
 	monitor_lock(&t->monitor);
 	t->stop = true;
 	monitor_wake_all(&t->monitor);
 	monitor_unlock(&t->monitor);
 	thread_join(t->thread);
 	worker_pool_destroy(t->runners);
+}
+
+void database_timers_destroy(struct database_timers *t)
+{
+	if (t == NULL)
+		return;
+	if (t->runners != NULL)
+		end_thread(t);
 	ASSERT(t->heap.count == 0);
 	heap_deinit(&t->heap);
 	monitor_deinit(&t->monitor);

@@ -42,7 +42,7 @@ void db_v1_reply(struct database *db, const struct database_client *client, enum
 		out->failed = out->failed || whole->failed;
 	}
 	if (out == NULL || !outbox_end(db->outbox, client->loop))
-		(void)outbox_put(db->outbox, client->loop, DELIVERY_DROP, 0, client->conn, 0, 0);
+		(void)outbox_drop(db->outbox, client->loop, client->conn);
 }
 
 void db_v1_procedure_result(struct database *db, struct buf *out, bool json, const struct str *text, bool exhausted,

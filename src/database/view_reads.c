@@ -162,12 +162,12 @@ static void read_list_out(struct views *views, struct view_instance *instance, c
 		readers_end(views, readers);
 }
 
-void view_reads_forget(struct views *views, struct view_instance *instance)
+void view_reads_forget(struct views *views, struct view_instance *instance, struct read_list *list)
 {
-	for (uint32_t i = 0; i < instance->reads.count; i++)
-		read_list_out(views, instance, &instance->reads.reads[i]);
-	mem_free(instance->reads.reads);
-	instance->reads = (struct read_list){ 0 };
+	for (uint32_t i = 0; i < list->count; i++)
+		read_list_out(views, instance, &list->reads[i]);
+	mem_free(list->reads);
+	*list = (struct read_list){ 0 };
 }
 
 /* ---- what a view reads, as it reads it ---- */

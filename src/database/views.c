@@ -14,9 +14,11 @@
  *  2. A table with readers is marked in the store; a transaction that touches
  *     no marked table costs nothing here.
  *  3. What a refresh has read counts from the commit on; after a rollback the
- *     old reads count.
+ *     old reads count. It is listed beside the old reads before the commit, so
+ *     that nothing needs memory afterwards.
  *  4. A view that fails while a transaction is refreshed fails the transaction.
- *     One that fails when it is first asked for has no rows, and is asked again.
+ *     One that fails when it is first asked for has no rows, and is asked again;
+ *     if memory is why, whoever asks is told.
  *
  * Source: sql-and-subscriptions.md 10, module-abi.md 5.6.
  */
@@ -29,9 +31,12 @@
 enum { INSTANCES_MAX = 1 << 20, RESULT_HEADER_ROWS = 0, RESULT_HEADER_SQL = 1 };
 
 /* Its memory is kept for the next time, if it is little. */
-static void fresh_drop(struct view_instance *instance)
+static void fresh_drop(struct views *views, struct view_instance *instance)
 {
 	enum { KEPT = 16 };
+	if (instance->is_watched)
+		view_reads_forget(views, instance, &instance->fresh);
+	instance->is_watched = false;
 	if (instance->fresh.cap > KEPT) {
 		mem_free(instance->fresh.reads);
 		instance->fresh = (struct read_list){ 0 };
@@ -68,7 +73,8 @@ static struct view_instance *instance_find(const struct database *db, const stru
 static void instance_free(struct views *views, struct view_instance *instance)
 {
 	map_remove(&views->instances, instance->key, sizeof(instance->key));
-	view_reads_forget(views, instance);
+	view_reads_forget(views, instance, &instance->reads);
+	fresh_drop(views, instance);
 	mem_free(instance->fresh.reads);
 	mem_free((void *)(uintptr_t)instance->arguments.data);
 	mem_free(instance);
@@ -120,13 +126,13 @@ struct filling {
 	bool failed;
 };
 
-static void delete_rows(struct database *db, const struct view_instance *instance)
+static bool delete_rows(struct database *db, const struct view_instance *instance)
 {
 	static const uint16_t hash_column = 0;
 	uint32_t deleted;
 	struct store_index *index = store_table_index_on(instance->table, &hash_column, 1);
 	ASSERT(index != NULL);
-	(void)store_delete_point(db->store, index, instance->key + 4, 32, &deleted);
+	return store_delete_point(db->store, index, instance->key + 4, 32, &deleted) == STORE_OK;
 }
 
 /* False: the row is not of the view's type, or another has its key. */
@@ -243,6 +249,34 @@ static bool put_result(struct filling *f, const struct module_view *view, int32_
 	return ok;
 }
 
+/* Most views read the same again. */
+static bool reads_same(const struct read_list *listed, const struct read_list *fresh)
+{
+	bool same = listed->count == fresh->count;
+	for (uint32_t i = 0; same && i < fresh->count; i++) {
+		const struct read *a = &listed->reads[i], *b = &fresh->reads[i];
+		same = a->index == b->index && a->hash == b->hash &&
+			(a->index != NULL || a->readers->table == (const struct store_table *)(const void *)b->readers);
+	}
+	return same;
+}
+
+/* Lists what was read, unless that is listed already. False: no memory. */
+static bool watch(struct views *views, struct view_instance *instance)
+{
+	struct read_list *fresh = &instance->fresh;
+	if (reads_same(&instance->reads, fresh))
+		return true;
+	for (uint32_t i = 0; i < fresh->count; i++)
+		if (!view_read_in(views, instance, &fresh->reads[i], (struct store_table *)(void *)fresh->reads[i].readers)) {
+			fresh->count = i;
+			view_reads_forget(views, instance, fresh);
+			return false;
+		}
+	instance->is_watched = true;
+	return true;
+}
+
 /* Runs the view's function and replaces the instance's rows. False: `error` says why; the transaction is spoiled. */
 static bool fill(struct database *db, struct view_instance *instance, struct buf *error)
 {
@@ -250,7 +284,7 @@ static bool fill(struct database *db, struct view_instance *instance, struct buf
 	struct runtime_reads reads = { &instance->fresh, view_reads_table, view_reads_key };
 	struct runtime_result result = { 0 };
 	int32_t code = 0;
-	fresh_drop(instance);
+	fresh_drop(db->views, instance);
 	if (view == NULL || db->module.instance == NULL) {
 		buf_put_cstr(error, RUNTIME_FATAL_TEXT);
 		return false;
@@ -271,60 +305,35 @@ static bool fill(struct database *db, struct view_instance *instance, struct buf
 	}
 	struct filling f = { .db = db, .instance = instance, .row = &db->views->row };
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
-	delete_rows(db, instance);
-	bool ok = put_result(&f, view, code, result.value, &why) && !instance->fresh.failed;
+	bool ok = delete_rows(db, instance);
+	if (!ok)
+		buf_put_str(&why, store_error_text(db->store));
+	ok = ok && put_result(&f, view, code, result.value, &why) && !instance->fresh.failed;
 	if (!ok)
 		buf_printf(error, "Error materializing view `%.*s`: %s", STR_FMT(view->name),
 			instance->fresh.failed ? "it reads too much" : buf_text(&why));
+	if (ok && !watch(db->views, instance)) {
+		buf_put_cstr(error, "not enough memory to watch what a view reads");
+		ok = false;
+	}
 	buf_deinit(&why);
 	scratch_end(&db->views->row);
 	instance->is_refreshed = ok;
 	return ok;
 }
 
-/* Most views read the same again. */
-static bool reads_same(const struct read_list *listed, const struct read_list *fresh)
-{
-	bool same = listed->count == fresh->count;
-	for (uint32_t i = 0; same && i < fresh->count; i++) {
-		const struct read *a = &listed->reads[i], *b = &fresh->reads[i];
-		same = a->index == b->index && a->hash == b->hash &&
-			(a->index != NULL || a->readers->table == (const struct store_table *)(const void *)b->readers);
-	}
-	return same;
-}
-
 /* The reads of what was refreshed count from now on, or never. */
-static bool settle_instance(struct views *views, struct view_instance *instance, bool committed)
-{
-	bool ok = true;
-	if (committed && instance->is_refreshed && !reads_same(&instance->reads, &instance->fresh)) {
-		view_reads_forget(views, instance);
-		struct read_list fresh = instance->fresh;
-		instance->fresh = (struct read_list){ 0 };
-		for (uint32_t i = 0; ok && i < fresh.count; i++) {
-			struct read read = fresh.reads[i];
-			ok = view_read_in(views, instance, &read, (struct store_table *)(void *)read.readers);
-			if (ok)
-				fresh.reads[i] = read;
-			else
-				fresh.count = i;
-		}
-		instance->reads = fresh;
-	}
-	fresh_drop(instance);
-	return ok;
-}
-
 static __attribute__((noinline)) void settle(struct views *views, bool committed)
 {
 	for (uint32_t i = 0; i < views->refreshed.count; i++) {
 		struct view_instance *instance = views->refreshed.items[i];
-		if (!settle_instance(views, instance, committed)) { /* whoever asks next makes it anew */
-			log_error("no memory to watch what a view reads");
-			instance->refs = 0;
-			instance_free(views, instance);
+		if (committed && instance->is_refreshed && instance->is_watched) {
+			view_reads_forget(views, instance, &instance->reads);
+			instance->reads = instance->fresh;
+			instance->fresh = (struct read_list){ 0 };
+			instance->is_watched = false;
 		}
+		fresh_drop(views, instance);
 	}
 	views->refreshed.count = 0;
 }
@@ -410,7 +419,7 @@ enum wl_err db_views_refresh(struct database *db, struct buf *error)
 
 /* ---- asking ---- */
 
-/* Fills a new instance in a transaction of its own, which nobody hears of. */
+/* Fills a new instance in a transaction of its own, which nobody hears of. False: it has no rows. */
 static bool fill_first(struct database *db, struct view_instance *instance)
 {
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
@@ -428,40 +437,44 @@ static bool fill_first(struct database *db, struct view_instance *instance)
 	return ok;
 }
 
-void db_view_used(void *context, struct store_table *table, struct bytes arguments, const struct identity *caller,
+bool db_view_used(void *context, struct store_table *table, struct bytes arguments, const struct identity *caller,
 	int change)
 {
 	struct database *db = context;
 	const struct module_view *view = view_of(db, table);
 	if (view == NULL)
-		return;
+		return true;
 	const struct identity *sender = view->is_anonymous ? NULL : caller;
 	struct view_instance *instance = instance_find(db, table, arguments, sender);
 	if (change < 0) {
 		if (instance != NULL && instance->refs > 0)
 			instance->refs--;
-		return;
+		return true;
 	}
 	if (instance == NULL) {
+		uint64_t refused = mem_stats().refused;
 		instance = instance_make(db, table, arguments, sender);
-		if (instance != NULL && !fill_first(db, instance))
+		if (instance != NULL && !fill_first(db, instance)) {
 			instance_free(db->views, instance);
-		/* Not there if there was no memory to watch its reads. */
-		instance = instance_find(db, table, arguments, sender);
+			instance = NULL;
+		}
+		if (instance == NULL)
+			return mem_stats().refused == refused;
 	}
-	if (instance == NULL)
-		return;
 	instance->used_nanos = clock_mono_nanos();
 	instance->refs += (uint32_t)change;
+	return true;
 }
 
-void db_views_read(struct database *db, const struct query *query, const struct identity *caller)
+bool db_views_read(struct database *db, const struct query *query, const struct identity *caller)
 {
 	struct store_table *const *tables;
 	uint32_t count = query_kind(query) == QUERY_SELECT ? query_tables(query, &tables) : 0;
 	for (uint32_t i = 0; i < count; i++)
-		if (store_table_def(tables[i])->is_ephemeral)
-			db_view_used(db, tables[i], query_view_arguments(query), caller, 0);
+		if (store_table_def(tables[i])->is_ephemeral &&
+			!db_view_used(db, tables[i], query_view_arguments(query), caller, 0))
+			return false;
+	return true;
 }
 
 /* ---- after a while, and after an update ---- */
@@ -470,8 +483,9 @@ static void expire(struct database *db, struct view_instance *instance)
 {
 	struct buf why = BUF_INIT(ERROR_TEXT_BYTES_MAX);
 	store_tx_begin(db->store);
-	delete_rows(db, instance);
-	if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) == WL_OK)
+	if (!delete_rows(db, instance))
+		db_rollback(db);
+	else if (db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, false, NULL, &why) == WL_OK)
 		instance_free(db->views, instance);
 	buf_deinit(&why);
 }
@@ -506,7 +520,7 @@ enum wl_err db_views_renew(struct database *db, struct buf *error)
 		if (!fill(db, instance, error))
 			return WL_ERR_INVALID;
 		if (!instance_list_add(&db->views->refreshed, instance)) {
-			fresh_drop(instance);
+			fresh_drop(db->views, instance);
 			buf_put_cstr(error, "not enough memory to make the views again");
 			return WL_ERR_MEMORY;
 		}

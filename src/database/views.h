@@ -22,6 +22,7 @@ struct view_instance {
 	struct bytes arguments; /* BSATN, back to back; its own copy */
 	struct read_list reads, fresh; /* committed; of a refresh in the open transaction */
 	bool is_refreshed;             /* `fresh` counts at the commit */
+	bool is_watched;               /* `fresh` is listed, beside `reads` */
 	uint32_t refs;                 /* live queries */
 	uint64_t used_nanos, mark;
 };
@@ -58,7 +59,7 @@ struct instance_list *view_key_list(struct table_readers *readers, const struct 
 	bool make);
 /* Lists a read under its table. False: no memory. */
 bool view_read_in(struct views *views, struct view_instance *instance, struct read *read, struct store_table *table);
-void view_reads_forget(struct views *views, struct view_instance *instance);
+void view_reads_forget(struct views *views, struct view_instance *instance, struct read_list *list); /* listed ones */
 /* What is read, as it is read: into a struct read_list. Until it is listed, a read's `readers` is its table. */
 void view_reads_table(void *context, struct store_table *table);
 void view_reads_key(void *context, struct store_index *index, struct bytes key);

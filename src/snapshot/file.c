@@ -199,6 +199,8 @@ enum wl_err snapshot_list(struct storage *storage, const char *dir, uint64_t **o
 	struct error *error)
 {
 	struct listing listing = { 0 };
+	*offsets = NULL;
+	*count = 0;
 	bool ok = storage->ops->list(storage, dir, list_name, &listing);
 	if (!ok || listing.failed) {
 		mem_free(listing.offsets);

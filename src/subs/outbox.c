@@ -10,6 +10,7 @@ struct outbox {
 	struct open_block {
 		struct delivery_block *block;
 		size_t entry_at; /* of the entry being written */
+		bool has_lost;   /* connections that are to be dropped first */
 	} loops[];
 };
 
@@ -29,11 +30,20 @@ void outbox_destroy(struct outbox *outbox)
 	mem_free(outbox);
 }
 
+static bool drop_lost(struct outbox *outbox, uint32_t loop)
+{
+	struct open_block *open = &outbox->loops[loop];
+	open->has_lost = false; /* until one of them cannot be dropped again */
+	return outbox->ops->drop_lost(outbox->context, loop);
+}
+
 struct buf *outbox_begin(struct outbox *outbox, uint32_t loop, enum delivery_kind kind, uint8_t flags, uint64_t to,
 	uint64_t other, uint16_t code)
 {
 	ASSERT(loop < outbox->loop_count);
 	struct open_block *open = &outbox->loops[loop];
+	if (UNLIKELY(open->has_lost) && !drop_lost(outbox, loop))
+		return NULL;
 	if (open->block == NULL)
 		open->block = outbox->ops->take(outbox->context, loop);
 	if (open->block == NULL)
@@ -106,8 +116,21 @@ bool outbox_put(struct outbox *outbox, uint32_t loop, enum delivery_kind kind, u
 	return outbox_begin(outbox, loop, kind, flags, to, other, code) != NULL && outbox_end(outbox, loop);
 }
 
+bool outbox_drop(struct outbox *outbox, uint32_t loop, uint64_t conn)
+{
+	if (outbox_put(outbox, loop, DELIVERY_DROP, 0, conn, 0, 0))
+		return true;
+	if (outbox->ops->lost != NULL) {
+		outbox->ops->lost(outbox->context, loop, conn);
+		outbox->loops[loop].has_lost = true;
+	}
+	return false;
+}
+
 void outbox_flush_loop(struct outbox *outbox, uint32_t loop, uint64_t offset)
 {
+	if (UNLIKELY(outbox->loops[loop].has_lost))
+		(void)drop_lost(outbox, loop);
 	struct delivery_block *block = outbox->loops[loop].block;
 	if (block == NULL || block->data.len == 0)
 		return;

@@ -240,13 +240,23 @@ static char *caller_key(struct str sql, const struct query_caller *caller, size_
 	return key;
 }
 
-static void tell_views(struct subs *subs, const struct query *query, const struct identity *viewer, int change)
+/* Of the first `count` tables that the query reads. How many of them went well. */
+static uint32_t tell_views(struct subs *subs, const struct query *query, uint32_t count, const struct identity *viewer,
+	int change)
 {
 	struct store_table *const *tables;
-	uint32_t count = query_tables(query, &tables);
+	(void)query_tables(query, &tables);
 	for (uint32_t i = 0; subs->view_fn != NULL && i < count; i++)
-		if (store_table_def(tables[i])->is_ephemeral)
-			subs->view_fn(subs->view_context, tables[i], query_view_arguments(query), viewer, change);
+		if (store_table_def(tables[i])->is_ephemeral &&
+			!subs->view_fn(subs->view_context, tables[i], query_view_arguments(query), viewer, change))
+			return i;
+	return count;
+}
+
+static uint32_t table_count(const struct query *query)
+{
+	struct store_table *const *tables;
+	return query_tables(query, &tables);
 }
 
 static void query_free(struct subs *subs, struct live_query *query)
@@ -281,9 +291,15 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 		query_free(subs, query);
 		return NULL;
 	}
+	uint32_t told = tell_views(subs, compiled, table_count(compiled), viewer, 1);
+	if (told < table_count(compiled)) {
+		(void)tell_views(subs, compiled, told, viewer, -1);
+		map_remove(&subs->queries, key, key_len);
+		query_free(subs, query);
+		return NULL;
+	}
 	subs->query_bytes += query->bytes;
 	subs->stats.queries++;
-	tell_views(subs, compiled, viewer, 1);
 	return query;
 }
 
@@ -338,7 +354,7 @@ void subs_query_release(struct subs *subs, struct live_query *query)
 		return;
 	ASSERT(query->place_count == 0);
 	map_remove(&subs->queries, query->key, query->key_len);
-	tell_views(subs, query->query, &query->viewer, -1);
+	(void)tell_views(subs, query->query, table_count(query->query), &query->viewer, -1);
 	subs->query_bytes -= query->bytes;
 	subs->stats.queries--;
 	query_free(subs, query);

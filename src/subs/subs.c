@@ -137,7 +137,7 @@ uint8_t subs_client_flags(const struct subs_client *client)
 
 void subs_client_lost(struct subs *subs, struct subs_client *client)
 {
-	(void)outbox_put(subs->outbox, client->options.loop, DELIVERY_DROP, 0, client->options.conn, 0, 0);
+	(void)outbox_drop(subs->outbox, client->options.loop, client->options.conn);
 }
 
 /* ---- messages to one client ---- */

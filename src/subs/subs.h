@@ -33,8 +33,9 @@ enum {
 
 struct subs;
 /* What the owner (database) does for live queries that read views. `change`: 1 it begins to be kept, -1 it ends, 0 it
- * is read once. `arguments`: BSATN, of the view's call. Filled before it returns, if that is possible. */
-typedef void (*subs_view_fn)(void *context, struct store_table *table, struct bytes arguments,
+ * is read once. `arguments`: BSATN, of the view's call. Filled before it returns; false: there is no memory for that,
+ * and nothing has begun. */
+typedef bool (*subs_view_fn)(void *context, struct store_table *table, struct bytes arguments,
 	const struct identity *caller, int change);
 struct subs *subs_create(struct store *store, struct outbox *outbox);
 void subs_on_views(struct subs *subs, subs_view_fn fn, void *context);

@@ -186,6 +186,8 @@ struct world {
 	uint64_t blocks, blocks_with_offset, order_faults, last_offset;
 	/* Called for every message that reaches a client; may be NULL. */
 	void (*on_received)(struct world *w, const struct received *message);
+	/* Called for every entry of every block, in the order in which they take effect; may be NULL. */
+	void (*on_entry)(struct world *w, const struct delivery_entry *entry);
 	void *context;
 	struct received last; /* the last of all, for simple tests */
 	uint8_t message[MESSAGE_MAX];
@@ -254,8 +256,11 @@ HELPER void take_entry(struct world *w, const struct delivery_entry *entry)
 HELPER void take_block(struct world *w, const struct delivery_block *block, int which)
 {
 	for (const struct delivery_entry *e = delivery_first(block); !delivery_at_end(block, e); e = delivery_next(e))
-		if (which == 2 || ((e->flags & DELIVERY_CONFIRMED) != 0) == (which == 1))
+		if (which == 2 || ((e->flags & DELIVERY_CONFIRMED) != 0) == (which == 1)) {
+			if (w->on_entry != NULL)
+				w->on_entry(w, e);
 			take_entry(w, e);
+		}
 }
 
 HELPER bool offset_durable(uint64_t durable, uint64_t offset)
