@@ -147,8 +147,6 @@ struct database {
 	const struct subs_event *event;  /* the call whose transaction is open, for v1; NULL: none */
 	bool updating;                   /* the open transaction belongs to the next module: this one's views rest */
 	bool log_failed;                 /* seen, and clients were closed: nothing is committed any more */
-	struct store_table **created;    /* tables made in the open transaction: their schema is logged first */
-	uint32_t created_count;
 
 	struct views *views;             /* NULL: none was ever asked for */
 	struct schedule *schedule;       /* NULL: no row was ever scheduled */

@@ -145,17 +145,10 @@ static enum wl_err insert_view_rows(struct database *db, const struct module_vie
 static enum wl_err create_table(struct database *db, const struct store_table_def *def, struct store_table **out,
 	struct buf *error)
 {
-	struct store_table **grown = mem_realloc(db->created, (db->created_count + 1) * sizeof(*grown));
-	if (grown == NULL) {
-		buf_put_cstr(error, "not enough memory");
-		return WL_ERR_MEMORY;
-	}
-	db->created = grown;
 	if (store_table_create(db->store, def, out) != STORE_OK) {
 		buf_put_str(error, store_error_text(db->store));
 		return WL_ERR_INVALID;
 	}
-	db->created[db->created_count++] = *out;
 	return WL_OK;
 }
 

@@ -3,7 +3,9 @@
  * Commit and replay: what a transaction is in the log.
  *
  * Record: flags u8, timestamp i64, [reducer id varint], [tables created: count,
- * each length and encoded definition], tables changed: count, each {id, flags
+ * each length and encoded definition], [or schema changes: count, each {kind u8,
+ * created: length and definition; dropped: id; replaced: id, length and suffix
+ * of its rows, length and definition}], tables changed: count, each {id, flags
  * u8, [deletes: count, bytes, rows], [inserts: count, bytes, rows]}. Counts and
  * lengths are LEB128. Schema comes before the rows that need it. With a primary
  * key an update is its new row alone; replay replaces by key. Event rows and
@@ -17,7 +19,7 @@
  */
 #include "database/database_internal.h"
 
-enum { RECORD_REDUCER = 1, RECORD_SCHEMA = 2 };
+enum { RECORD_REDUCER = 1, RECORD_SCHEMA = 2, RECORD_CHANGES = 4 };
 enum { TABLE_TRUNCATED = 1, TABLE_DELETES = 2, TABLE_INSERTS = 4 };
 enum { BACKPRESSURE_WAIT_MS = 10000 };
 
@@ -81,17 +83,45 @@ static void put_table(struct buf *out, const struct store_delta_table *delta)
 		put_rows(out, &delta->inserts, 0);
 }
 
-static void put_schema(struct database *db, struct buf *out)
+static void put_bytes(struct buf *out, struct bytes bytes)
 {
-	put_varint(out, db->created_count);
-	for (uint32_t i = 0; i < db->created_count; i++) {
-		struct buf def = BUF_INIT(ERROR_TEXT_BYTES_MAX * 16);
-		store_table_encode(db->created[i], &def);
-		put_varint(out, def.len);
-		buf_put(out, def.data, def.len);
-		if (def.failed)
-			out->failed = true;
-		buf_deinit(&def);
+	put_varint(out, bytes.len);
+	buf_put(out, bytes.data, bytes.len);
+}
+
+static void put_definition(struct buf *out, const struct store_table *table)
+{
+	struct buf def = BUF_INIT(ERROR_TEXT_BYTES_MAX * 16);
+	store_table_encode(table, &def);
+	put_bytes(out, buf_bytes(&def));
+	if (def.failed)
+		out->failed = true;
+	buf_deinit(&def);
+}
+
+/* Most records have none; those of a new database create only. */
+static uint8_t schema_flag(const struct store_schema_change *changes, uint32_t count)
+{
+	uint8_t flag = count > 0 ? RECORD_SCHEMA : 0;
+	for (uint32_t i = 0; i < count; i++)
+		if (changes[i].kind != STORE_TABLE_CREATED)
+			flag = RECORD_CHANGES;
+	return flag;
+}
+
+static void put_schema(struct buf *out, const struct store_schema_change *changes, uint32_t count, uint8_t flag)
+{
+	put_varint(out, count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct store_schema_change *change = &changes[i];
+		if (flag == RECORD_CHANGES)
+			buf_put_u8(out, (uint8_t)change->kind);
+		if (change->kind != STORE_TABLE_CREATED)
+			put_varint(out, change->id);
+		if (change->kind == STORE_TABLE_REPLACED)
+			put_bytes(out, change->suffix);
+		if (change->kind != STORE_TABLE_DROPPED)
+			put_definition(out, change->table);
 	}
 }
 
@@ -101,13 +131,15 @@ static void put_record(struct database *db, struct buf *out, const struct store_
 	uint32_t tables = 0;
 	for (uint32_t i = 0; i < delta->table_count; i++)
 		tables += is_logged(&delta->tables[i]);
-	buf_put_u8(out, (uint8_t)((reducer != REDUCER_NAME_UNKNOWN ? RECORD_REDUCER : 0) |
-		(db->created_count > 0 ? RECORD_SCHEMA : 0)));
+	uint32_t changed;
+	const struct store_schema_change *changes = store_tx_schema(db->store, &changed);
+	uint8_t schema = schema_flag(changes, changed);
+	buf_put_u8(out, (uint8_t)((reducer != REDUCER_NAME_UNKNOWN ? RECORD_REDUCER : 0) | schema));
 	buf_put_u64(out, (uint64_t)micros);
 	if (reducer != REDUCER_NAME_UNKNOWN)
 		put_varint(out, reducer);
-	if (db->created_count > 0)
-		put_schema(db, out);
+	if (schema != 0)
+		put_schema(out, changes, changed, schema);
 	put_varint(out, tables);
 	for (uint32_t i = 0; i < delta->table_count; i++)
 		if (is_logged(&delta->tables[i]))
@@ -116,17 +148,9 @@ static void put_record(struct database *db, struct buf *out, const struct store_
 
 /* ---- commit ---- */
 
-static void forget_created(struct database *db)
-{
-	mem_free(db->created);
-	db->created = NULL;
-	db->created_count = 0;
-}
-
 void db_rollback(struct database *db)
 {
 	store_tx_rollback(db->store);
-	forget_created(db);
 	db_count(&db->rolled_back, 1);
 	db_views_settle(db, false);
 }
@@ -206,7 +230,6 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 	db_views_settle(db, true);
 	if (delta.durable && db->commitlog == NULL)
 		db->offset = db->offset == COMMITLOG_NONE ? 0 : db->offset + 1;
-	forget_created(db);
 	db_count(&db->transactions, 1);
 	for (uint32_t i = 0; i < delta.table_count; i++)
 		if (UNLIKELY(store_table_def(delta.tables[i].table)->schedule_at >= 0))
@@ -258,6 +281,47 @@ static enum wl_err replay_table(struct database *db, struct reader *r, uint64_t 
 	return err != WL_OK || !r->failed ? err : damaged(error, offset, "it ends early");
 }
 
+static struct bytes read_bytes(struct reader *r)
+{
+	uint64_t len = read_varint(r);
+	const uint8_t *data = len > SIZE_MAX / 2 ? NULL : reader_take(r, (size_t)len, "bytes");
+	return (struct bytes){ data, data == NULL ? 0 : (size_t)len };
+}
+
+static enum wl_err replay_change(struct database *db, struct reader *r, bool has_kind, uint64_t offset,
+	struct error *error)
+{
+	uint8_t kind = has_kind ? reader_u8(r) : STORE_TABLE_CREATED;
+	uint64_t id = kind == STORE_TABLE_CREATED ? 0 : read_varint(r);
+	struct bytes suffix = { 0 }, def = { 0 };
+	if (kind == STORE_TABLE_REPLACED)
+		suffix = read_bytes(r);
+	if (kind != STORE_TABLE_DROPPED)
+		def = read_bytes(r);
+	if (r->failed || id > UINT32_MAX)
+		return damaged(error, offset, "a table definition ends early");
+	switch (kind) {
+	case STORE_TABLE_CREATED:
+		return store_replay_table(db->store, def.data, def.len, error);
+	case STORE_TABLE_DROPPED:
+		return store_replay_drop(db->store, (uint32_t)id, error);
+	case STORE_TABLE_REPLACED:
+		return store_replay_replace(db->store, (uint32_t)id, suffix, def.data, def.len, error);
+	default:
+		return damaged(error, offset, "a change of the schema of an unknown kind");
+	}
+}
+
+static enum wl_err replay_schema(struct database *db, struct reader *r, bool has_kinds, uint64_t offset,
+	struct error *error)
+{
+	uint64_t count = read_varint(r);
+	enum wl_err err = WL_OK;
+	for (uint64_t i = 0; err == WL_OK && i < count; i++)
+		err = replay_change(db, r, has_kinds, offset, error);
+	return err;
+}
+
 enum wl_err db_replay_record(void *context, uint64_t offset, struct bytes record, struct error *error)
 {
 	struct database *db = context;
@@ -266,19 +330,13 @@ enum wl_err db_replay_record(void *context, uint64_t offset, struct bytes record
 	int64_t micros = (int64_t)reader_u64(&r);
 	if (flags & RECORD_REDUCER)
 		(void)read_varint(&r);
-	uint64_t created = flags & RECORD_SCHEMA ? read_varint(&r) : 0;
-	for (uint64_t i = 0; i < created && !r.failed; i++) {
-		uint64_t len = read_varint(&r);
-		const uint8_t *def = len > SIZE_MAX / 2 ? NULL : reader_take(&r, (size_t)len, "table definition");
-		if (def == NULL)
-			return damaged(error, offset, "a table definition ends early");
-		enum wl_err err = store_replay_table(db->store, def, (size_t)len, error);
-		if (err != WL_OK)
-			return err;
-	}
+	enum wl_err err = flags & (RECORD_SCHEMA | RECORD_CHANGES)
+		? replay_schema(db, &r, (flags & RECORD_CHANGES) != 0, offset, error) : WL_OK;
+	if (err != WL_OK)
+		return err;
 	uint64_t tables = read_varint(&r);
 	for (uint64_t i = 0; i < tables; i++) {
-		enum wl_err err = replay_table(db, &r, offset, error);
+		err = replay_table(db, &r, offset, error);
 		if (err != WL_OK)
 			return err;
 	}
