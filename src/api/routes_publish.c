@@ -9,6 +9,7 @@ struct publish_query {
 	bool clear, break_clients;
 	enum runtime_kind kind;
 	bool has_token;
+	uint8_t token[32]; /* little-endian, as hashes are */
 	uint64_t replicas;
 	bool has_parent, has_organization;
 	struct database_environment environment;
@@ -42,6 +43,12 @@ static bool read_token(struct api_call *call, struct publish_query *query)
 	for (size_t i = 2; valid && i < text.len; i++)
 		valid = (text.data[i] >= '0' && text.data[i] <= '9') ||
 			((text.data[i] | 0x20) >= 'a' && (text.data[i] | 0x20) <= 'f');
+	if (valid)
+		for (size_t i = 0; i < text.len - 2; i++) { /* from the last digit on */
+			char c = text.data[text.len - 1 - i];
+			uint8_t digit = (uint8_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+			query->token[i / 2] |= (uint8_t)(digit << (i % 2 * 4));
+		}
 	if (!query->has_token || valid)
 		return true;
 	reply_bad_query(call, "invalid digit found in string");
@@ -118,7 +125,10 @@ static void reply_refused(struct api_call *call, enum wl_err err, bool updating,
 		reply_text(call, 404, STR("No such database."));
 	else if (err == WL_ERR_UNAVAILABLE)
 		reply_text(call, 503, text);
-	else if (err == WL_ERR_UNSUPPORTED && updating)
+	else if ((err == WL_ERR_UNSUPPORTED || err == WL_ERR_DENIED) && updating)
+		reply_printf(call, 400, "Database update rejected: %s%.*s", err == WL_ERR_UNSUPPORTED ? "Errors occurred:\n" : "",
+			STR_FMT(text));
+	else if (err == WL_ERR_EXISTS && updating)
 		reply_printf(call, 400, "Failed to create or update the database: %.*s", STR_FMT(text));
 	else /* init may fail silently */
 		reply_text(call, 500, text.len > 0 || err == WL_ERR_DENIED ? text : str_of(wl_err_name(err)));
@@ -225,7 +235,7 @@ static void publish(struct api_call *call, struct str name, struct publish_query
 	struct host_publish request = {
 		.database = call->database, .caller = call->claims.identity, .kind = query->kind,
 		.program = net_request_body(call->request), .confirm_ms = (uint32_t)query->confirm_ms,
-		.environment = &query->environment,
+		.policy = { .may_break = query->break_clients, .token = query->token }, .environment = &query->environment,
 	};
 	struct buf error = BUF_INIT(4 << 20);
 	enum host_op op = HOST_CREATED;
@@ -290,23 +300,6 @@ void route_publish(struct api_call *call)
 		publish(call, shown, &query);
 }
 
-/* The printed plan of an update that changes no table: its heading. */
-static void put_plan_heading(struct buf *json, bool colored)
-{
-	struct buf text = BUF_INIT(4096);
-	for (int line = 0; line < 2; line++) {
-		for (int i = 0; i < 60; i++)
-			buf_put_cstr(&text, "\u2501");
-		buf_put_u8(&text, '\n');
-		if (line == 0)
-			buf_put_cstr(&text, colored ? "\x1b[0m\x1b[1m\x1b[34mDatabase Migration Plan\x1b[0m\n"
-				: "Database Migration Plan\n");
-	}
-	buf_put_u8(&text, '\n');
-	buf_put_json_str(json, buf_str(&text));
-	buf_deinit(&text);
-}
-
 static void put_token(struct buf *json, const uint8_t token[32])
 {
 	uint8_t big[32];
@@ -325,28 +318,32 @@ static void reply_plan(struct api_call *call, struct database *db, const struct 
 	struct database_plan plan;
 	uint8_t hash[32];
 	struct bytes program = net_request_body(call->request);
-	struct buf differences = BUF_INIT(4 << 20), json = BUF_INIT(8 << 20);
+	struct buf text = BUF_INIT(8 << 20), json = BUF_INIT(16 << 20);
 	native_keccak256(program.data, program.len, hash);
-	database_plan(db, def, hash, &plan, &differences);
-	const char *major = plan.major_upgrade ? "true" : "false";
+	if (!database_plan(db, def, hash, colored, &plan, &text)) {
+		reply_text(call, 503, STR("not enough memory"));
+		buf_deinit(&text);
+		return;
+	}
 	if (plan.possible) {
 		buf_put_cstr(&json, "{\"AutoMigrate\":{\"migrate_plan\":");
-		put_plan_heading(&json, colored);
-		buf_put_cstr(&json, ",\"break_clients\":false,\"token\":");
+		buf_put_json_str(&json, buf_str(&text));
+		buf_printf(&json, ",\"break_clients\":%s,\"token\":", plan.breaks_clients ? "true" : "false");
 		put_token(&json, plan.token);
-		buf_printf(&json, ",\"major_version_upgrade\":%s}}", major);
+		buf_put_u8(&json, ',');
 	} else {
-		struct buf reason = BUF_INIT(4 << 20);
+		struct buf reason = BUF_INIT(8 << 20);
 		buf_put_cstr(&reason, "Errors occurred:\n");
-		buf_put_str(&reason, buf_str(&differences));
+		buf_put_str(&reason, buf_str(&text));
 		buf_put_cstr(&json, "{\"ManualMigrate\":{\"reason\":");
 		buf_put_json_str(&json, buf_str(&reason));
-		buf_printf(&json, ",\"major_version_upgrade\":%s}}", major);
+		buf_put_u8(&json, ',');
 		buf_deinit(&reason);
 	}
+	buf_printf(&json, "\"major_version_upgrade\":%s}}", plan.major_upgrade ? "true" : "false");
 	reply_json(call, 200, &json);
 	buf_deinit(&json);
-	buf_deinit(&differences);
+	buf_deinit(&text);
 }
 
 void route_pre_publish(struct api_call *call)

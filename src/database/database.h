@@ -124,13 +124,18 @@ enum wl_err database_open(const struct database_options *options, struct databas
  */
 enum wl_err database_create(const struct database_options *options, enum runtime_kind kind, struct bytes program,
 	struct database_environment *environment, struct database **out, struct buf *error);
+/* What an update may do to those who are connected. */
+struct database_policy {
+	bool may_break;        /* clients may be disconnected, if the token is that of the plan (database_plan) */
+	const uint8_t *token;  /* 32 bytes; NULL: it is not asked for */
+};
 /*
- * Replaces the program. Same hash: only the environment changes. Tables must stay as they are (WL_ERR_UNSUPPORTED
- * otherwise).
- * On any failure the old module keeps running. [blocking]
+ * Replaces the program, and migrates the tables to what it declares, in one transaction. Same hash: only the
+ * environment changes. WL_ERR_UNSUPPORTED: it takes a manual migration; WL_ERR_DENIED: the policy; WL_ERR_EXISTS: the
+ * data that is there does not fit, or a view fails; WL_ERR_INVALID: the program. On any failure tables, module, views and clients stay as they are. [blocking]
  */
 enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes program,
-	struct database_environment *environment, struct buf *error);
+	const struct database_policy *policy, struct database_environment *environment, struct buf *error);
 /* Changes the environment alone, in one transaction that refreshes the views which read it; `expected_hash` (may be
  * NULL) is the program that must be running. [blocking] */
 enum wl_err database_environment_update(struct database *db, struct database_environment *change,
@@ -141,13 +146,14 @@ enum wl_err database_environment_json(struct database *db, uint8_t hash[32], str
 bool database_variable_name_valid(struct str name);
 /* What an update to this program would mean, beside the running module. [blocking] */
 struct database_plan {
-	bool possible;         /* tables stay as they are */
+	bool possible;         /* without a manual migration */
+	bool breaks_clients;   /* they are disconnected */
 	bool major_upgrade;    /* from a definition of version 9 or older to version 10 */
 	uint8_t token[32];     /* Keccak-256 of the texts: database, old hash, new hash */
 };
-/* `differences` names what stands in the way, when not possible. */
-void database_plan(struct database *db, const struct module_def *def, const uint8_t hash[32],
-	struct database_plan *out, struct buf *differences);
+/* `text`: the plan, colored for terminals or not; or, if it is not possible, what stands in the way. False: no memory. */
+bool database_plan(struct database *db, const struct module_def *def, const uint8_t hash[32], bool colored,
+	struct database_plan *out, struct buf *text);
 /* Closes every client (1001, reason), flushes the log, frees tables and module when the last share goes. [blocking] */
 void database_close(struct database *db, struct str reason);
 struct database *database_share(struct database *db);

@@ -146,6 +146,7 @@ struct database {
 	struct buf json, reply;          /* v1: messages before they are translated */
 	const struct subs_event *event;  /* the call whose transaction is open, for v1; NULL: none */
 	bool updating;                   /* the open transaction belongs to the next module: this one's views rest */
+	bool retabling;                  /* … and its tables are other ones: live queries change with it */
 	bool log_failed;                 /* seen, and clients were closed: nothing is committed any more */
 
 	struct views *views;             /* NULL: none was ever asked for */
@@ -253,6 +254,10 @@ bool db_view_used(void *context, struct store_table *table, struct bytes argumen
 void db_views_sweep(struct database *db, uint64_t now_nanos);
 /* In the transaction that makes the module another: every instance, by the new one. After a failure: roll back. */
 enum wl_err db_views_renew(struct database *db, struct buf *error);
+/* Their tables are other ones now, or again. */
+void db_views_retable(struct database *db);
+/* It is committed: instances of views that are gone go, too. Before the next transaction begins. */
+void db_views_retabled(struct database *db);
 void db_views_free(struct database *db);
 
 /* schedule.c */
@@ -297,6 +302,19 @@ void db_read_start(struct database *db, struct db_read *read); /* outside transa
 bool db_reply_read(void *context, struct subs_read *of); /* a subs_read_fn */
 void db_read_ended(struct database *db, struct mail *mail);
 void db_reads_watch(struct database *db); /* cancels them if the database closes, or they cost too much */
+
+/* open.c */
+/* Takes program and def; the instance is to be made. Executor. */
+void db_module_install(struct database *db, struct runtime_program *program, struct module_def *def,
+	const uint8_t hash[32], enum runtime_kind kind);
+
+/* migrate.c */
+struct migration;
+/* Does a plan in the open transaction, whose rows are untouched. On failure roll it back, and then retable the views. */
+enum wl_err db_migrate(struct database *db, const struct migration *plan, const struct module_info *old,
+	const struct module_info *info, struct buf *error);
+/* Nothing changes but what code calls things: then db_renames does it. */
+bool db_migration_is_names(const struct database *db, const struct migration *plan);
 
 /* snapshots.c */
 struct snapshot_info;
@@ -390,8 +408,15 @@ enum wl_err db_clients_sweep(struct database *db, struct buf *error); /* at open
 enum wl_err db_schema_create(struct database *db, const struct module_info *info, struct buf *error);
 enum wl_err db_module_row_put(struct database *db, const uint8_t hash[32], enum runtime_kind kind, struct buf *error);
 enum wl_err db_module_row_get(struct database *db, uint8_t hash[32], enum runtime_kind *kind, struct buf *error);
-/* Do the tables of the two definitions agree? `error` names each difference. */
-bool db_schema_same(const struct module_info *old, const struct module_info *new, struct buf *error);
+/* A table and the table behind a view, as the store knows them; ids are 0. In the arena, which borrows from the module's
+ * definition. False: no memory. */
+bool db_table_def(struct arena *arena, const struct module_table *from, struct store_table_def *to);
+bool db_view_def(struct arena *arena, const struct module_view *view, struct store_table_def *to);
+enum wl_err db_table_create(struct database *db, const struct store_table_def *def, struct store_table **out,
+	struct buf *error);
+enum wl_err db_view_rows_insert(struct database *db, const struct module_view *view, uint32_t table_id,
+	struct buf *error);
+enum wl_err db_rule_create(struct database *db, struct str sql, struct buf *error);
 
 /* renames.c */
 struct db_renames {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A database's life: create, open, update, close. */
+/* A database's life: create, open, close. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "database/database_internal.h"
@@ -81,7 +81,7 @@ enum wl_err database_describe(struct runtime *runtime, enum runtime_kind kind, s
 }
 
 /* Takes program and def. Executor. */
-static void install(struct database *db, struct runtime_program *program, struct module_def *def,
+void db_module_install(struct database *db, struct runtime_program *program, struct module_def *def,
 	const uint8_t hash[32], enum runtime_kind kind)
 {
 	struct running_module old = db->module;
@@ -237,7 +237,7 @@ enum wl_err database_create(const struct database_options *options, enum runtime
 		module_def_release(def);
 		return WL_ERR_MEMORY;
 	}
-	install(db, program, def, hash, kind);
+	db_module_install(db, program, def, hash, kind);
 	err = open_log(db, error);
 	if (err == WL_OK)
 		err = db_instance_ready(db, error);
@@ -284,7 +284,7 @@ static enum wl_err load_module(struct database *db, struct buf *error)
 		err = database_describe(db->options.runtime, kind, buf_bytes(&code), hash, &program, &def, error);
 	buf_deinit(&code);
 	if (err == WL_OK)
-		install(db, program, def, hash, kind);
+		db_module_install(db, program, def, hash, kind);
 	return err;
 }
 
@@ -323,129 +323,6 @@ enum wl_err database_open(const struct database_options *options, struct databas
 	db_schedule_open(db);
 	*out = ready(db);
 	return WL_OK;
-}
-
-/* ---- update ---- */
-
-struct update {
-	struct runtime_program *program;
-	struct module_def *def;
-	uint8_t hash[32];
-	enum runtime_kind kind;
-	struct database_environment *environment;
-	enum wl_err err;
-	uint64_t offset;
-	struct buf *error;
-};
-
-/* What the running module is to those who make views. */
-static void lend_module(struct database *db, struct module_def *def, struct runtime_instance *instance)
-{
-	pthread_mutex_lock(&db->lock);
-	db->module.def = def;
-	db->module.info = module_def_info(def);
-	pthread_mutex_unlock(&db->lock);
-	db->module.instance = instance;
-}
-
-/* Views as the new module makes them; a view that fails fails the update. `instance` is NULL then, if it trapped. */
-static enum wl_err update_views(struct database *db, const struct update *u, struct runtime_instance **instance)
-{
-	struct running_module old = db->module;
-	lend_module(db, u->def, *instance);
-	enum wl_err err = db_views_renew(db, u->error);
-	*instance = db->module.instance;
-	lend_module(db, old.def, old.instance);
-	return err;
-}
-
-static void update_on_executor(struct database *db, void *arg)
-{
-	struct update *u = arg;
-	struct runtime_instance *instance = NULL;
-	bool changed;
-	if (!db_schema_same(db->module.info, module_def_info(u->def), u->error)) {
-		u->err = WL_ERR_UNSUPPORTED;
-		return;
-	}
-	struct db_renames renames;
-	u->err = runtime_instance_create(u->program, &db->env, NULL, &instance, u->error);
-	if (u->err == WL_OK)
-		u->err = db_renames_begin(db, module_def_info(u->def), &renames, u->error);
-	if (u->err != WL_OK) {
-		runtime_instance_destroy(instance);
-		return;
-	}
-	store_tx_begin(db->store);
-	u->err = db_module_row_put(db, u->hash, u->kind, u->error);
-	if (u->err == WL_OK)
-		u->err = db_renames_put_rows(db, &renames, u->error);
-	if (u->err == WL_OK && u->environment != NULL)
-		u->err = db_environment_apply(db, module_def_info(u->def), u->environment, &changed, u->error);
-	if (u->err == WL_OK)
-		u->err = update_views(db, u, &instance);
-	db->updating = true;
-	if (u->err != WL_OK)
-		db_rollback(db);
-	else
-		u->err = db_commit(db, db_now(db), REDUCER_NAME_UNKNOWN, NULL, true, NULL, u->error);
-	db->updating = false;
-	db_renames_end(&renames, u->err == WL_OK);
-	if (u->err != WL_OK) {
-		runtime_instance_destroy(instance);
-		return;
-	}
-	install(db, u->program, u->def, u->hash, u->kind);
-	db->module.instance = instance;
-	u->program = NULL;
-	u->def = NULL;
-	u->offset = db->offset;
-	char hex[65];
-	hex_encode(u->hash, 32, hex);
-	db_log_host(db, 2, "Updated program to %s", hex);
-	db_log_host(db, 2, "Database updated");
-}
-
-enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes code,
-	struct database_environment *environment, struct buf *error)
-{
-	struct update u = { .kind = kind, .environment = environment, .error = error, .offset = COMMITLOG_NONE };
-	native_keccak256(code.data, code.len, u.hash);
-	pthread_mutex_lock(&db->lock);
-	bool same = memcmp(db->module.hash, u.hash, 32) == 0 && db->module.kind == kind;
-	pthread_mutex_unlock(&db->lock);
-	if (same)
-		return environment == NULL ? WL_OK : database_environment_update(db, environment, NULL, error);
-	u.err = database_describe(db->options.runtime, kind, code, u.hash, &u.program, &u.def, error);
-	if (u.err != WL_OK)
-		return u.err;
-	enum wl_err err = database_run(db, update_on_executor, &u);
-	if (u.program != NULL)
-		runtime_program_release(u.program);
-	module_def_release(u.def);
-	if (err == WL_OK && u.err == WL_OK && !database_wait_durable(db, u.offset, CREATE_WAIT_MS)) {
-		buf_put_cstr(error, "the update could not be made durable in time");
-		return WL_ERR_IO;
-	}
-	return err != WL_OK ? err : u.err;
-}
-
-void database_plan(struct database *db, const struct module_def *def, const uint8_t hash[32],
-	struct database_plan *out, struct buf *differences)
-{
-	uint8_t running[32];
-	pthread_mutex_lock(&db->lock);
-	struct module_def *old = module_def_share(db->module.def);
-	memcpy(running, db->module.hash, sizeof(running));
-	pthread_mutex_unlock(&db->lock);
-	out->possible = db_schema_same(module_def_info(old), module_def_info(def), differences);
-	out->major_upgrade = module_def_info(old)->version < 10 && module_def_info(def)->version >= 10;
-	char text[3 * 64 + 1];
-	identity_to_hex(&db->options.identity, text);
-	hex_encode(running, 32, text + 64);
-	hex_encode(hash, 32, text + 128);
-	native_keccak256(text, 3 * 64, out->token);
-	module_def_release(old);
 }
 
 /* ---- close ---- */

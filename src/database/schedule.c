@@ -406,7 +406,8 @@ static void run_entry(struct database *db, struct scheduled *e)
 	struct store_table *table = store_table_by_id(db->store, (uint32_t)e->table);
 	struct store_row row;
 	heap_remove(&s->heap, &e->due);
-	if (table == NULL || !row_find(table, e->row, &row) || hash_bytes(row.data, row.len) != e->hash) {
+	if (table == NULL || !is_schedule(table) || !row_find(table, e->row, &row) ||
+		hash_bytes(row.data, row.len) != e->hash) {
 		entry_end(s, e);
 		return;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a module's definition to tables, views and system rows; and whether two definitions have the same tables. */
+/* From a module's definition to tables, views and system rows. */
 #include "database/database_internal.h"
 
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static bool index_def(struct arena *arena, const struct module_index *from, stru
 	return true;
 }
 
-static bool table_def(struct arena *arena, const struct module_table *from, struct store_table_def *to)
+bool db_table_def(struct arena *arena, const struct module_table *from, struct store_table_def *to)
 {
 	struct store_column *columns = arena_array(arena, from->column_count, sizeof(*columns));
 	struct store_index_def *indexes = arena_array(arena, from->index_count, sizeof(*indexes));
@@ -52,7 +52,7 @@ static bool table_def(struct arena *arena, const struct module_table *from, stru
 }
 
 /* A view's backing table: a hidden U256 column in front, indexed (with the primary key too, if there is one). */
-static bool view_def(struct arena *arena, const struct module_view *view, struct store_table_def *to)
+bool db_view_def(struct arena *arena, const struct module_view *view, struct store_table_def *to)
 {
 	const struct sats_type *row = view->row_type;
 	uint32_t count = row->count + 1;
@@ -121,7 +121,7 @@ static enum wl_err insert_type_row(struct database *db, uint32_t table_id, uint3
 	return err;
 }
 
-static enum wl_err insert_view_rows(struct database *db, const struct module_view *view, uint32_t table_id,
+enum wl_err db_view_rows_insert(struct database *db, const struct module_view *view, uint32_t table_id,
 	struct buf *error)
 {
 	struct buf row = BUF_INIT(1 << 20);
@@ -142,7 +142,7 @@ static enum wl_err insert_view_rows(struct database *db, const struct module_vie
 	return err;
 }
 
-static enum wl_err create_table(struct database *db, const struct store_table_def *def, struct store_table **out,
+enum wl_err db_table_create(struct database *db, const struct store_table_def *def, struct store_table **out,
 	struct buf *error)
 {
 	if (store_table_create(db->store, def, out) != STORE_OK) {
@@ -152,7 +152,7 @@ static enum wl_err create_table(struct database *db, const struct store_table_de
 	return WL_OK;
 }
 
-static enum wl_err create_rule(struct database *db, struct str sql, struct buf *error)
+enum wl_err db_rule_create(struct database *db, struct str sql, struct buf *error)
 {
 	struct query_caller owner = { .identity = db->options.owner, .is_owner = true };
 	struct store_table *table = NULL;
@@ -161,7 +161,6 @@ static enum wl_err create_rule(struct database *db, struct str sql, struct buf *
 	if (err != WL_OK) {
 		buf_printf(error, "failed to create row-level security: %s", buf_text(&why));
 	} else {
-		db_log_host(db, 2, "Creating row level security `%.*s`", STR_FMT(sql));
 		buf_put_u32(&row, store_table_def(table)->id);
 		buf_put_bsatn_str(&row, sql);
 		err = insert_system(db, ST_ROW_LEVEL_SECURITY, &row, NULL, error);
@@ -187,7 +186,7 @@ enum wl_err db_schema_create(struct database *db, const struct module_info *info
 	struct store_table *table = NULL;
 	for (uint32_t i = 0; err == WL_OK && i < info->table_count; i++) {
 		db_log_host(db, 2, "Creating table `%.*s`", STR_FMT(info->tables[i].name));
-		err = table_def(&arena, &info->tables[i], &def) ? create_table(db, &def, &table, error) : WL_ERR_MEMORY;
+		err = db_table_def(&arena, &info->tables[i], &def) ? db_table_create(db, &def, &table, error) : WL_ERR_MEMORY;
 	}
 	const struct module_view **views = arena_array(&arena, info->view_count, sizeof(*views));
 	if (views == NULL)
@@ -198,12 +197,14 @@ enum wl_err db_schema_create(struct database *db, const struct module_info *info
 		qsort(views, info->view_count, sizeof(*views), by_view_name);
 	for (uint32_t i = 0; err == WL_OK && i < info->view_count; i++) {
 		db_log_host(db, 2, "Creating table for view `%.*s`", STR_FMT(views[i]->name));
-		err = view_def(&arena, views[i], &def) ? create_table(db, &def, &table, error) : WL_ERR_MEMORY;
+		err = db_view_def(&arena, views[i], &def) ? db_table_create(db, &def, &table, error) : WL_ERR_MEMORY;
 		if (err == WL_OK)
-			err = insert_view_rows(db, views[i], store_table_def(table)->id, error);
+			err = db_view_rows_insert(db, views[i], store_table_def(table)->id, error);
 	}
-	for (uint32_t i = 0; err == WL_OK && i < info->rls_count; i++)
-		err = create_rule(db, info->rls[i], error);
+	for (uint32_t i = 0; err == WL_OK && i < info->rls_count; i++) {
+		db_log_host(db, 2, "Creating row level security `%.*s`", STR_FMT(info->rls[i]));
+		err = db_rule_create(db, info->rls[i], error);
+	}
 	arena_deinit(&arena);
 	return err;
 }
@@ -246,122 +247,4 @@ enum wl_err db_module_row_get(struct database *db, uint8_t hash[32], enum runtim
 	*kind = row.data[64] == RUNTIME_JS ? RUNTIME_JS : RUNTIME_WASM;
 	memcpy(hash, row.data + 65, 32);
 	return WL_OK;
-}
-
-/* ---- the same tables? ---- */
-
-static bool columns_same(const struct module_columns *a, const struct module_columns *b)
-{
-	return a->count == b->count && memcmp(a->at, b->at, a->count * sizeof(*a->at)) == 0;
-}
-
-static const char *table_difference(const struct module_table *a, const struct module_table *b)
-{
-	if (!sats_type_eq(a->row_type, b->row_type))
-		return "columns";
-	if (a->primary_key != b->primary_key)
-		return "the primary key";
-	if (a->is_public != b->is_public)
-		return "the access";
-	if (a->is_event != b->is_event)
-		return "the event flag";
-	if (a->index_count != b->index_count || a->constraint_count != b->constraint_count)
-		return "indexes or constraints";
-	for (uint32_t i = 0; i < a->index_count; i++)
-		if (!str_eq(a->indexes[i].name, b->indexes[i].name) || a->indexes[i].algorithm != b->indexes[i].algorithm ||
-			a->indexes[i].unique != b->indexes[i].unique ||
-			!columns_same(&a->indexes[i].columns, &b->indexes[i].columns))
-			return "indexes";
-	for (uint32_t i = 0; i < a->constraint_count; i++)
-		if (!str_eq(a->constraints[i].name, b->constraints[i].name) ||
-			!columns_same(&a->constraints[i].columns, &b->constraints[i].columns))
-			return "constraints";
-	if (a->sequence_count != b->sequence_count)
-		return "auto-increment columns";
-	for (uint32_t i = 0; i < a->sequence_count; i++) {
-		const struct module_sequence *s = &a->sequences[i], *t = &b->sequences[i];
-		if (!str_eq(s->name, t->name) || s->column != t->column || s->start != t->start || s->min != t->min ||
-			s->max != t->max || s->increment != t->increment)
-			return "auto-increment columns";
-	}
-	if ((a->schedule == NULL) != (b->schedule == NULL) || (a->schedule != NULL &&
-		(!str_eq(a->schedule->function, b->schedule->function) || a->schedule->at_column != b->schedule->at_column)))
-		return "the schedule";
-	return NULL;
-}
-
-static const struct module_view *find_view(const struct module_info *info, struct str name)
-{
-	for (uint32_t i = 0; i < info->view_count; i++)
-		if (str_eq(info->views[i].name, name))
-			return &info->views[i];
-	return NULL;
-}
-
-static bool params_same(const struct module_view *a, const struct module_view *b)
-{
-	const struct sats_type *one, *two;
-	struct arena arena;
-	struct error why;
-	arena_init(&arena, MODULE_DEF_BYTES_MAX);
-	bool inlined = sats_inline(&arena, a->space, a->params, &one, &why) == WL_OK; /* not if it is recursive */
-	bool same = inlined == (sats_inline(&arena, b->space, b->params, &two, &why) == WL_OK) &&
-		(inlined ? sats_type_eq(one, two) : sats_type_eq(a->params, b->params));
-	arena_deinit(&arena);
-	return same;
-}
-
-static bool views_same(const struct module_info *old, const struct module_info *new, struct buf *error)
-{
-	bool same = old->view_count == new->view_count;
-	for (uint32_t i = 0; same && i < new->view_count; i++) {
-		const struct module_view *b = &new->views[i], *a = find_view(old, b->name);
-		same = a != NULL && a->is_public == b->is_public && a->is_anonymous == b->is_anonymous &&
-			a->primary_key == b->primary_key && sats_type_eq(a->row_type, b->row_type) && params_same(a, b);
-	}
-	if (!same)
-		buf_put_cstr(error, "Changing views is not supported by this version yet\n\n");
-	return same;
-}
-
-static bool rules_same(const struct module_info *old, const struct module_info *new, struct buf *error)
-{
-	bool same = old->rls_count == new->rls_count;
-	for (uint32_t i = 0; same && i < new->rls_count; i++) {
-		bool found = false;
-		for (uint32_t j = 0; j < old->rls_count; j++)
-			found = found || str_eq(old->rls[j], new->rls[i]);
-		same = found;
-	}
-	if (!same)
-		buf_put_cstr(error, "Changing row-level security is not supported by this version yet\n\n");
-	return same;
-}
-
-bool db_schema_same(const struct module_info *old, const struct module_info *new, struct buf *error)
-{
-	bool same = true;
-	uint32_t i = 0, j = 0; /* both sorted by name */
-	while (i < old->table_count || j < new->table_count) {
-		const struct module_table *a = i < old->table_count ? &old->tables[i] : NULL;
-		const struct module_table *b = j < new->table_count ? &new->tables[j] : NULL;
-		int order = a == NULL ? 1 : b == NULL ? -1 : 0;
-		if (order == 0) {
-			order = memcmp(a->name.data, b->name.data, size_min(a->name.len, b->name.len));
-			if (order == 0)
-				order = (a->name.len > b->name.len) - (a->name.len < b->name.len);
-		}
-		const char *what = order < 0 ? "Removing" : order > 0 ? "Adding" : table_difference(a, b);
-		if (order != 0)
-			buf_printf(error, "%s table %.*s is not supported by this version yet\n\n", what,
-				STR_FMT((order < 0 ? a : b)->name));
-		else if (what != NULL)
-			buf_printf(error, "Changing %s of table %.*s is not supported by this version yet\n\n", what,
-				STR_FMT(a->name));
-		same = same && order == 0 && what == NULL;
-		i += order <= 0;
-		j += order >= 0;
-	}
-	bool views = views_same(old, new, error), rules = rules_same(old, new, error);
-	return same && views && rules;
 }

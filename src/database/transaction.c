@@ -205,6 +205,37 @@ static enum wl_err write_record(struct database *db, const struct store_delta *d
 	return WL_OK;
 }
 
+/* Tables that are gone, or others by now, to whoever had their rows: all are deleted. */
+static void tell_gone(struct database *db)
+{
+	uint32_t count;
+	const struct store_schema_change *changes = store_tx_schema(db->store, &count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct store_schema_change *change = &changes[i];
+		if (change->was == NULL || change->is_ephemeral || store_table_row_count(change->was) == 0 ||
+			(change->table != NULL && store_table_def(change->table)->id == change->id))
+			continue;
+		struct buf rows = BUF_INIT(STORE_TX_BYTES_MAX), ends = BUF_INIT(STORE_TX_BYTES_MAX);
+		struct store_cursor cursor;
+		struct store_row row;
+		struct store_delta_table gone = { .table = change->was, .truncated = true };
+		store_scan(change->was, &cursor);
+		while (store_cursor_next(&cursor, &row)) {
+			buf_put(&rows, row.data, row.len);
+			buf_put_u32(&ends, (uint32_t)rows.len);
+			gone.deletes.count++;
+		}
+		gone.deletes.data = rows.data;
+		gone.deletes.len = rows.len;
+		gone.deletes.ends = (const uint32_t *)(const void *)ends.data;
+		struct store_delta delta = { .table_count = 1, .tables = &gone };
+		if (!rows.failed && !ends.failed) /* they are disconnected all the same */
+			(void)subs_commit(db->subs, &delta, NULL, NULL);
+		buf_deinit(&rows);
+		buf_deinit(&ends);
+	}
+}
+
 enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, struct subs_client *caller,
 	bool broadcast, struct bytes *update, struct buf *error)
 {
@@ -226,8 +257,14 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 		db_rollback(db);
 		return err;
 	}
+	if (UNLIKELY(db->retabling))
+		tell_gone(db);
 	store_tx_finish(db->store);
 	db_views_settle(db, true);
+	if (UNLIKELY(db->retabling)) {
+		db_views_retabled(db);
+		subs_retable_end(db->subs, true);
+	}
 	if (delta.durable && db->commitlog == NULL)
 		db->offset = db->offset == COMMITLOG_NONE ? 0 : db->offset + 1;
 	db_count(&db->transactions, 1);

@@ -71,6 +71,22 @@ static void readers_end(struct views *views, struct table_readers *readers)
 	mem_free(readers);
 }
 
+void view_readers_retable(struct views *views, struct store *store)
+{
+	uint32_t cursor = 0;
+	for (const struct map_entry *e; (e = map_next(&views->tables, &cursor)) != NULL;) {
+		struct table_readers *readers = (struct table_readers *)(uintptr_t)e->value;
+		const struct store_table_def *def = store_table_def(readers->table);
+		struct store_table *now = store_table_by_id(store, def->id);
+		if (now == NULL || now == readers->table)
+			continue;
+		readers->table = now;
+		store_table_mark(now, true);
+		bool put = map_put(&views->tables, &store_table_def(now)->id, sizeof(def->id), (uintptr_t)readers);
+		ASSERT(put); /* the key is there; its memory is the new table's now */
+	}
+}
+
 static bool note_index(struct table_readers *readers, struct store_index *index)
 {
 	struct index_readers *at = readers->indexes;

@@ -517,6 +517,8 @@ enum wl_err db_views_renew(struct database *db, struct buf *error)
 		return WL_OK;
 	for (const struct map_entry *e; (e = map_next(&db->views->instances, &cursor)) != NULL;) {
 		struct view_instance *instance = (struct view_instance *)(uintptr_t)e->value;
+		if (store_table_by_id(db->store, load_u32(instance->key)) == NULL)
+			continue; /* the view goes */
 		if (!fill(db, instance, error))
 			return WL_ERR_INVALID;
 		if (!instance_list_add(&db->views->refreshed, instance)) {
@@ -526,6 +528,34 @@ enum wl_err db_views_renew(struct database *db, struct buf *error)
 		}
 	}
 	return WL_OK;
+}
+
+void db_views_retable(struct database *db)
+{
+	uint32_t cursor = 0;
+	if (db->views == NULL)
+		return;
+	for (const struct map_entry *e; (e = map_next(&db->views->instances, &cursor)) != NULL;) {
+		struct view_instance *instance = (struct view_instance *)(uintptr_t)e->value;
+		struct store_table *table = store_table_by_id(db->store, load_u32(instance->key));
+		if (table != NULL)
+			instance->table = table;
+	}
+}
+
+void db_views_retabled(struct database *db)
+{
+	uint32_t cursor = 0;
+	if (db->views == NULL)
+		return;
+	view_readers_retable(db->views, db->store);
+	for (const struct map_entry *e; (e = map_next(&db->views->instances, &cursor)) != NULL;) {
+		struct view_instance *instance = (struct view_instance *)(uintptr_t)e->value;
+		if (store_table_by_id(db->store, load_u32(instance->key)) == NULL) {
+			instance_free(db->views, instance);
+			cursor = 0;
+		}
+	}
 }
 
 void db_views_free(struct database *db)

@@ -54,6 +54,8 @@ struct views {
 /* view_reads.c */
 bool instance_list_add(struct instance_list *list, struct view_instance *instance);
 struct table_readers *view_readers_find(const struct views *views, const struct store_table *table); /* NULL: none */
+/* Tables have become others of the same ids. */
+void view_readers_retable(struct views *views, struct store *store);
 /* The instances that read this key of an index; NULL: none, or no memory to make the list. */
 struct instance_list *view_key_list(struct table_readers *readers, const struct store_index *index, uint64_t hash,
 	bool make);

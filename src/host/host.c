@@ -573,7 +573,7 @@ static enum wl_err update(struct host *host, struct entry *entry, const struct h
 		if (err != WL_OK)
 			(void)refuse(error, err, why.text);
 		else
-			err = database_update(db, publish->kind, publish->program, publish->environment, error);
+			err = database_update(db, publish->kind, publish->program, &publish->policy, publish->environment, error);
 		database_release(db);
 	}
 	monitor_lock(&host->monitor);

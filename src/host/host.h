@@ -83,6 +83,7 @@ struct host_publish {
 	struct bytes program;
 	bool clear;               /* reset an existing one */
 	uint32_t confirm_ms;
+	struct database_policy policy;
 	struct database_environment *environment;
 };
 enum host_op { HOST_CREATED, HOST_UPDATED };

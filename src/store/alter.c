@@ -11,7 +11,8 @@
  *     commit left.
  *  3. Rows that were taken over from another table are no changes of rows: they
  *     are in no list of the transaction and in no delta.
- *  4. What a snapshot may still look at lives until no snapshot is left.
+ *  4. What is gone lives until the next transaction begins, so that whoever
+ *     points to it can let go; and until no snapshot is left.
  */
 #include "store/store_internal.h"
 
@@ -80,7 +81,9 @@ void alter_rollback(struct store *store)
 	for (struct store_table *t = store->created, *next; t != NULL; t = next) {
 		next = t->next_created;
 		store_table_remove(store, t);
-		table_destroy(t);
+		t->is_dropped = true;
+		t->next_dropped = store->remains;
+		store->remains = t;
 	}
 	store->schema_count = 0;
 }
@@ -93,7 +96,6 @@ void alter_finish(struct store *store)
 		t->next_dropped = store->remains;
 		store->remains = t;
 	}
-	remains_free(store);
 	store->schema_count = 0;
 	if (store->schema_cap > 64) {
 		mem_free(store->schema);
@@ -137,7 +139,7 @@ enum store_status store_table_drop(struct store *store, struct store_table *t)
 	if (status == STORE_OK)
 		status = system_forget(store, t->def);
 	if (status == STORE_OK)
-		status = note(store, (struct store_schema_change){ .kind = STORE_TABLE_DROPPED, .id = t->def->id,
+		status = note(store, (struct store_schema_change){ .kind = STORE_TABLE_DROPPED, .id = t->def->id, .was = t,
 			.is_ephemeral = t->def->is_ephemeral });
 	if (status == STORE_OK)
 		hide(store, t);
@@ -238,7 +240,7 @@ enum store_status store_table_replace(struct store *store, struct store_table *t
 	if (status != STORE_OK)
 		return status;
 	struct store_schema_change *told = &store->schema[store->schema_count - 1];
-	*told = (struct store_schema_change){ .kind = STORE_TABLE_REPLACED, .table = next, .id = id,
+	*told = (struct store_schema_change){ .kind = STORE_TABLE_REPLACED, .table = next, .id = id, .was = t,
 		.is_ephemeral = next->def->is_ephemeral };
 	if (suffix.len > 0) {
 		told->suffix = (struct bytes){ arena_copy(&store->tx_arena, suffix.data, suffix.len), suffix.len };

@@ -264,7 +264,7 @@ enum store_status store_table_create(struct store *store, const struct store_tab
 /*
  * Changes of tables that exist, undone by rolling back. Not of one whose rows the transaction has changed
  * (STORE_LIMIT). What is dropped or replaced is gone for look-ups at once; pointers to it and its indexes are valid
- * until the transaction ends, and then no more.
+ * until the next transaction begins, and then no more.
  */
 enum store_status store_table_drop(struct store *store, struct store_table *table);
 /*
@@ -281,6 +281,7 @@ struct store_schema_change {
 	enum store_schema_kind kind;
 	uint32_t id;                     /* of the table that was there; CREATED: of the new one */
 	const struct store_table *table; /* the new one; DROPPED: NULL */
+	struct store_table *was;         /* the old one; CREATED: NULL */
 	struct bytes suffix;             /* REPLACED */
 	bool is_ephemeral;
 };

@@ -253,6 +253,8 @@ void store_tx_begin(struct store *store)
 {
 	ASSERT(!store->tx_active);
 	arena_reset(&store->tx_arena);
+	if (UNLIKELY(store->remains != NULL))
+		remains_free(store);
 	store->tx_active = true;
 	store->tx_bytes = 0;
 	store->call_timed = false;

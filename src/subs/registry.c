@@ -204,7 +204,7 @@ static void unlisten(struct subs *subs, struct live_block *block)
 	}
 }
 
-static bool listen_all(struct subs *subs, struct live_query *query)
+bool subs_query_listen(struct subs *subs, struct live_query *query)
 {
 	for (uint32_t b = 0; b < query->block_count; b++) {
 		struct live_block *block = &query->blocks[b];
@@ -223,6 +223,15 @@ static bool listen_all(struct subs *subs, struct live_query *query)
 				return false;
 	}
 	return true;
+}
+
+void subs_query_unlisten(struct subs *subs, struct live_query *query)
+{
+	for (uint32_t b = 0; query->blocks != NULL && b < query->block_count; b++) {
+		unlisten(subs, &query->blocks[b]);
+		mem_free(query->blocks[b].listenings);
+		query->blocks[b].listenings = NULL;
+	}
 }
 
 /* Text, a byte that no text holds, the caller: so that a caller's own queries never meet another's. */
@@ -261,10 +270,7 @@ static uint32_t table_count(const struct query *query)
 
 static void query_free(struct subs *subs, struct live_query *query)
 {
-	for (uint32_t b = 0; query->blocks != NULL && b < query->block_count; b++) {
-		unlisten(subs, &query->blocks[b]);
-		mem_free(query->blocks[b].listenings);
-	}
+	subs_query_unlisten(subs, query);
 	mem_free(query->blocks);
 	query_destroy(query->query);
 	mem_free(query->places);
@@ -287,7 +293,7 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 	query->blocks = mem_zalloc_array(query->block_count, sizeof(struct live_block));
 	query->bytes = sizeof(*query) + key_len + query_bytes(compiled) +
 		query->block_count * (sizeof(struct live_block) + sizeof(struct listening) + sizeof(struct bucket));
-	if (query->blocks == NULL || !listen_all(subs, query) || !map_put(&subs->queries, key, key_len, (uintptr_t)query)) {
+	if (query->blocks == NULL || !subs_query_listen(subs, query) || !map_put(&subs->queries, key, key_len, (uintptr_t)query)) {
 		query_free(subs, query);
 		return NULL;
 	}

@@ -54,6 +54,7 @@ struct live_query {
 	char *key;              /* text, and the caller's identity when the result depends on it; owned */
 	size_t key_len, bytes;  /* bytes: what it holds of memory */
 	struct query *query;
+	struct query *next;     /* what takes its place when the tables have become others (retable.c) */
 	struct identity viewer; /* whose instances of views it reads */
 	uint32_t refs;          /* query sets that hold it */
 	uint32_t block_count;
@@ -220,6 +221,8 @@ void subs_set_sort(struct query_set *set); /* by table name */
 enum wl_err subs_query_acquire(struct subs *subs, struct str sql, const struct query_caller *caller,
 	struct live_query **out, struct buf *error);
 void subs_query_release(struct subs *subs, struct live_query *query);
+bool subs_query_listen(struct subs *subs, struct live_query *query); /* false: no memory; it listens to less, then */
+void subs_query_unlisten(struct subs *subs, struct live_query *query);
 struct listeners *subs_listeners(struct subs *subs, const struct store_table *table); /* NULL: none */
 /* False: no live query reads any of its tables. */
 bool subs_is_listened(const struct subs *subs, const struct store_delta *delta);

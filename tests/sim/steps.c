@@ -214,7 +214,8 @@ void step_update(struct life *life, struct programs *programs)
 	if (life->update_count + 2 >= UPDATES_MAX)
 		return;
 	step_run(life, UINT32_MAX); /* so that it is known where in the history it stands */
-	enum wl_err err = database_update(w->db, RUNTIME_WASM, buf_bytes(&programs->codes[version - 1]), NULL, &text);
+	enum wl_err err = database_update(w->db, RUNTIME_WASM, buf_bytes(&programs->codes[version - 1]), NULL, NULL,
+		&text);
 	note(life, "update to version %u: %s %s", version, wl_err_name(err), buf_text(&text));
 	if (memcmp(w->db->module.hash, programs->hashes[version - 1], 32) == 0) {
 		life->updates[life->update_count].at = life->history_count;

@@ -385,7 +385,7 @@ HELPER enum wl_err world_update(struct world *w, uint32_t version, enum guest_ta
 {
 	buf_deinit(&w->extra_code);
 	guest_make(&w->extra_code, version, tables);
-	return database_update(w->db, RUNTIME_WASM, buf_bytes(&w->extra_code), NULL, text);
+	return database_update(w->db, RUNTIME_WASM, buf_bytes(&w->extra_code), NULL, NULL, text);
 }
 
 HELPER enum wl_err world_open(struct world *w, struct buf *text)

@@ -359,7 +359,7 @@ START_TEST(refused_updates_change_nothing)
 	buf_clear(&text);
 	ck_assert_int_ne(world_update(&w, VERSION_START_TRAPS, TABLES_SAME, &text), WL_OK);
 	struct bytes other = { (const uint8_t *)"junk", 4 };
-	ck_assert_int_ne(database_update(w.db, RUNTIME_WASM, other, NULL, &text), WL_OK);
+	ck_assert_int_ne(database_update(w.db, RUNTIME_WASM, other, NULL, NULL, &text), WL_OK);
 	buf_deinit(&text);
 	ck_assert(!line->ended);
 	ASK_OK(&w, line, "put_version", 0);
