@@ -125,10 +125,9 @@ static void reply_refused(struct api_call *call, enum wl_err err, bool updating,
 		reply_text(call, 404, STR("No such database."));
 	else if (err == WL_ERR_UNAVAILABLE)
 		reply_text(call, 503, text);
-	else if ((err == WL_ERR_UNSUPPORTED || err == WL_ERR_DENIED) && updating)
-		reply_printf(call, 400, "Database update rejected: %s%.*s", err == WL_ERR_UNSUPPORTED ? "Errors occurred:\n" : "",
-			STR_FMT(text));
-	else if (err == WL_ERR_EXISTS && updating)
+	else if (err == WL_ERR_UNSUPPORTED && updating)
+		reply_printf(call, 400, "Database update rejected: Errors occurred:\n%.*s", STR_FMT(text));
+	else if ((err == WL_ERR_EXISTS || err == WL_ERR_DENIED) && updating)
 		reply_printf(call, 400, "Failed to create or update the database: %.*s", STR_FMT(text));
 	else /* init may fail silently */
 		reply_text(call, 500, text.len > 0 || err == WL_ERR_DENIED ? text : str_of(wl_err_name(err)));

@@ -147,6 +147,7 @@ struct database {
 	const struct subs_event *event;  /* the call whose transaction is open, for v1; NULL: none */
 	bool updating;                   /* the open transaction belongs to the next module: this one's views rest */
 	bool retabling;                  /* … and its tables are other ones: live queries change with it */
+	bool breaking;                   /* … and clients are disconnected behind it */
 	bool log_failed;                 /* seen, and clients were closed: nothing is committed any more */
 
 	struct views *views;             /* NULL: none was ever asked for */

@@ -263,7 +263,7 @@ enum wl_err db_commit(struct database *db, int64_t micros, uint32_t reducer, str
 	db_views_settle(db, true);
 	if (UNLIKELY(db->retabling)) {
 		db_views_retabled(db);
-		subs_retable_end(db->subs, true);
+		subs_retable_end(db->subs, true, !db->breaking);
 	}
 	if (delta.durable && db->commitlog == NULL)
 		db->offset = db->offset == COMMITLOG_NONE ? 0 : db->offset + 1;

@@ -106,6 +106,7 @@ static enum wl_err make_changes(struct database *db, struct update *u, const str
 		err = update_views(db, u, instance);
 	(void)store_tx_schema(db->store, &schema_changes);
 	db->retabling = err == WL_OK && schema_changes > 0;
+	db->breaking = u->plan.breaks_clients;
 	if (db->retabling)
 		err = subs_retable_begin(db->subs, u->error);
 	return err;
@@ -128,7 +129,7 @@ static enum wl_err transact(struct database *db, struct update *u, struct runtim
 	db->updating = false;
 	if (err != WL_OK) {
 		if (db->retabling)
-			subs_retable_end(db->subs, false);
+			subs_retable_end(db->subs, false, false);
 		db_views_retable(db); /* the tables are the old ones again */
 	}
 	db->retabling = false;

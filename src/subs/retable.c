@@ -78,7 +78,7 @@ static bool exchange(struct subs *subs, struct live_query *query)
 	return subs_query_listen(subs, query);
 }
 
-static void exchange_all(struct subs *subs, struct live_query **queries, uint32_t count)
+static void exchange_all(struct subs *subs, struct live_query **queries, uint32_t count, struct str text)
 {
 	for (uint32_t i = 0; i < count; i++)
 		subs_query_unlisten(subs, queries[i]);
@@ -87,11 +87,11 @@ static void exchange_all(struct subs *subs, struct live_query **queries, uint32_
 		query_destroy(queries[i]->next);
 		queries[i]->next = NULL;
 		if (!held)
-			subs_query_fail(subs, queries[i], STR("the module's tables have changed: subscribe again"));
+			subs_query_fail(subs, queries[i], text);
 	}
 }
 
-void subs_retable_end(struct subs *subs, bool committed)
+void subs_retable_end(struct subs *subs, bool committed, bool tells)
 {
 	uint32_t count = 0, cursor = 0;
 	if (!committed || subs->queries.count == 0) {
@@ -106,6 +106,7 @@ void subs_retable_end(struct subs *subs, bool committed)
 	}
 	for (const struct map_entry *e; (e = map_next(&subs->queries, &cursor)) != NULL;)
 		queries[count++] = (struct live_query *)(uintptr_t)e->value;
-	exchange_all(subs, queries, count);
+	struct str text = tells ? STR("the module's tables have changed: subscribe again") : (struct str){ NULL, 0 };
+	exchange_all(subs, queries, count, text);
 	mem_free(queries);
 }

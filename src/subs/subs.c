@@ -470,7 +470,7 @@ static void take_from(struct subs *subs, struct subs_client *client, const struc
 		if (!v1 && !holds(&client->sets[at], query))
 			continue;
 		struct query_set set = client->sets[at];
-		if (!v1 || at == 0)
+		if (text.data != NULL && (!v1 || at == 0))
 			tell_failure(subs, client, set.id, text);
 		subs_set_remove(client, at);
 		if (!subs_class_assign(subs, client))

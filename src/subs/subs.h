@@ -122,11 +122,12 @@ struct bytes subs_event_args(struct subs *subs, const struct subs_event *event, 
 /*
  * The open transaction makes tables into others. begin compiles the live queries again; nothing changes yet.
  * WL_ERR_MEMORY. end, after the commit and before the next transaction begins (or after the rollback), puts them in
- * place; who holds a query that does not suit the new tables is told. Not while replies are made beside the executor.
+ * place; who holds a query that does not suit the new tables is told,
+ * unless all are about to be disconnected. Not while replies are made beside the executor.
  */
 bool subs_reading(const struct subs *subs); /* they are */
 enum wl_err subs_retable_begin(struct subs *subs, struct buf *error);
-void subs_retable_end(struct subs *subs, bool committed);
+void subs_retable_end(struct subs *subs, bool committed, bool tells);
 
 struct subs_stats { uint64_t queries, classes, clients, evaluated, matched; };
 struct subs_stats subs_stats(const struct subs *subs);

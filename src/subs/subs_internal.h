@@ -280,7 +280,8 @@ void subs_v1_put_message(struct subs *subs, struct buf *out, const struct subs_c
 /* evaluate.c: fills in what this commit changed: subs->changed and the blocks of its queries. */
 void subs_evaluate(struct subs *subs, const struct store_delta *delta);
 
-/* Takes the query from all that hold it, with an error: it cannot be kept true any more. */
+/* Takes the query from all that hold it, with an error: it cannot be kept true any more. `text` without data: without a
+ * word, since they are about to be disconnected. */
 void subs_query_fail(struct subs *subs, struct live_query *query, struct str text);
 
 /* The client cannot be served any more: it is cut off. */
