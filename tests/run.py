@@ -358,6 +358,12 @@ def suite_durability(tally):
         scripted_test(tally, "durability.py", "--flavor", "asan", what="durability", folder="e2e")
 
 
+def suite_migrate(tally):
+    """migrations of a live database, against a host under ASan and UBSan"""
+    if build(tally, "build/dev/worldline") and build(tally, "build/asan/worldline", flavor="asan"):
+        scripted_test(tally, "migrate.py", "--flavor", "asan", what="migrate", folder="e2e")
+
+
 def suite_reads(tally):
     """large reads while others write, against a host under ASan and UBSan"""
     if build(tally, "build/asan/worldline", flavor="asan") and modules(tally, "transfer"):

@@ -132,7 +132,8 @@ struct database_policy {
 /*
  * Replaces the program, and migrates the tables to what it declares, in one transaction. Same hash: only the
  * environment changes. WL_ERR_UNSUPPORTED: it takes a manual migration; WL_ERR_DENIED: the policy; WL_ERR_EXISTS: the
- * data that is there does not fit, or a view fails; WL_ERR_INVALID: the program. On any failure tables, module, views and clients stay as they are. [blocking]
+ * data that is there does not fit, or a view fails; WL_ERR_INVALID: the program. On any failure tables, module, views
+ * and clients stay as they are. [blocking]
  */
 enum wl_err database_update(struct database *db, enum runtime_kind kind, struct bytes program,
 	const struct database_policy *policy, struct database_environment *environment, struct buf *error);
@@ -151,7 +152,8 @@ struct database_plan {
 	bool major_upgrade;    /* from a definition of version 9 or older to version 10 */
 	uint8_t token[32];     /* Keccak-256 of the texts: database, old hash, new hash */
 };
-/* `text`: the plan, colored for terminals or not; or, if it is not possible, what stands in the way. False: no memory. */
+/* `text`: the plan, colored for terminals or not; or, if it is not possible, what stands in the way. False: no
+ * memory. */
 bool database_plan(struct database *db, const struct module_def *def, const uint8_t hash[32], bool colored,
 	struct database_plan *out, struct buf *text);
 /* Closes every client (1001, reason), flushes the log, frees tables and module when the last share goes. [blocking] */

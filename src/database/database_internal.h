@@ -311,7 +311,7 @@ void db_module_install(struct database *db, struct runtime_program *program, str
 
 /* migrate.c */
 struct migration;
-/* Does a plan in the open transaction, whose rows are untouched. On failure roll it back, and then retable the views. */
+/* Does a plan in the open transaction, whose rows are untouched. On failure roll it back, then retable the views. */
 enum wl_err db_migrate(struct database *db, const struct migration *plan, const struct module_info *old,
 	const struct module_info *info, struct buf *error);
 /* Nothing changes but what code calls things: then db_renames does it. */
@@ -409,8 +409,8 @@ enum wl_err db_clients_sweep(struct database *db, struct buf *error); /* at open
 enum wl_err db_schema_create(struct database *db, const struct module_info *info, struct buf *error);
 enum wl_err db_module_row_put(struct database *db, const uint8_t hash[32], enum runtime_kind kind, struct buf *error);
 enum wl_err db_module_row_get(struct database *db, uint8_t hash[32], enum runtime_kind *kind, struct buf *error);
-/* A table and the table behind a view, as the store knows them; ids are 0. In the arena, which borrows from the module's
- * definition. False: no memory. */
+/* A table and the table behind a view, as the store knows them; ids are 0. In the arena, which borrows from the
+ * module's definition. False: no memory. */
 bool db_table_def(struct arena *arena, const struct module_table *from, struct store_table_def *to);
 bool db_view_def(struct arena *arena, const struct module_view *view, struct store_table_def *to);
 enum wl_err db_table_create(struct database *db, const struct store_table_def *def, struct store_table **out,

@@ -302,7 +302,8 @@ static enum wl_err rule_remove(struct doing *d, const struct migrate_step *step)
 
 static void tell(struct doing *d, const struct migrate_step *step)
 {
-	struct str name = step->name, table = step->new != NULL ? step->new->name : step->old != NULL ? step->old->name : name;
+	const struct module_table *of = step->new != NULL ? step->new : step->old;
+	struct str name = step->name, table = of != NULL ? of->name : name;
 	struct database *db = d->db;
 	switch (step->kind) {
 	case MIGRATE_REMOVE_TABLE: db_log_host(db, 2, "Dropping table `%.*s`", STR_FMT(table)); break;

@@ -181,7 +181,7 @@ static void update_on_executor(struct database *db, void *arg)
 	arena_deinit(&arena);
 }
 
-/* Replies that read the tables as they are come first; new ones wait behind the update's turn no longer than a moment. */
+/* Replies that read the tables as they are come first. */
 static enum wl_err run(struct database *db, struct update *u)
 {
 	for (uint32_t waited = 0;; waited += READS_PAUSE_MS) {

@@ -293,7 +293,8 @@ static struct live_query *query_make(struct subs *subs, struct query *compiled, 
 	query->blocks = mem_zalloc_array(query->block_count, sizeof(struct live_block));
 	query->bytes = sizeof(*query) + key_len + query_bytes(compiled) +
 		query->block_count * (sizeof(struct live_block) + sizeof(struct listening) + sizeof(struct bucket));
-	if (query->blocks == NULL || !subs_query_listen(subs, query) || !map_put(&subs->queries, key, key_len, (uintptr_t)query)) {
+	if (query->blocks == NULL || !subs_query_listen(subs, query) ||
+		!map_put(&subs->queries, key, key_len, (uintptr_t)query)) {
 		query_free(subs, query);
 		return NULL;
 	}
