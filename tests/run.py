@@ -250,14 +250,12 @@ def suite_cli(tally):
 
 KIT = [
     "abi",
-    "http/tokens,auth,cors,call,call-args,call-types,call-returns,handlers,names,logs",
-    "websocket/connect,handshake,frame,control,compression,confirmed,reducer,v3_frames,malformed,lifecycle,event,join,"
-    "light,one_off,procedure,query_error,rls,schedule,subscribe,unsubscribe,update,v1_subscribe,view",
+    "http",
+    "websocket",
     "sql/auto-increment,comparison,count-limit,delete,dialects,dml-sequences,errors,insert-literals,insert,joins,"
     "lexical,literals-compound,literals-float,literals-int,literals-special,literals-text,logic,names,permissions,"
     "projection,rls,subscription-joins-other,subscription-joins,subscription-sets,system-tables,update-literals,update,"
     "updates,variables,views,views-cold",
-    "http/sql-http",
 ]
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Migrations of a live database: what each change of a schema does to rows, clients and the module, and what refuses it.
+"""Migrations of a live database: what each change of a schema does to rows, clients and module, and what refuses it.
 
     tests/e2e/migrate.py [--flavor dev]       last line: N passed, N failed
 """
@@ -91,7 +91,8 @@ WL_REDUCER(set_alarm)
 }
 // more
 """
-PERSON_END = "	(shape, form))"
+PERSON_END, SCORE_END = "	(shape, form))", "	(i64, points))\nWL_TABLE(spare"
+ADULT = "	WL_EACH(person, row)\n		if (row.age >= 18)"
 REFUSED = [  # what is changed, and what is said
     ("a column removed", [("	(i64, points))\nWL_TABLE(spare", "	(u32, more, DEFAULT(1)))\nWL_TABLE(spare"),
                           ("(i64, points))\n{\n	score row = { .id = id, .team = team, .points = points };",
@@ -100,7 +101,8 @@ REFUSED = [  # what is changed, and what is said
      ["Removing a column points from table score requires a manual migration"]),
     ("a column without a default", [(PERSON_END, "	(shape, form),\n	(u32, height))")],
      ["Adding a column height to table person requires a default value annotation"]),
-    ("columns in another order", [("	(u32, team),\n	(color, tint),\n	(i64, points))", "	(i64, points),\n	(u32, team),\n	(color, tint))")],
+    ("columns in another order", [("	(u32, team),\n	(color, tint),\n	(i64, points))",
+                                   "	(i64, points),\n	(u32, team),\n	(color, tint))")],
      ["Reordering table score requires a manual migration"]),
     ("another type", [("	(u32, team),", "	(u64, team),")],
      ["Changing the type of column team in table score from U32 to U64 requires a manual migration"]),
@@ -113,7 +115,8 @@ REFUSED = [  # what is changed, and what is said
      ["requires a manual migration, due to size mismatch", "due to alignment mismatch"]),
     ("an event table no more", [("WL_TABLE(beep, PUBLIC_EVENT", "WL_TABLE(beep, PUBLIC")],
      ["Changing the event flag of table beep requires a manual migration"]),
-    ("two at once", [("(rank, novice, knight)", "(rank, novice)"), (PERSON_END, "	(shape, form),\n	(u32, height))")],
+    ("two at once", [("(rank, novice, knight)", "(rank, novice)"),
+                     (PERSON_END, "	(shape, form),\n	(u32, height))")],
      ["with fewer variants", "Adding a column height"]),
 ]
 
@@ -197,8 +200,8 @@ class Migrate(Suite):
             program = self.build(*changes)
             auto, manual = self.plan(program)
             status, text = self.publish(program)
-            self.check(f"{what}: refused", status == 400 and text.startswith("Database update rejected: Errors occurred:"),
-                       f"{status} {text}")
+            self.check(f"{what}: refused", status == 400 and
+                       text.startswith("Database update rejected: Errors occurred:"), f"{status} {text}")
             for part in texts:
                 self.check(f"{what}: says why", part in text and manual and part in manual["reason"], text)
             self.check(f"{what}: no plan", auto is None)
@@ -220,8 +223,7 @@ class Migrate(Suite):
         self.check("a table with rows", status == 400 and "Cannot remove table `fired`: table contains data." in text,
                    text)
         self.check("the empty one beside it is still there", self.rows("SELECT * FROM spare") == [])
-        broken = self.build(("	WL_EACH(person, row)\n		if (row.age >= 18)",
-                             "	WL_EACH(person, row)\n		if (row.age >= 17)\n			wl_panic(\"no\");\n		else"))
+        broken = self.build((ADULT, ADULT.replace("18)", "17)\n			wl_panic(\"no\");\n		else")))
         adults = self.subscribed("SELECT * FROM adults")
         status, text = self.publish(broken)
         self.check("a view that fails", status == 400, f"{status} {text}")
@@ -240,9 +242,10 @@ class Migrate(Suite):
         hashed = [("	(u32, age, INDEX),", "	(u32, age, INDEX_HASH),")]
         self.update("another kind of index", hashed)
         self.back("another kind of index")
-        self.update("a unique column", [("	(i64, points))\nWL_TABLE(spare", "	(i64, points, UNIQUE))\nWL_TABLE(spare")],
+        self.update("a unique column", [(SCORE_END, SCORE_END.replace("points", "points, UNIQUE"))],
                     planned=["Created unique constraint score_points_key on [points] of table score"])
-        self.equal("it is unique", self.call("count", 9, 1, self.rows("SELECT points FROM score WHERE id = 3")[0][0])[0], 530)
+        points = self.rows("SELECT points FROM score WHERE id = 3")[0][0]
+        self.equal("it is unique", self.call("count", 9, 1, points)[0], 530)
         self.back("a unique column")
         self.update("a private table", [("WL_TABLE(spare, PUBLIC", "WL_TABLE(spare, PRIVATE")],
                     planned=["Changed access for table spare (public → private)"])
@@ -268,7 +271,8 @@ class Migrate(Suite):
     def breaking(self):
         """Columns more, event tables, views: everybody is disconnected, and may come again."""
         client = self.subscribed("SELECT * FROM person")
-        two = self.BLUE + [(PERSON_END, "	(shape, form),\n	(u32, height, DEFAULT(170)),\n	(str, city, DEFAULT(WL_STR(\"Ulm\"))))")]
+        two = self.BLUE + [(PERSON_END, "	(shape, form),\n	(u32, height, DEFAULT(170)),\n"
+                            "	(str, city, DEFAULT(WL_STR(\"Ulm\"))))")]
         self.update("two columns", two, True, ["Created columns in table person", "+ height: U32 (default: U32(",
                                                "+ city: String (default: String("])
         self.gone(client, "two columns")
@@ -287,9 +291,9 @@ class Migrate(Suite):
         self.update("another view", view, planned=["Created anonymous view: winners"])
         self.still_there(client, "another view")
         self.equal("it has rows", len(self.rows("SELECT * FROM winners")), 3)
-        other = event + [("WL_VIEW(person, adults)\n{\n	WL_EACH(person, row)\n"
-            "		if (row.age >= 18)\n			person_emit(&row);", "WL_VIEW(score, adults)\n{\n	WL_EACH(score, row)\n"
-            "		if (row.points < 0)\n			score_emit(&row);")]
+        other = event + [("WL_VIEW(person, adults)\n{\n" + ADULT + "\n			person_emit(&row);",
+                          "WL_VIEW(score, adults)\n{\n	WL_EACH(score, row)\n		if (row.points < 0)\n"
+                          "			score_emit(&row);")]
         self.update("a view of other rows", other, True, ["Removed anonymous view: adults",
                                                          "Created anonymous view: adults"])
         self.gone(client, "a view of other rows")
