@@ -285,6 +285,8 @@ void life_begin(struct life *life, struct programs *programs, uint64_t seed, uin
 	snprintf(life->world.dir, sizeof(life->world.dir), "a/replica");
 	life->world.options.segment_bytes = 4096u << roll(life, 5);
 	life->world.options.timers = life->timers;
+	life->world.options.durability.replay_micros = 1 + (uint32_t)roll(life, 200);
+	life->world.options.durability.snapshots_kept = 1 + (uint32_t)roll(life, 2);
 	life->world.on_entry = cache_entry;
 	life->world.context = life;
 	buf_init(&life->world.extra_code, 1 << 20);
