@@ -101,10 +101,11 @@ static enum wl_err read_contents(struct reading *reading)
 		return fail(reading->error, WL_ERR_MEMORY, "no memory to read %s", window->path);
 	if (native_crc32c(0, contents->bytes.data, contents->bytes.len) != trailer.contents_crc)
 		return damaged(window, trailer.contents_at, "the checksum of the contents does not match", reading->error);
-	if (!contents_decode(contents, trailer.contents_at) || contents->files[0].id != reading->header.id)
-		return damaged(window, trailer.contents_at, "the contents make no sense, or there is no memory for them",
-			reading->error);
-	return WL_OK;
+	err = contents_decode(contents, trailer.contents_at);
+	if (err == WL_ERR_MEMORY)
+		return fail(reading->error, err, "no memory to read %s", window->path);
+	return err == WL_OK && contents->files[0].id == reading->header.id ? WL_OK
+		: damaged(window, trailer.contents_at, "the contents make no sense", reading->error);
 }
 
 enum wl_err reading_open(struct reading *reading, struct storage *storage, const char *dir, uint64_t offset,

@@ -96,28 +96,30 @@ void contents_encode(const struct contents *contents, struct buf *out)
 	}
 }
 
-static bool get_pages(struct reader *r, struct contents_table *table, uint32_t file_count, uint64_t size)
+static enum wl_err get_pages(struct reader *r, struct contents_table *table, uint32_t file_count, uint64_t size)
 {
 	const uint8_t *at = reader_take(r, (size_t)table->page_count * PAGE_REF_BYTES, "pages");
-	table->pages = at == NULL ? NULL : mem_alloc(size_max((size_t)table->page_count * sizeof(struct page_ref), 1));
+	if (at == NULL)
+		return WL_ERR_CORRUPT;
+	table->pages = mem_alloc(size_max((size_t)table->page_count * sizeof(struct page_ref), 1));
 	if (table->pages == NULL)
-		return false;
+		return WL_ERR_MEMORY;
 	uint64_t rows = 0, checksum = 0;
 	for (uint32_t p = 0; p < table->page_count; p++, at += PAGE_REF_BYTES) {
 		struct page_ref *page = &table->pages[p];
 		*page = (struct page_ref){ .at = load_u64(at), .checksum = load_u64(at + 8), .len = load_u32(at + 16),
 			.crc = load_u32(at + 20), .file = load_u16(at + 24), .rows = load_u16(at + 26) };
 		if (page->file >= file_count || page->len > PAGE_BYTES_MAX || (page->len == 0) != (page->rows == 0))
-			return false;
+			return WL_ERR_CORRUPT;
 		if (page->file == 0 && (page->at > size || page->len > size - page->at))
-			return false;
+			return WL_ERR_CORRUPT;
 		rows += page->rows;
 		checksum += page->checksum;
 	}
-	return rows == table->rows && checksum == table->checksum;
+	return rows == table->rows && checksum == table->checksum ? WL_OK : WL_ERR_CORRUPT;
 }
 
-static bool get_tables(struct contents *contents, struct reader *r, uint64_t size)
+static enum wl_err get_tables(struct contents *contents, struct reader *r, uint64_t size)
 {
 	for (uint32_t i = 0; i < contents->table_count; i++) {
 		struct contents_table *table = &contents->tables[i];
@@ -127,32 +129,35 @@ static bool get_tables(struct contents *contents, struct reader *r, uint64_t siz
 		table->rows = reader_u64(r);
 		table->checksum = reader_u64(r);
 		table->page_count = reader_u32(r);
-		if (r->failed || (i > 0 && table->id <= contents->tables[i - 1].id) ||
-			!get_pages(r, table, contents->file_count, size))
-			return false;
+		if (r->failed || (i > 0 && table->id <= contents->tables[i - 1].id))
+			return WL_ERR_CORRUPT;
+		enum wl_err err = get_pages(r, table, contents->file_count, size);
+		if (err != WL_OK)
+			return err;
 	}
-	return true;
+	return WL_OK;
 }
 
-bool contents_decode(struct contents *contents, uint64_t size)
+enum wl_err contents_decode(struct contents *contents, uint64_t size)
 {
 	struct reader r = reader_of(contents->bytes.data, contents->bytes.len);
 	contents->micros = (int64_t)reader_u64(&r);
 	contents->file_count = reader_u32(&r);
 	if (contents->file_count == 0 || contents->file_count > SNAPSHOT_FILES_MAX)
-		return false;
+		return WL_ERR_CORRUPT;
 	for (uint32_t i = 0; i < contents->file_count; i++) {
 		contents->files[i].offset = reader_u64(&r);
 		contents->files[i].id = reader_u64(&r);
 	}
 	uint32_t tables = reader_u32(&r);
 	if (r.failed || tables > reader_left(&r) / TABLE_BYTES_MIN)
-		return false;
+		return WL_ERR_CORRUPT;
 	contents->tables = mem_zalloc_array((size_t)tables + 1, sizeof(*contents->tables));
 	if (contents->tables == NULL)
-		return false;
+		return WL_ERR_MEMORY;
 	contents->table_count = tables;
-	return get_tables(contents, &r, size) && !r.failed && reader_left(&r) == 0;
+	enum wl_err err = get_tables(contents, &r, size);
+	return err == WL_OK && (r.failed || reader_left(&r) > 0) ? WL_ERR_CORRUPT : err;
 }
 
 void contents_deinit(struct contents *contents)

@@ -55,7 +55,7 @@ void trailer_encode(const struct trailer *trailer, uint64_t id, uint8_t out[TRAI
 bool trailer_decode(const uint8_t data[TRAILER_BYTES], uint64_t id, struct trailer *out);
 void contents_encode(const struct contents *contents, struct buf *out);
 /* Takes the bytes of `contents->bytes` for what they say. Pages are within `size`, where they lie in files[0]. */
-bool contents_decode(struct contents *contents, uint64_t size);
+enum wl_err contents_decode(struct contents *contents, uint64_t size); /* WL_ERR_CORRUPT, WL_ERR_MEMORY */
 void contents_deinit(struct contents *contents);
 
 /* ---- file.c ---- */

@@ -148,8 +148,10 @@ static enum wl_err get_row(struct rows_in *in, uint32_t slot)
 	struct store_table *t = in->t;
 	size_t size;
 	struct error why;
-	if (sats_validate(t->layout->whole, in->r.at, reader_left(&in->r), &size, &why) != WL_OK ||
-		size > STORE_ROW_BYTES_MAX)
+	enum wl_err err = sats_validate(t->layout->whole, in->r.at, reader_left(&in->r), &size, &why);
+	if (err == WL_ERR_MEMORY)
+		return from_status(STORE_MEMORY, t, in->page, in->error);
+	if (err != WL_OK || size > STORE_ROW_BYTES_MAX)
 		return damaged(t, in->page, "has rows that do not decode", in->error);
 	uint32_t row = (in->page << t->shift) + slot;
 	if (t->heap == NULL) {
