@@ -164,7 +164,7 @@ static void live(struct life *life)
 			/* A snapshot of something durable, and the segments below it go. */
 			if (life->promised > life->snapshot && roll(life, 4) == 0) {
 				life->snapshot += roll(life, life->promised - life->snapshot + 1);
-				commitlog_trim(life->log, life->snapshot);
+				commitlog_trim(life->log, life->snapshot, 0);
 			}
 			break;
 		default:
