@@ -99,6 +99,14 @@ typedef enum wl_err (*commitlog_replay_fn)(void *context, uint64_t offset, struc
  * An error of `replay` ends the opening and is returned. */
 enum wl_err commitlog_open(const struct commitlog_options *options, commitlog_replay_fn replay, void *replay_context,
 	struct commitlog **out, struct error *error);
+/*
+ * After WL_ERR_CORRUPT, while nobody has the log: makes it end before the damage, so that it opens with what is good.
+ * All that lies behind is kept, byte for byte, in `<dir>/damaged/`. `from`: as replay_from; if what is good ends below
+ * it, nothing stays, and the log begins again there. *next: the first offset that is lost. WL_ERR_NOT_FOUND: nothing of
+ * the log is good.
+ */
+enum wl_err commitlog_set_aside(struct storage *storage, const char *dir, uint64_t from, uint64_t *next,
+	struct error *error);
 /* Writes and syncs what is pending, then closes. What cannot be written (failed, no space) is given up. NULL is
  * fine. */
 void commitlog_close(struct commitlog *log);

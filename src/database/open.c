@@ -288,7 +288,9 @@ static enum wl_err load_module(struct database *db, struct buf *error)
 	return err;
 }
 
-enum wl_err database_open(const struct database_options *options, struct database **out, struct buf *error)
+/* *damaged: the log cannot be read, and the options' module log is not taken. *from: where it was to be read from. */
+static enum wl_err open_once(const struct database_options *options, struct database **out, bool *damaged,
+	uint64_t *from, struct buf *error)
 {
 	struct error why;
 	struct store *store;
@@ -302,7 +304,11 @@ enum wl_err database_open(const struct database_options *options, struct databas
 	if (db == NULL)
 		return WL_ERR_MEMORY;
 	db_snapshot_opened(db, &info);
+	*from = info.offset == COMMITLOG_NONE ? 0 : info.offset + 1;
 	err = open_log(db, error);
+	*damaged = err == WL_ERR_CORRUPT;
+	if (*damaged)
+		db->log = NULL;
 	if (err == WL_OK) {
 		err = store_replay_done(db->store, &why);
 		if (err != WL_OK)
@@ -323,6 +329,38 @@ enum wl_err database_open(const struct database_options *options, struct databas
 	db_schedule_open(db);
 	*out = ready(db);
 	return WL_OK;
+}
+
+/* The log's damage is told, and set aside. */
+static bool set_aside(const struct database_options *options, uint64_t from, struct buf *error)
+{
+	char path[PATH_BYTES];
+	struct error why;
+	uint64_t lost;
+	struct storage *storage = options->storage != NULL ? options->storage : commitlog_storage_local();
+	snprintf(path, sizeof(path), "%s/log", options->dir);
+	if (commitlog_set_aside(storage, path, from, &lost, &why) != WL_OK) {
+		buf_printf(error, "; what precedes the damage cannot be opened: %s", why.text);
+		return false;
+	}
+	log_error("%s; the database opens without the transactions from %llu on, which are kept in %s/damaged",
+		buf_text(error), (unsigned long long)lost, path);
+	buf_clear(error);
+	return true;
+}
+
+enum wl_err database_open(const struct database_options *options, struct database **out, struct buf *error)
+{
+	bool damaged = false, repairs = options->durability.opens_damaged && !options->in_memory && options->dir != NULL;
+	uint64_t from = 0;
+	enum wl_err err = open_once(options, out, &damaged, &from, error);
+	if (damaged && repairs && set_aside(options, from, error)) {
+		damaged = false;
+		err = open_once(options, out, &damaged, &from, error);
+	}
+	if (damaged)
+		module_log_close(options->log);
+	return err;
 }
 
 /* ---- close ---- */

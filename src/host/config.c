@@ -56,6 +56,8 @@ static const char template_text[] =
 	"# snapshots = 2\n"
 	"# Log that is kept beyond what those need, so that a database can be restored to an earlier moment.\n"
 	"# log-mb = 256\n"
+	"# A log with damage in its middle: whether its database opens with what precedes it; the rest is kept aside.\n"
+	"# open-damaged = true\n"
 	"\n"
 	"# [energy]\n"
 	"# What may be used of energy, in eV: a call costs two for each nanosecond that it works. 0 is no limit.\n"
@@ -107,6 +109,7 @@ static const struct key_spec keys[] = {
 	{ "limits", "module-log-mb", VALUE_MB, AT(module_log_bytes), 1, 65536 },
 	{ "durability", "replay-ms", VALUE_U32, AT(replay_ms), 1, 3600000 },
 	{ "durability", "snapshots", VALUE_U32, AT(snapshots_kept), 1, 1000 },
+	{ "durability", "open-damaged", VALUE_BOOL, AT(opens_damaged), 0, 0 },
 	{ "durability", "log-mb", VALUE_MB, AT(log_kept_bytes), 0, 1 << 24 },
 	{ "energy", "call", VALUE_U64, AT(energy_call), 0, INT64_MAX },
 	{ "energy", "database", VALUE_U64, AT(energy_database), 0, INT64_MAX },
@@ -117,7 +120,7 @@ static const struct config defaults = {
 	.log_level = LOG_INFO, .module_http_enabled = true, .oidc_enabled = true,
 	.ping_interval_ms = 15000, .idle_timeout_ms = 30000, .close_timeout_ms = 250, .incoming_queue_length = 16384,
 	.subscriptions_per_connection = 4096, .queries_per_connection = 65536,
-	.replay_ms = 400, .snapshots_kept = 2, .log_kept_bytes = (uint64_t)256 << 20,
+	.opens_damaged = true, .replay_ms = 400, .snapshots_kept = 2, .log_kept_bytes = (uint64_t)256 << 20,
 	.reducer_ms = 10000, .guest_memory_bytes = (uint64_t)1024 << 20, .module_log_bytes = (uint64_t)64 << 20,
 };
 

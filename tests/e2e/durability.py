@@ -24,7 +24,7 @@ SETTINGS = """[durability]
 replay-ms = {replay_ms}
 snapshots = 2
 log-mb = {log_mb}
-[limits]
+{more}[limits]
 database-memory-mb = {memory_mb}
 database-disk-mb = {disk_mb}
 """
@@ -41,9 +41,9 @@ def build_module():
 
 
 class Durability(Suite):
-    def configure(self, replay_ms=1, log_mb=0, memory_mb=0, disk_mb=0):
+    def configure(self, replay_ms=1, log_mb=0, memory_mb=0, disk_mb=0, more=""):
         with open(os.path.join(self.host.data_dir, "config.toml"), "w", encoding="utf-8") as f:
-            f.write(SETTINGS.format(replay_ms=replay_ms, log_mb=log_mb, memory_mb=memory_mb, disk_mb=disk_mb))
+            f.write(SETTINGS.format(replay_ms=replay_ms, log_mb=log_mb, memory_mb=memory_mb, disk_mb=disk_mb, more=more))
 
     def call(self, reducer, *arguments):
         return self.request("POST", f"/v1/database/{NAME}/call/{reducer}", json.dumps(arguments).encode())
@@ -144,6 +144,55 @@ class Durability(Suite):
                    self.host.log()[-1500:])
         self.check("the damaged file stays", os.path.exists(path))
 
+    def damaged_log(self):
+        """A bit turns in the middle of the log, behind the snapshots: what precedes it opens, the rest is kept."""
+        self.configure(replay_ms=100000, log_mb=512)
+        self.host.restart()
+        for i in range(40):
+            self.must("write", 50 + i, 20, 300)
+        before = {row[0]: row for row in self.totals()}
+        self.host.kill()
+        path = self.last_segment()
+        with open(path, "rb") as f:
+            data = f.read()
+        used = len(data.rstrip(b"\0"))
+        at = used - 120000
+        with open(path, "r+b") as f:
+            f.seek(at)
+            f.write(bytes([data[at] ^ 1]))
+        damaged = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+        self.configure(replay_ms=100000, log_mb=512, more="open-damaged = false\n")
+        self.host.start()
+        status, text = self.call("audit")
+        self.check("it stays closed for who wants that", status == 500 or "damaged batch" in text, f"{status} {text}")
+        self.check("and nothing is changed", open(path, "rb").read() == damaged)
+        self.host.stop()
+        self.configure(replay_ms=100000, log_mb=512)
+        self.host.start()
+        self.must("audit")
+        after = {row[0]: row for row in self.totals()}
+        lost = sorted(set(before) - set(after))
+        self.check("some is lost, from the end", 0 < len(lost) < 40 and lost == list(range(90 - len(lost), 90)) and
+                   all(after[key] == before[key] for key in after if key < 50), lost)
+        named = r"wlog: byte \d+: damaged batch \(offset \d+\).*transactions from \d+ on"
+        self.check("the damage is named", re.search(named, self.host.log()), self.host.log()[-1500:])
+        kept = os.path.join(self.folder("log"), "damaged", os.path.basename(path))
+        self.check("what is behind is kept", os.path.exists(kept) and open(kept, "rb").read() == damaged)
+        self.must("write", 99, 5, 5)
+        after = self.totals()
+        self.host.restart(signal.SIGKILL)
+        self.equal("it goes on from there", self.totals(), after)
+        self.must("audit")
+
+    def last_segment(self):
+        """The one that is written to."""
+        names = sorted(name for name in os.listdir(self.folder("log")) if name.endswith(".wlog"))
+        for name in reversed(names):
+            with open(os.path.join(self.folder("log"), name), "rb") as f:
+                if len(f.read().rstrip(b"\0")) > 200000:
+                    return os.path.join(self.folder("log"), name)
+        raise RuntimeError("the log is too short")
+
     def limits(self):
         """What would grow beyond is refused with what to do; everything else goes on."""
         self.configure(memory_mb=4)
@@ -181,6 +230,7 @@ class Durability(Suite):
             self.restarts()
             self.bounded()
             self.damaged()
+            self.damaged_log()
             self.limits()
 
 

@@ -512,6 +512,63 @@ END_TEST
 
 /* ---- torn and damaged ---- */
 
+/* Goal: a log with damage anywhere opens again with what precedes it; what lies behind is kept, byte for byte. */
+START_TEST(set_aside)
+{
+	struct buf before = BUF_INIT(1 << 20), after = BUF_INIT(1 << 20);
+	uint32_t opened = 0;
+	for (uint64_t n = 0; n < 120; n++) {
+		struct world w = world_new(500 + n);
+		char path[64], kept[64];
+		uint64_t next;
+		world_open(&w);
+		for (uint32_t i = 0; i < 80; i++) {
+			if (i % 20 == 19)
+				append_sized(&w, 9000);
+			else
+				append(&w);
+			drain(&w);
+		}
+		commitlog_close(w.log);
+		uint64_t segment = 1 + n % 6, at = 40 + n * 53 % 900;
+		snprintf(path, sizeof(path), DIR_NAME "/%010u.wlog", (unsigned)segment);
+		snprintf(kept, sizeof(kept), DIR_NAME "/damaged/%010u.wlog", (unsigned)segment);
+		ck_assert(storage_faulty_flip(w.disk, path, at, 4));
+		buf_clear(&before);
+		buf_clear(&after);
+		ck_assert(storage_faulty_get(w.disk, path, &before));
+		enum wl_err err = world_open_with(&w, SMALL_SEGMENT, 0);
+		if (err == WL_OK) { /* nothing that matters */
+			commitlog_close(w.log);
+			world_end(&w);
+			continue;
+		}
+		ck_assert_int_eq(err, WL_ERR_CORRUPT);
+		err = commitlog_set_aside(storage_faulty_storage(w.disk), DIR_NAME, 0, &next, &w.error);
+		ck_assert_msg(err == WL_OK || (segment == 1 && err == WL_ERR_NOT_FOUND), "%s", w.error.text);
+		if (err == WL_OK) {
+			ck_assert_msg(storage_faulty_get(w.disk, kept, &after), "%s", path);
+			ck_assert(before.len == after.len && memcmp(before.data, after.data, before.len) == 0);
+			ck_assert_msg(world_open_with(&w, SMALL_SEGMENT, 0) == WL_OK, "%s", w.error.text);
+			ck_assert_uint_le(w.replayed, next);
+			ck_assert_uint_lt(w.replayed, 80);
+			uint64_t count = w.replayed;
+			ck_assert_uint_eq(append(&w), count);
+			drain(&w);
+			commitlog_close(w.log);
+			ck_assert_msg(world_open_with(&w, SMALL_SEGMENT, 0) == WL_OK, "%s", w.error.text);
+			ck_assert_uint_eq(w.replayed, count + 1);
+			commitlog_close(w.log);
+			opened++;
+		}
+		world_end(&w);
+	}
+	ck_assert_uint_gt(opened, 40);
+	buf_deinit(&before);
+	buf_deinit(&after);
+}
+END_TEST
+
 /* A small log in one segment, 8 records in batches of 2, closed by a crash of the process (no closing mark). */
 static struct buf small_log(struct world *w, bool closed)
 {
@@ -1120,6 +1177,7 @@ int main(void)
 	tcase_add_test(tests, replay_from);
 	tcase_add_test(tests, trim);
 	tcase_add_test(tests, trim_cut_short);
+	tcase_add_test(tests, set_aside);
 	tcase_add_test(tests, cut_at_every_byte);
 	tcase_add_test(tests, torn_tail_is_zeroed);
 	tcase_add_test(tests, flip_every_byte);
