@@ -356,6 +356,12 @@ def suite_durability(tally):
         scripted_test(tally, "durability.py", "--flavor", "asan", what="durability", folder="e2e")
 
 
+def suite_golden(tally):
+    """data folders of earlier versions open"""
+    if build(tally, "build/dev/worldline"):
+        scripted_test(tally, "golden.py", what="golden", folder="e2e")
+
+
 def suite_migrate(tally):
     """migrations of a live database, against a host under ASan and UBSan"""
     if build(tally, "build/dev/worldline") and build(tally, "build/asan/worldline", flavor="asan"):

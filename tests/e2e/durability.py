@@ -43,7 +43,8 @@ def build_module():
 class Durability(Suite):
     def configure(self, replay_ms=1, log_mb=0, memory_mb=0, disk_mb=0, more=""):
         with open(os.path.join(self.host.data_dir, "config.toml"), "w", encoding="utf-8") as f:
-            f.write(SETTINGS.format(replay_ms=replay_ms, log_mb=log_mb, memory_mb=memory_mb, disk_mb=disk_mb, more=more))
+            f.write(SETTINGS.format(replay_ms=replay_ms, log_mb=log_mb, memory_mb=memory_mb, disk_mb=disk_mb,
+                                    more=more))
 
     def call(self, reducer, *arguments):
         return self.request("POST", f"/v1/database/{NAME}/call/{reducer}", json.dumps(arguments).encode())
