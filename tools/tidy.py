@@ -35,7 +35,7 @@ ROOMS = {
     "net": ["native"],
     "host": ["database", "auth", "commitlog", "module", "runtime", "native"],
     "api": ["host", "net", "auth", "database", "protocol", "subs/delivery.h", "module", "native"],
-    "cli": ["api", "host", "net", "auth", "module", "sats", "native"],
+    "cli": ["api", "host", "database", "commitlog", "net", "auth", "module", "sats", "native"],
 }
 BASE = "base"
 

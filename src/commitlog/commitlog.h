@@ -107,6 +107,26 @@ enum wl_err commitlog_open(const struct commitlog_options *options, commitlog_re
  */
 enum wl_err commitlog_set_aside(struct storage *storage, const char *dir, uint64_t from, uint64_t *next,
 	struct error *error);
+/* A log looked at from outside, read only: a host may have it open. */
+struct commitlog_segment_report {
+	const char *path;
+	uint64_t number, bytes, used;      /* of its capacity; up to the last batch */
+	uint64_t batches, first, next;     /* offsets of its first batch (COMMITLOG_NONE: none), and behind its last */
+	bool is_closed;                    /* the log was closed here */
+	char fault[64];                    /* "": it is whole, as far as it goes */
+	uint64_t fault_at;                 /* byte */
+};
+struct commitlog_scan {
+	/* Each may be NULL; false ends the scan. Records of a segment come before its report; `from` and `to` are
+	 * offsets, both included. */
+	bool (*record)(void *context, uint64_t offset, struct bytes record);
+	bool (*segment)(void *context, const struct commitlog_segment_report *report);
+	uint64_t from, to;
+	void *context;
+};
+/* WL_ERR_NOT_FOUND: there is no log. Faults are the reports' affair. */
+enum wl_err commitlog_scan(struct storage *storage, const char *dir, const struct commitlog_scan *how,
+	struct error *error);
 /* Writes and syncs what is pending, then closes. What cannot be written (failed, no space) is given up. NULL is
  * fine. */
 void commitlog_close(struct commitlog *log);

@@ -8,8 +8,10 @@
 import glob
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -41,11 +43,41 @@ class Golden(Suite):
                     self.equal(f"{what}: {query}", self.rows(query), rows)
                 audit = self.request("POST", f"/v1/database/{self.name}/call/audit", b"[]")
                 self.equal(f"{what}: audit", audit[0], 200)
+            self.log_tools(what, os.path.join(data, "replicas", "1"))
             before = {row[0] for row in self.rows("SELECT id FROM note")}
             self.request("POST", f"/v1/database/{self.name}/call/write", b"[77, 5, 5]")
             added = {row[0] for row in self.rows("SELECT id FROM note")} - before
             self.check(f"{what}: new rows have new numbers", len(added) == 5 and min(added) > max(before), added)
         shutil.rmtree(folder)
+
+    def command(self, *arguments):
+        done = subprocess.run([self.host.binary, "log", *arguments], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def log_tools(self, what, folder):
+        """On the files of a host that runs."""
+        status, text, _ = self.command("verify", folder)
+        whole = re.fullmatch(r"\d+ transactions in \d+ segments are whole\n", text)
+        self.check(f"{what}: log verify", status == 0 and whole, text)
+        segments = [json.loads(line) for line in self.command("inspect", folder, "--json")[1].splitlines()]
+        self.check(f"{what}: log inspect", segments and segments[0]["first"] == 0, segments)
+        dumped = self.command("dump", folder, "--from", "1", "--to", "3")[1].splitlines()
+        self.equal(f"{what}: log dump", [line.split()[0] for line in dumped], ["1", "2", "3"])
+        whole = self.command("dump", folder)[1]
+        self.check(f"{what}: what the log holds", "create table 4096 note" in whole and "replace table 4097" in whole,
+                   whole[:2000])
+        copy = tempfile.mkdtemp(prefix="worldline-golden-")
+        shutil.copytree(os.path.join(folder, "log"), os.path.join(copy, "log"))
+        path = os.path.join(copy, "log", "0000000001.wlog")
+        with open(path, "r+b") as f:
+            f.seek(30000)
+            byte = f.read(1)[0]
+            f.seek(30000)
+            f.write(bytes([byte ^ 1]))
+        status, text, error = self.command("verify", copy)
+        named = re.search(r"0000000001\.wlog: byte \d+: a damaged batch", text)
+        self.check(f"{what}: damage is found", status == 1 and named and "damaged" in error, text + error)
+        shutil.rmtree(copy)
 
     def run(self):
         self.flavor = os.path.basename(os.path.dirname(self.host.binary))

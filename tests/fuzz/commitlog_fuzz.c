@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "commitlog/commitlog_internal.h"
 #include "commitlog/storage_faulty.h"
+#include "database/record.h"
 #include "native.h"
 
 enum { CAPACITY_MAX = 64 << 10, NONCE = 0x12345 };
@@ -57,6 +58,17 @@ static void make_valid(uint8_t *data, size_t len, uint64_t number, uint32_t *cha
 	}
 }
 
+/* The same bytes looked at from outside. */
+static bool see(void *context, uint64_t offset, struct bytes record)
+{
+	struct buf text = BUF_INIT(1 << 20);
+	(void)offset;
+	(void)database_record_describe(record, &text, NULL);
+	buf_deinit(&text);
+	(*(uint64_t *)context)++;
+	return true;
+}
+
 static enum wl_err open_log(struct storage_faulty *disk, struct commitlog_writers *writers, struct counts *counts,
 	struct commitlog **log)
 {
@@ -90,6 +102,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(void)storage_faulty_set(disk, "l/0000000002.wlog", copy + split, size - 3 - split);
 	struct commitlog *log;
 	struct counts before, after;
+	struct error why;
+	uint64_t seen = 0, next;
+	struct commitlog_scan how = { .record = see, .to = UINT64_MAX, .context = &seen };
+	(void)commitlog_scan(storage_faulty_storage(disk), "l", &how, &why);
 	if (open_log(disk, writers, &before, &log) == WL_OK) {
 		struct buf *out;
 		ASSERT(commitlog_begin(log, &out) == WL_OK);
@@ -98,6 +114,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		commitlog_close(log);
 		ASSERT(open_log(disk, writers, &after, &log) == WL_OK);
 		ASSERT(after.records == before.records + appended);
+		commitlog_close(log);
+		ASSERT(seen >= before.records);
+	} else if (commitlog_set_aside(storage_faulty_storage(disk), "l", 0, &next, &why) == WL_OK &&
+		open_log(disk, writers, &after, &log) == WL_OK) { /* unless what is within batches makes no sense */
+		ASSERT(after.records <= seen);
 		commitlog_close(log);
 	}
 	commitlog_writers_destroy(writers);

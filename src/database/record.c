@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A record of the log in words. */
+#include "database/record.h"
+
+#include <stdio.h>
+#include <time.h>
+
+enum { RECORD_REDUCER = 1, RECORD_SCHEMA = 2, RECORD_CHANGES = 4 };
+enum { TABLE_TRUNCATED = 1, TABLE_DELETES = 2, TABLE_INSERTS = 4 };
+enum { CREATED = 1, DROPPED = 2, REPLACED = 3 };
+
+static uint64_t read_varint(struct reader *r)
+{
+	uint64_t v = 0;
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint8_t byte = reader_u8(r);
+		v |= (uint64_t)(byte & 0x7f) << shift;
+		if ((byte & 0x80) == 0)
+			return v;
+	}
+	reader_fail(r, "varint", 10);
+	return 0;
+}
+
+static struct bytes read_bytes(struct reader *r)
+{
+	uint64_t len = read_varint(r);
+	const uint8_t *data = len > SIZE_MAX / 2 ? NULL : reader_take(r, (size_t)len, "bytes");
+	if (data == NULL)
+		r->failed = true;
+	return (struct bytes){ data, data == NULL ? 0 : (size_t)len };
+}
+
+/* Of a definition: id and name (table.c). */
+static void put_definition(struct buf *out, struct bytes def)
+{
+	struct reader r = reader_of(def.data, def.len);
+	(void)reader_u16(&r); /* version, flags */
+	uint32_t id = reader_u32(&r);
+	(void)reader_u64(&r); /* primary key, schedule */
+	struct str name = reader_bsatn_str(&r);
+	if (r.failed)
+		buf_put_cstr(out, " (a definition that does not decode)");
+	else
+		buf_printf(out, " table %u %.*s", id, STR_FMT(name));
+}
+
+static void put_change(struct buf *out, struct reader *r, bool has_kind)
+{
+	uint8_t kind = has_kind ? reader_u8(r) : CREATED;
+	uint64_t id = kind == CREATED ? 0 : read_varint(r);
+	if (kind == REPLACED)
+		(void)read_bytes(r);
+	buf_put_cstr(out, kind == CREATED ? "; create" : kind == DROPPED ? "; drop" : "; replace");
+	if (kind != CREATED)
+		buf_printf(out, " table %llu", (unsigned long long)id);
+	if (kind == REPLACED)
+		buf_put_cstr(out, " by");
+	if (kind != DROPPED) {
+		struct bytes def = read_bytes(r);
+		if (!r->failed)
+			put_definition(out, def);
+	}
+	if (kind < CREATED || kind > REPLACED)
+		r->failed = true;
+}
+
+static uint64_t read_rows(struct reader *r)
+{
+	uint64_t count = read_varint(r);
+	(void)read_bytes(r);
+	return count;
+}
+
+static void put_table(struct buf *out, struct reader *r)
+{
+	uint64_t id = read_varint(r);
+	uint8_t flags = reader_u8(r);
+	buf_printf(out, "; table %llu:%s", (unsigned long long)id, flags & TABLE_TRUNCATED ? " emptied" : "");
+	if (flags & TABLE_DELETES)
+		buf_printf(out, " -%llu", (unsigned long long)read_rows(r));
+	if (flags & TABLE_INSERTS)
+		buf_printf(out, " +%llu", (unsigned long long)read_rows(r));
+}
+
+static void put_time(struct buf *out, int64_t micros)
+{
+	time_t seconds = (time_t)(micros / 1000000);
+	struct tm tm;
+	char text[32];
+	if (micros < 0 || gmtime_r(&seconds, &tm) == NULL || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+		buf_printf(out, "%lld us", (long long)micros);
+	else
+		buf_printf(out, "%s.%06dZ", text, (int)(micros % 1000000));
+}
+
+bool database_record_describe(struct bytes record, struct buf *out, int64_t *micros)
+{
+	struct reader r = reader_of(record.data, record.len);
+	uint8_t flags = reader_u8(&r);
+	int64_t when = (int64_t)reader_u64(&r);
+	put_time(out, when);
+	if (flags & RECORD_REDUCER)
+		buf_printf(out, " reducer %llu", (unsigned long long)read_varint(&r));
+	uint64_t changes = flags & (RECORD_SCHEMA | RECORD_CHANGES) ? read_varint(&r) : 0;
+	for (uint64_t i = 0; i < changes && !r.failed; i++)
+		put_change(out, &r, (flags & RECORD_CHANGES) != 0);
+	uint64_t tables = read_varint(&r);
+	for (uint64_t i = 0; i < tables && !r.failed; i++)
+		put_table(out, &r);
+	if (r.failed)
+		buf_put_cstr(out, " … the record ends early");
+	if (micros != NULL)
+		*micros = when;
+	return !r.failed;
+}
