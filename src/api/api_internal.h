@@ -192,6 +192,7 @@ void route_database_identity(struct api_call *call);
 void route_timestamp(struct api_call *call);
 void route_schema(struct api_call *call);
 void route_usage(struct api_call *call);
+void route_state_hash(struct api_call *call);
 void route_names_get(struct api_call *call);
 void route_names_add(struct api_call *call);
 void route_names_replace(struct api_call *call);

@@ -53,6 +53,8 @@ const struct route api_routes[] = {
 	{ "/v1/database/:db/sql", DB, { { METHOD_POST, route_sql, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE } } },
 	{ "/v1/database/:db/schema", DB,
 		{ { METHOD_GET, route_schema, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE } } },
+	{ "/v1/database/:db/state-hash", DB,
+		{ { METHOD_GET, route_state_hash, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE } } },
 	{ "/v1/database/:db/usage", DB, { { METHOD_GET, route_usage, CREDENTIALS_ANYBODY, 0, false, LANE_DATABASE } } },
 	{ "/v1/database/:db/logs", DB, { { METHOD_GET, route_logs, CREDENTIALS_ANYBODY, 0, false, LANE_LOGS } } },
 	{ "/v1/database/:db/mcp", DB_BY_HANDLER,

@@ -105,6 +105,28 @@ void route_usage(struct api_call *call)
 	reply_json(call, 200, &json);
 }
 
+void route_state_hash(struct api_call *call)
+{
+	struct host_record record;
+	struct database *db;
+	uint64_t offset, hash;
+	if (!call_is_owner(call, "view state hash", &record) || !call_open_database(call, &db))
+		return;
+	struct buf tables = BUF_INIT(16 << 20), json = BUF_INIT(17 << 20);
+	enum wl_err err = database_state_hash(db, &offset, &hash, &tables);
+	database_release(db);
+	if (err != WL_OK || tables.failed) {
+		reply_text(call, 503, str_of(wl_err_name(err != WL_OK ? err : WL_ERR_MEMORY)));
+	} else {
+		buf_printf(&json, "{\"offset\":%llu,\"hash\":\"%016llx\",\"tables\":[", (unsigned long long)offset,
+			(unsigned long long)hash);
+		buf_put_str(&json, buf_str(&tables));
+		buf_put_cstr(&json, "]}");
+		reply_json(call, 200, &json);
+	}
+	buf_deinit(&tables);
+}
+
 /* ---- lock, delete ---- */
 
 static void set_lock(struct api_call *call, bool locked)

@@ -233,6 +233,52 @@ static bool run_list(struct cli *cli, const struct cli_args *args)
 	return ok;
 }
 
+/* ---- state hash ---- */
+
+static bool print_hash(struct cli *cli, const struct native_json *doc)
+{
+	struct cli_grid grid;
+	struct buf out = BUF_INIT(SIZE_MAX);
+	uint32_t list = cli_json_member(doc, 0, "tables"), count = 0;
+	uint32_t at = list != 0 ? cli_json_items(doc, list, &count) : 0;
+	cli_grid_init(&grid, 3, CLI_GRID_PSQL);
+	cli_grid_cell(&grid, STR("Table"));
+	cli_grid_cell(&grid, STR("Rows"));
+	cli_grid_cell(&grid, STR("Hash"));
+	for (uint32_t i = 0; at != 0 && i < count; i++, at = doc->nodes[at].next) {
+		uint32_t rows = cli_json_member(doc, at, "rows");
+		cli_put_shown(&grid.text, cli_json_member_str(doc, at, "name"));
+		cli_grid_end_cell(&grid);
+		cli_grid_cell(&grid, rows == 0 ? STR("") : (struct str){ doc->nodes[rows].text, doc->nodes[rows].text_len });
+		cli_grid_cell(&grid, cli_json_member_str(doc, at, "hash"));
+	}
+	cli_grid_put(&out, &grid);
+	buf_printf(&out, "\n%.*s at transaction %llu\n", STR_FMT(cli_json_member_str(doc, 0, "hash")),
+		(unsigned long long)number(doc, "offset"));
+	bool ok = cli_print(cli, &out);
+	cli_grid_deinit(&grid);
+	buf_deinit(&out);
+	return ok;
+}
+
+static bool run_state_hash(struct cli *cli, const struct cli_args *args)
+{
+	struct cli_target target;
+	struct cli_reply reply;
+	struct native_json doc = { 0 };
+	if (!cli_target_server(cli, cli_args_text(args, "server"), false, !cli_args_flag(args, "yes"), &target))
+		return false;
+	struct cli_request request = { .method = "GET", .token = target.token,
+		.url = cli_text(cli, "%s/v1/database/%s/state-hash", target.url, args->words[0]) };
+	if (!cli_http(cli, &request, &reply))
+		return false;
+	bool ok = cli_reply_good(&reply) ? cli_reply_json(cli, &reply, &doc) && print_hash(cli, &doc)
+		: cli_fail_reply(cli, &reply);
+	native_json_free(&doc);
+	cli_reply_deinit(&reply);
+	return ok;
+}
+
 /* ---- rename ---- */
 
 static bool fail_rename(struct cli *cli, const struct native_json *doc, const char *database)
@@ -369,6 +415,14 @@ const struct cli_command cli_command_delete = {
 		CLI_OPTION_SERVER("The server of the database"), CLI_OPTION_YES, CLI_OPTION_NO_CONFIG, { 0 } },
 	.examples = "delete quickstart\ndelete quickstart --yes", .run = run_delete,
 };
+const struct cli_command cli_command_state_hash = {
+	.name = "state-hash", .summary = "A checksum of all rows, to compare databases",
+	.details = "Equal rows give equal hashes, whatever their order: before and after a restart, here and elsewhere.",
+	.words = (const struct cli_word[]){
+		{ .name = "DATABASE", .help = "Its name or identity", .required = true }, { 0 } },
+	.options = (const struct cli_option[]){ CLI_OPTION_SERVER("Where it is"), CLI_OPTION_YES, { 0 } },
+	.examples = "state-hash my-database", .run = run_state_hash };
+
 const struct cli_command cli_command_list = {
 	.name = "list", .summary = "List your databases", .unstable = true,
 	.options = (const struct cli_option[]){ CLI_OPTION_SERVER("The server to ask"), CLI_OPTION_YES, { 0 } },

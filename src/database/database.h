@@ -204,6 +204,13 @@ const struct waits *database_waits(const struct database *db);
 /* How late scheduled rows were called. NULL: none ever was. [any] */
 const struct waits *database_schedule_waits(const struct database *db);
 
+/*
+ * The state hash: of all rows but those of views and event tables, whatever their order; equal states have equal ones.
+ * *offset: of the last transaction in it. `json` (may be NULL): appends one object for each table, between commas.
+ * [blocking]
+ */
+enum wl_err database_state_hash(struct database *db, uint64_t *offset, uint64_t *hash, struct buf *json);
+
 /* ---- callers ---- */
 struct database_caller {
 	struct identity identity;

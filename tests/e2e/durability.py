@@ -95,13 +95,19 @@ class Durability(Suite):
         """However it ends: the same rows, from snapshot and log."""
         for end in (signal.SIGKILL, signal.SIGTERM) * 3:
             self.live(60)
-            before, highest = self.totals(), self.highest()
+            before, highest, state = self.totals(), self.highest(), self.state()
             self.host.restart(end)
+            self.equal("the same state hash after a restart", self.state(), state)
             self.equal("the same totals after a restart", self.totals(), before)
             self.must("audit")
             self.must("write", 99, 1, 5)
             self.check("no number is given again", self.highest() > highest, f"{self.highest()} after {highest}")
         self.check("there are snapshots", len(self.snapshots()) >= 2, self.snapshots())
+
+    def state(self):
+        """The state hash, and those of the tables."""
+        answer = json.loads(self.request("GET", f"/v1/database/{NAME}/state-hash")[1])
+        return answer["hash"], {table["name"]: (table["rows"], table["hash"]) for table in answer["tables"]}
 
     def highest(self):
         return max((row[0] for row in self.rows("SELECT id FROM note")), default=0)
@@ -129,7 +135,7 @@ class Durability(Suite):
         count = len(self.snapshots())
         self.live(150)
         self.wait_for("another snapshot", lambda: len(self.snapshots()) > count or self.snapshots()[-1:] > [""])
-        before = self.totals()
+        before, state = self.totals(), self.state()
         self.host.kill()
         newest = self.snapshots()[-1]
         path = os.path.join(self.folder("snapshots"), newest)
@@ -140,6 +146,7 @@ class Durability(Suite):
             f.write(bytes([byte ^ 4]))
         self.host.start()
         self.equal("the same totals without the newest snapshot", self.totals(), before)
+        self.equal("the same state hash, from an older snapshot", self.state(), state)
         self.must("audit")
         self.check("the damage is named", re.search(re.escape(newest) + r": (byte \d+|table \d+)", self.host.log()),
                    self.host.log()[-1500:])
@@ -212,6 +219,10 @@ class Durability(Suite):
         self.must("audit")
         shown = subprocess.run([self.host.binary, "list", "--server", self.host.url, "--yes"], capture_output=True,
                                text=True, env=dict(os.environ, HOME=self.home), check=False)
+        hashed = subprocess.run([self.host.binary, "state-hash", NAME, "--server", self.host.url, "--yes"],
+                                capture_output=True, text=True, env=dict(os.environ, HOME=self.home), check=False)
+        self.check("state-hash shows it", hashed.stdout.splitlines()[-1:] and self.state()[0] in hashed.stdout,
+                   hashed.stdout + hashed.stderr)
         self.check("list shows what it takes", re.search(r"Memory.*Disk.*State", shown.stdout) and
                    re.search(r"[\d.]+ MB of 4.0 MB .* ok", shown.stdout), shown.stdout + shown.stderr)
 
