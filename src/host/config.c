@@ -2,6 +2,7 @@
 /* config.toml: one table says which keys there are, what they hold and where it goes. */
 #include "host/config.h"
 #include "base/mem.h"
+#include "commitlog/commitlog.h"
 #include "host/toml.h"
 
 #include <errno.h>
@@ -265,16 +266,10 @@ enum wl_err config_parse(struct str text, const char *path, struct config *out, 
 	return err;
 }
 
+/* Whole or not at all, as every file of ours. */
 static enum wl_err write_template(const char *path, struct error *error)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return errno == EEXIST ? WL_OK : fail_errno(error, WL_ERR_IO, "cannot write %s", path);
-	size_t len = sizeof(template_text) - 1;
-	bool ok = write(fd, template_text, len) == (ssize_t)len;
-	if (close(fd) != 0 || !ok)
-		return fail_errno(error, WL_ERR_IO, "cannot write %s", path);
-	return WL_OK;
+	return storage_put(commitlog_storage_local(), path, template_text, sizeof(template_text) - 1, error);
 }
 
 enum wl_err config_load(const char *dir, struct config *out, struct error *error)
