@@ -260,6 +260,30 @@ static bool oldest_is_below(const struct commitlog *log, uint64_t offset, uint64
 	return found && last_whole >= keep;
 }
 
+/* A copy of the segment, synced, before it goes. */
+static bool archive(const struct commitlog *log, uint64_t number, const char *path)
+{
+	char to[SEGMENT_PATH_MAX];
+	struct buf bytes = BUF_INIT(COMMITLOG_SEGMENT_BYTES_MAX);
+	struct error why;
+	enum wl_err err = WL_OK;
+	if (log->archive == NULL)
+		return true;
+	if (snprintf(to, sizeof(to), "%s/%010llu.wlog", log->archive, (unsigned long long)number) >= (int)sizeof(to))
+		err = fail(&why, WL_ERR_LIMIT, "the path %.64s… is too long", log->archive);
+	else if (!log->storage->ops->make_dirs(log->storage, log->archive))
+		err = fail_errno(&why, WL_ERR_IO, "cannot make %s", log->archive);
+	else
+		err = storage_get(log->storage, path, &bytes, &why);
+	if (err == WL_OK)
+		err = storage_put(log->storage, to, bytes.data, bytes.len, &why);
+	if (err != WL_OK)
+		log_warn("%s: segment %llu stays, since it cannot be archived: %s", log->dir, (unsigned long long)number,
+			why.text);
+	buf_deinit(&bytes);
+	return err == WL_OK;
+}
+
 uint64_t commitlog_trim(struct commitlog *log, uint64_t offset, uint64_t keep)
 {
 	uint64_t freed = 0;
@@ -275,9 +299,10 @@ uint64_t commitlog_trim(struct commitlog *log, uint64_t offset, uint64_t keep)
 		char path[SEGMENT_PATH_MAX];
 		monitor_unlock(&log->monitor);
 		const struct storage_ops *ops = log->storage->ops;
-		bool gone = segment_path(log, oldest.number, path) &&
+		bool archived = segment_path(log, oldest.number, path) && archive(log, oldest.number, path);
+		bool gone = archived &&
 			(ops->remove(log->storage, path) || errno == ENOENT) && ops->sync_dir(log->storage, log->dir);
-		if (!gone)
+		if (archived && !gone)
 			log_warn("%s: cannot remove segment %llu: %s", log->dir, (unsigned long long)oldest.number,
 				strerror(errno));
 		monitor_lock(&log->monitor);
@@ -307,13 +332,14 @@ static void destroy(struct commitlog *log)
 	monitor_deinit(&log->monitor);
 	mem_free(log->segments);
 	mem_free(log->dir);
+	mem_free(log->archive);
 	mem_free(log);
 }
 
 static enum wl_err create_or_recover(struct commitlog *log, const struct commitlog_options *options,
 	commitlog_replay_fn replay, void *replay_context, struct error *error)
 {
-	if (log->dir == NULL)
+	if (log->dir == NULL || (options->archive != NULL && log->archive == NULL))
 		return fail(error, WL_ERR_MEMORY, "no memory for a log");
 	if (!log->storage->ops->make_dirs(log->storage, log->dir))
 		return fail_errno(error, WL_ERR_IO, "cannot create the directory %s", log->dir);
@@ -352,6 +378,7 @@ enum wl_err commitlog_open(const struct commitlog_options *options, commitlog_re
 	if (log->storage != NULL) {
 		ASSERT(log->writers != NULL && options->dir != NULL);
 		log->dir = mem_strdup(str_of(options->dir));
+		log->archive = options->archive == NULL ? NULL : mem_strdup(str_of(options->archive));
 		enum wl_err err = create_or_recover(log, options, replay, replay_context, error);
 		if (err != WL_OK) {
 			destroy(log);

@@ -86,6 +86,7 @@ struct commitlog_options {
 	struct storage *storage;            /* NULL: in memory, appended records vanish, all offsets durable at once */
 	struct commitlog_writers *writers;
 	const char *dir;
+	const char *archive;                /* where segments go that are trimmed; NULL: they are gone */
 	uint64_t segment_bytes;             /* 0 = COMMITLOG_SEGMENT_BYTES; the first segments of a log are smaller */
 	uint64_t replay_from;               /* records below are not replayed; an empty log starts here */
 	void (*on_durable)(void *context, uint64_t offset, enum commitlog_state state);
@@ -152,6 +153,7 @@ uint64_t commitlog_size_bytes(const struct commitlog *log); /* on disk */
 /* Blocks until `offset` is durable. False when the log has failed or `timeout_ms` passed. Not the executor. */
 bool commitlog_wait(struct commitlog *log, uint64_t offset, uint32_t timeout_ms);
 /* Removes segments that hold only records below `offset` (a durable snapshot has them), as long as those that stay
- * below it have `keep` bytes. Returns the bytes freed. Any thread; it waits for the file system. */
+ * below it have `keep` bytes. Returns the bytes freed. Any thread; it waits for the file system.
+ * With an archive each is copied there first, and stays where that fails. */
 uint64_t commitlog_trim(struct commitlog *log, uint64_t offset, uint64_t keep);
 #endif

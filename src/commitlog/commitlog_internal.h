@@ -90,7 +90,7 @@ enum gate {
 struct commitlog {
 	struct storage *storage; /* NULL: in memory */
 	struct commitlog_writers *writers;
-	char *dir;
+	char *dir, *archive; /* archive NULL: none */
 	uint64_t segment_bytes, id;
 	void (*on_durable)(void *context, uint64_t offset, enum commitlog_state state);
 	void *context;

@@ -65,6 +65,7 @@ struct database_durability {
 	uint32_t replay_micros;  /* a snapshot is taken when a restart would replay for longer; 0: 400 ms */
 	uint32_t snapshots_kept; /* 0: 2 */
 	uint64_t log_kept_bytes; /* of the log behind the oldest snapshot that is kept */
+	const char *archive;     /* where segments of the log go that are not needed any more; NULL: they are removed */
 	bool opens_damaged;      /* a log with damage opens with what precedes it; what lies behind is set aside */
 };
 

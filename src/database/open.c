@@ -109,15 +109,26 @@ static struct storage *log_storage(const struct database *db)
 	return db->options.storage != NULL ? db->options.storage : commitlog_storage_local();
 }
 
+/* Databases have folders of their own there. NULL: there is no archive. */
+static const char *archive_of(const struct database *db, char out[PATH_BYTES])
+{
+	char hex[65];
+	if (db->options.durability.archive == NULL)
+		return NULL;
+	identity_to_hex(&db->options.identity, hex);
+	snprintf(out, PATH_BYTES, "%s/%s", db->options.durability.archive, hex);
+	return out;
+}
+
 static enum wl_err open_log(struct database *db, struct buf *error)
 {
 	if (db->options.in_memory)
 		return WL_OK;
-	char path[PATH_BYTES];
+	char path[PATH_BYTES], archive[PATH_BYTES];
 	struct error why;
 	snprintf(path, sizeof(path), "%s/log", db->dir);
 	struct commitlog_options options = { .storage = log_storage(db), .writers = db->options.writers, .dir = path,
-		.segment_bytes = db->options.segment_bytes,
+		.segment_bytes = db->options.segment_bytes, .archive = archive_of(db, archive),
 		.replay_from = db->offset == COMMITLOG_NONE ? 0 : db->offset + 1, .on_durable = db_on_durable, .context = db };
 	enum wl_err err = commitlog_open(&options, db_replay_record, db, &db->commitlog, &why);
 	if (err != WL_OK)

@@ -57,6 +57,8 @@ static const char template_text[] =
 	"# snapshots = 2\n"
 	"# Log that is kept beyond what those need, so that a database can be restored to an earlier moment.\n"
 	"# log-mb = 256\n"
+	"# A folder to which the log's segments are copied before they are removed; each database has one below it.\n"
+	"# archive = \"/path/to/archive\"\n"
 	"# A log with damage in its middle: whether its database opens with what precedes it; the rest is kept aside.\n"
 	"# open-damaged = true\n"
 	"\n"
@@ -110,6 +112,7 @@ static const struct key_spec keys[] = {
 	{ "limits", "module-log-mb", VALUE_MB, AT(module_log_bytes), 1, 65536 },
 	{ "durability", "replay-ms", VALUE_U32, AT(replay_ms), 1, 3600000 },
 	{ "durability", "snapshots", VALUE_U32, AT(snapshots_kept), 1, 1000 },
+	{ "durability", "archive", VALUE_PATH, AT(archive), 0, 0 },
 	{ "durability", "open-damaged", VALUE_BOOL, AT(opens_damaged), 0, 0 },
 	{ "durability", "log-mb", VALUE_MB, AT(log_kept_bytes), 0, 1 << 24 },
 	{ "energy", "call", VALUE_U64, AT(energy_call), 0, INT64_MAX },
@@ -303,6 +306,7 @@ enum wl_err config_load(const char *dir, struct config *out, struct error *error
 
 void config_deinit(struct config *config)
 {
+	mem_free(config->archive);
 	mem_free(config->jwt_private_key);
 	mem_free(config->jwt_public_key);
 	*config = (struct config){ 0 };

@@ -24,6 +24,7 @@ struct config {
 	uint32_t replay_ms, snapshots_kept; /* what restarts and the past may cost (database.h) */
 	uint64_t log_kept_bytes;
 	bool opens_damaged;
+	char *archive; /* NULL: none */
 	uint64_t database_memory_max, database_disk_max; /* bytes; 0: no limit */
 	uint32_t subscriptions_per_connection, queries_per_connection;
 	uint64_t guest_memory_bytes;

@@ -128,6 +128,28 @@ class Durability(Suite):
         metrics = self.host.request("GET", "/v1/metrics")[1].decode()
         self.check("metrics count snapshots", re.search(r"^worldline_snapshots_total\{.*\} [1-9]", metrics, re.M))
 
+    def archive(self):
+        """Nothing of the log is lost: what goes is in the archive."""
+        with tempfile.TemporaryDirectory(prefix="worldline-archive-") as folder:
+            self.configure(more=f'archive = "{folder}"\n')
+            self.host.restart()
+            first = min(name for name in os.listdir(self.folder("log")) if name.endswith(".wlog"))
+            for _ in range(60):
+                self.must("write", 7, 100, 3000)
+                self.must("forget", 7)
+            self.wait_for("segments are trimmed", lambda: first not in os.listdir(self.folder("log")))
+            self.host.stop()
+            kept = sorted(os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
+            held = sorted(name for name in os.listdir(self.folder("log")) if name.endswith(".wlog"))
+            numbers = [int(os.path.basename(name)[:10]) for name in kept] + [int(name[:10]) for name in held]
+            self.check("archive and log have every segment once", os.path.basename(kept[0]) == first and
+                       numbers == list(range(numbers[0], numbers[-1] + 1)), numbers)
+            done = subprocess.run([self.host.binary, "log", "verify", os.path.dirname(kept[0])], capture_output=True,
+                                  text=True, check=False)
+            self.check("the archive is whole", done.returncode == 0, done.stdout + done.stderr)
+            self.configure()
+            self.host.start()
+
     def damaged(self):
         """The newest snapshot is damaged: named, and an older one with more of the log gives the same rows."""
         self.configure(log_mb=512)
@@ -241,6 +263,7 @@ class Durability(Suite):
             self.check("publish", status == 200, text)
             self.restarts()
             self.bounded()
+            self.archive()
             self.damaged()
             self.damaged_log()
             self.limits()
