@@ -221,12 +221,23 @@ enum store_status store_table_add(struct store *store, struct store_table *t)
 
 /* ---- look-ups ---- */
 
+/* Only a transaction that has dropped tables meets any, and only then are they looked at. */
+static bool is_hidden(const struct store *store, const struct store_table *t)
+{
+	return UNLIKELY(store->dropped != NULL) && t != NULL && t->is_dropped;
+}
+
+static bool is_gone(const struct store *store, const struct store_index *ix)
+{
+	return UNLIKELY(store->dropped != NULL) && ix != NULL && ix->table->is_dropped;
+}
+
 struct store_table *store_table_by_id(struct store *store, uint32_t id)
 {
 	if (id <= ST_TABLE_COUNT)
 		return store->system[id];
 	struct store_table *t = id_map_get(&store->table_ids, id);
-	return t == NULL || t->is_dropped ? NULL : t;
+	return is_hidden(store, t) ? NULL : t;
 }
 
 struct store_table *store_table_by_name(struct store *store, struct str name)
@@ -235,9 +246,9 @@ struct store_table *store_table_by_name(struct store *store, struct str name)
 	if (map_get(&system_tables()->table_names, name.data, name.len, &id))
 		return store->system[id];
 	struct store_table *t = map_get_ptr(&store->table_names, name);
-	if (t == NULL || t->is_dropped)
+	if (t == NULL || is_hidden(store, t))
 		t = map_get_ptr(&store->table_accessors, name);
-	return t == NULL || t->is_dropped ? NULL : t;
+	return is_hidden(store, t) ? NULL : t;
 }
 
 struct store_table *store_table_next(struct store *store, struct store_table *after)
@@ -261,7 +272,7 @@ struct store_index *store_index_by_id(struct store *store, uint32_t id)
 	if (id <= system_tables()->index_count)
 		return store->system_indexes[id];
 	struct store_index *ix = id_map_get(&store->index_ids, id);
-	return ix == NULL || ix->table->is_dropped ? NULL : ix;
+	return is_gone(store, ix) ? NULL : ix;
 }
 
 struct store_index *store_index_by_name(struct store *store, struct str name)
@@ -270,9 +281,9 @@ struct store_index *store_index_by_name(struct store *store, struct str name)
 	if (map_get(&system_tables()->index_names, name.data, name.len, &id))
 		return store->system_indexes[id];
 	struct store_index *ix = map_get_ptr(&store->index_names, name);
-	if (ix == NULL || ix->table->is_dropped)
+	if (ix == NULL || is_gone(store, ix))
 		ix = map_get_ptr(&store->index_accessors, name);
-	return ix == NULL || ix->table->is_dropped ? NULL : ix;
+	return is_gone(store, ix) ? NULL : ix;
 }
 
 const struct store_table_def *store_table_def(const struct store_table *t)
