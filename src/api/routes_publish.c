@@ -6,7 +6,7 @@
 #include "host/config.h"
 
 struct publish_query {
-	bool clear, break_clients;
+	bool clear, break_clients, makes_anew;
 	enum runtime_kind kind;
 	bool has_token;
 	uint8_t token[32]; /* little-endian, as hashes are */
@@ -94,7 +94,9 @@ static bool read_query(struct api_call *call, struct publish_query *query)
 {
 	bool present;
 	*query = (struct publish_query){ 0 };
-	return call_query_bool(call, "clear", &query->clear) && call_query_host_type(call, &query->kind) &&
+	return call_query_bool(call, "clear", &query->clear) &&
+		call_query_bool(call, "recreate_empty_tables", &query->makes_anew) &&
+		call_query_host_type(call, &query->kind) &&
 		read_policy(call, query) && read_token(call, query) &&
 		call_query_u64(call, "num_replicas", SIZE_MAX, &query->replicas, &present) &&
 		read_name(call, "parent", &query->parent, &query->parent_id, &query->parent_is_name, &query->has_parent) &&
@@ -234,7 +236,8 @@ static void publish(struct api_call *call, struct str name, struct publish_query
 	struct host_publish request = {
 		.database = call->database, .caller = call->claims.identity, .kind = query->kind,
 		.program = net_request_body(call->request), .confirm_ms = (uint32_t)query->confirm_ms,
-		.policy = { .may_break = query->break_clients, .token = query->token }, .environment = &query->environment,
+		.policy = { .may_break = query->break_clients, .token = query->token,
+			.makes_anew = query->makes_anew }, .environment = &query->environment,
 	};
 	struct buf error = BUF_INIT(4 << 20);
 	enum host_op op = HOST_CREATED;
@@ -312,14 +315,15 @@ static void put_token(struct buf *json, const uint8_t token[32])
 	buf_printf(json, "\"0x%s\"", digits);
 }
 
-static void reply_plan(struct api_call *call, struct database *db, const struct module_def *def, bool colored)
+static void reply_plan(struct api_call *call, struct database *db, const struct module_def *def, bool colored,
+	bool makes_anew)
 {
 	struct database_plan plan;
 	uint8_t hash[32];
 	struct bytes program = net_request_body(call->request);
 	struct buf text = BUF_INIT(8 << 20), json = BUF_INIT(16 << 20);
 	native_keccak256(program.data, program.len, hash);
-	if (!database_plan(db, def, hash, colored, &plan, &text)) {
+	if (!database_plan(db, def, hash, colored, makes_anew, &plan, &text)) {
 		reply_text(call, 503, STR("not enough memory"));
 		buf_deinit(&text);
 		return;
@@ -349,9 +353,10 @@ void route_pre_publish(struct api_call *call)
 {
 	enum runtime_kind kind;
 	struct str style;
-	bool present;
+	bool present, makes_anew = false;
 	struct host_record record;
-	if (!call_query(call, "style", &style, &present))
+	if (!call_query(call, "style", &style, &present) ||
+		!call_query_bool(call, "recreate_empty_tables", &makes_anew))
 		return;
 	if (present && !str_eq(style, STR("AnsiColor")) && !str_eq(style, STR("NoColor"))) {
 		reply_bad_query(call, "unknown variant `%.*s`, expected `AnsiColor` or `NoColor`", STR_FMT(style));
@@ -368,7 +373,7 @@ void route_pre_publish(struct api_call *call)
 	if (err != WL_OK)
 		reply_refused(call, err, false, buf_str(&error));
 	else
-		reply_plan(call, db, def, !present || str_eq(style, STR("AnsiColor")));
+		reply_plan(call, db, def, !present || str_eq(style, STR("AnsiColor")), makes_anew);
 	database_release(db);
 	module_def_release(def);
 	buf_deinit(&error);

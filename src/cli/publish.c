@@ -20,6 +20,8 @@ static const char *const clear_choices[] = { "always", "on-conflict", "never", N
 static const char *const yes_choices[] = { "all", "remote", "migrate", "break-clients", "skip-login", "delete-data",
 	NULL };
 
+#define RECREATE "&recreate_empty_tables=true"
+
 struct publishing { /* one target */
 	struct cli *cli;
 	const struct cli_args *args;
@@ -28,7 +30,7 @@ struct publishing { /* one target */
 	const char *parent, *organization, *replicas;
 	const char *path, *host_type;
 	const char *clear;      /* a choice of clear_choices */
-	bool anonymous, break_clients, using_project, is_built;
+	bool anonymous, break_clients, makes_anew, using_project, is_built;
 	struct cli_environment environment;
 	struct buf program, query; /* query: "&clear=true…" */
 };
@@ -212,8 +214,9 @@ static bool check_changes(struct publishing *p)
 	const char *style = getenv("NO_COLOR") != NULL ? "NoColor" : "AnsiColor";
 	struct cli_request request = { .method = "POST", .token = p->target.token, .has_body = true,
 		.body = buf_bytes(&p->program),
-		.url = cli_text(cli, "%s/v1/database/%s/pre_publish?pretty_print_style=%s&style=%s&host_type=%s",
-			p->target.url, cli_percent(cli, p->name), style, style, p->host_type) };
+		.url = cli_text(cli, "%s/v1/database/%s/pre_publish?pretty_print_style=%s&style=%s&host_type=%s%s",
+			p->target.url, cli_percent(cli, p->name), style, style, p->host_type,
+			p->makes_anew ? RECREATE : "") };
 	puts("Checking for breaking changes...");
 	fflush(stdout);
 	if (!cli_http(cli, &request, &reply))
@@ -326,6 +329,8 @@ static bool send_program(struct publishing *p)
 		buf_printf(&p->query, "&parent=%s", cli_percent(cli, p->parent));
 	if (p->organization != NULL)
 		buf_printf(&p->query, "&org=%s", cli_percent(cli, p->organization));
+	if (p->makes_anew)
+		buf_put_cstr(&p->query, RECREATE);
 	cli_check(cli, &p->query);
 	puts("Publishing module...");
 	fflush(stdout);
@@ -428,6 +433,7 @@ static bool publish_target(struct cli *cli, const struct cli_args *args, const s
 	p.clear = clear != NULL ? clear : "never";
 	p.anonymous = flag_setting(&p, project, "anonymous", "anon-identity");
 	p.break_clients = flag_setting(&p, project, "break-clients", "break-clients");
+	p.makes_anew = cli_args_flag(args, "recreate-empty-tables");
 	if (p.path == NULL && js != NULL) {
 		p.path = js;
 		p.host_type = "Js";
@@ -559,6 +565,8 @@ const struct cli_command cli_command_publish = {
 		{ .name = "delete-data", .alias = "clear-database", .letter = 'c', .value = "CLEAR_MODE", .bare = "always",
 			.choices = clear_choices,
 			.help = "Delete all data of the database first: always, or only when the change needs a manual migration" },
+		{ .name = "recreate-empty-tables",
+			.help = "Let tables that have no rows change in any way: they are removed and added anew" },
 		{ .name = "break-clients",
 			.help = "Do not ask before a change that breaks clients; the same as --yes=break-clients" },
 		{ .name = "anonymous", .help = "Publish with no token: nobody can ever update the database" },

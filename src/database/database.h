@@ -130,6 +130,7 @@ enum wl_err database_create(const struct database_options *options, enum runtime
 struct database_policy {
 	bool may_break;        /* clients may be disconnected, if the token is that of the plan (database_plan) */
 	const uint8_t *token;  /* 32 bytes; NULL: it is not asked for */
+	bool makes_anew;       /* tables without rows may change in any way */
 };
 /*
  * Replaces the program, and migrates the tables to what it declares, in one transaction. Same hash: only the
@@ -155,9 +156,9 @@ struct database_plan {
 	uint8_t token[32];     /* Keccak-256 of the texts: database, old hash, new hash */
 };
 /* `text`: the plan, colored for terminals or not; or, if it is not possible, what stands in the way. False: no
- * memory. */
+ * memory. `makes_anew`: as in the policy. [blocking] */
 bool database_plan(struct database *db, const struct module_def *def, const uint8_t hash[32], bool colored,
-	struct database_plan *out, struct buf *text);
+	bool makes_anew, struct database_plan *out, struct buf *text);
 /* Closes every client (1001, reason), flushes the log, frees tables and module when the last share goes. [blocking] */
 void database_close(struct database *db, struct str reason);
 struct database *database_share(struct database *db);

@@ -155,6 +155,13 @@ static void committed(struct database *db, struct update *u, struct runtime_inst
 	db_log_host(db, 2, "Database updated");
 }
 
+static bool is_empty(void *context, struct str name)
+{
+	const struct database *db = context;
+	const struct store_table *table = store_table_by_name(db->store, name);
+	return table != NULL && store_table_row_count(table) == 0;
+}
+
 static void update_on_executor(struct database *db, void *arg)
 {
 	struct update *u = arg;
@@ -164,7 +171,9 @@ static void update_on_executor(struct database *db, void *arg)
 	if (u->must_wait)
 		return;
 	arena_init(&arena, 256 << 20);
-	u->err = migration_plan(&arena, db->module.info, module_def_info(u->def), &u->plan, u->error);
+	struct migrate_empty empty = { is_empty, db };
+	u->err = migration_plan(&arena, db->module.info, module_def_info(u->def),
+		u->policy != NULL && u->policy->makes_anew ? &empty : NULL, &u->plan, u->error);
 	if (u->err == WL_OK)
 		u->err = check_policy(db, u);
 	if (u->err == WL_OK)
@@ -223,25 +232,38 @@ enum wl_err database_update(struct database *db, enum runtime_kind kind, struct 
 	return err;
 }
 
-bool database_plan(struct database *db, const struct module_def *def, const uint8_t hash[32], bool colored,
-	struct database_plan *out, struct buf *text)
+struct planning {
+	const struct module_def *def;
+	const uint8_t *hash;
+	bool colored, makes_anew;
+	struct database_plan *out;
+	struct buf *text;
+	enum wl_err err;
+};
+
+static void plan_on_executor(struct database *db, void *arg)
 {
-	uint8_t running[32];
+	struct planning *p = arg;
 	struct migration plan;
 	struct arena arena;
-	pthread_mutex_lock(&db->lock);
-	struct module_def *old = module_def_share(db->module.def);
-	memcpy(running, db->module.hash, sizeof(running));
-	pthread_mutex_unlock(&db->lock);
+	struct migrate_empty empty = { is_empty, db };
 	arena_init(&arena, 256 << 20);
-	enum wl_err err = migration_plan(&arena, module_def_info(old), module_def_info(def), &plan, text);
-	out->possible = err == WL_OK;
-	out->breaks_clients = err == WL_OK && plan.breaks_clients;
-	if (err == WL_OK)
-		migration_print(&plan, colored, text);
-	out->major_upgrade = module_def_info(old)->version < 10 && module_def_info(def)->version >= 10;
-	token_of(db, running, hash, out->token);
+	p->err = migration_plan(&arena, db->module.info, module_def_info(p->def), p->makes_anew ? &empty : NULL, &plan,
+		p->text);
+	p->out->possible = p->err == WL_OK;
+	p->out->breaks_clients = p->err == WL_OK && plan.breaks_clients;
+	if (p->err == WL_OK)
+		migration_print(&plan, p->colored, p->text);
+	p->out->major_upgrade = db->module.info->version < 10 && module_def_info(p->def)->version >= 10;
+	token_of(db, db->module.hash, p->hash, p->out->token);
 	arena_deinit(&arena);
-	module_def_release(old);
-	return err != WL_ERR_MEMORY && !text->failed;
+}
+
+bool database_plan(struct database *db, const struct module_def *def, const uint8_t hash[32], bool colored,
+	bool makes_anew, struct database_plan *out, struct buf *text)
+{
+	struct planning planning = { .def = def, .hash = hash, .colored = colored, .makes_anew = makes_anew, .out = out,
+		.text = text };
+	enum wl_err err = database_run(db, plan_on_executor, &planning);
+	return err == WL_OK && planning.err != WL_ERR_MEMORY && !text->failed;
 }

@@ -13,6 +13,7 @@ struct planning {
 	const struct module_info *old, *new;
 	struct migrate_step *steps;
 	uint32_t count, cap;
+	const struct migrate_empty *empty; /* may be NULL */
 	bool breaks, failed, no_memory; /* failed: there are errors */
 	struct buf *errors;
 };
@@ -306,6 +307,26 @@ static void both(struct planning *p, const struct module_table *old, const struc
 		add(p, step_of(&pair, MIGRATE_CHANGE_PRIMARY_KEY, new->name));
 }
 
+/* A table without rows that cannot become what it shall be goes, and comes again. */
+static void both_or_anew(struct planning *p, const struct module_table *old, const struct module_table *new)
+{
+	size_t said = p->errors->len;
+	uint32_t count = p->count;
+	bool failed = p->failed, breaks = p->breaks;
+	p->failed = false;
+	both(p, old, new);
+	bool anew = p->failed && p->empty != NULL && p->empty->is_empty(p->empty->context, old->name);
+	p->failed = failed || (p->failed && !anew);
+	if (!anew)
+		return;
+	p->errors->len = said;
+	p->count = count;
+	p->breaks = breaks;
+	add(p, (struct migrate_step){ .kind = MIGRATE_REMOVE_TABLE, .name = old->name, .old = old });
+	add(p, (struct migrate_step){ .kind = MIGRATE_ADD_TABLE, .name = new->name, .new = new });
+	p->breaks = true;
+}
+
 static void tables(struct planning *p)
 {
 	uint32_t i = 0, j = 0; /* both sorted by name */
@@ -319,7 +340,7 @@ static void tables(struct planning *p)
 		} else if (order > 0) {
 			add(p, (struct migrate_step){ .kind = MIGRATE_ADD_TABLE, .name = b->name, .new = b });
 		} else {
-			both(p, a, b);
+			both_or_anew(p, a, b);
 		}
 		i += order <= 0;
 		j += order >= 0;
@@ -404,9 +425,9 @@ static int by_turn(const void *a, const void *b)
 }
 
 enum wl_err migration_plan(struct arena *arena, const struct module_info *old, const struct module_info *new,
-	struct migration *out, struct buf *errors)
+	const struct migrate_empty *empty, struct migration *out, struct buf *errors)
 {
-	struct planning p = { .arena = arena, .old = old, .new = new, .errors = errors };
+	struct planning p = { .arena = arena, .old = old, .new = new, .empty = empty, .errors = errors };
 	tables(&p);
 	views(&p);
 	rules(&p);

@@ -35,12 +35,17 @@ struct migration {
 	uint32_t count;
 	bool breaks_clients; /* they are to be disconnected: the last step */
 };
+/* Which tables have no rows: those may become anything, by being removed and added anew. fn NULL: none is looked at. */
+struct migrate_empty {
+	bool (*is_empty)(void *context, struct str table);
+	void *context;
+};
 /*
  * WL_ERR_UNSUPPORTED: it takes more than that; `errors` has every reason, each followed by an empty line, as in
  * "Errors occurred:\n{errors}". WL_ERR_MEMORY.
  */
 enum wl_err migration_plan(struct arena *arena, const struct module_info *old, const struct module_info *new,
-	struct migration *out, struct buf *errors);
+	const struct migrate_empty *empty, struct migration *out, struct buf *errors);
 /* The plan for people. `colored`: with ANSI escapes. */
 void migration_print(const struct migration *migration, bool colored, struct buf *out);
 #endif

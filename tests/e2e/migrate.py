@@ -208,6 +208,28 @@ class Migrate(Suite):
         self.equal("refused updates change no rows", self.rows("SELECT * FROM person"), people)
         self.still_there(client, "refused updates")
 
+    def recreated(self):
+        """A table without rows may change in any way, for who says so; one with rows may not."""
+        program = self.build(("WL_TABLE(spare, PUBLIC,\n	(u32, id, PRIMARY_KEY))",
+                              "WL_TABLE(spare, PUBLIC,\n	(str, code, PRIMARY_KEY),\n	(f64, weight))"))
+        self.check("refused otherwise", self.plan(program)[0] is None)
+        reply = self.request("POST", "/v1/database/live/pre_publish?style=NoColor&recreate_empty_tables=true", program)
+        plan = json.loads(reply[1]).get("AutoMigrate")
+        self.check("an empty table made anew: planned", plan and plan["break_clients"] and
+                   all(part in plan["migrate_plan"] for part in ("Removed table: spare", "Created user table: spare")),
+                   reply[1])
+        query = f"?recreate_empty_tables=true&policy=BreakClients&token={plan['token']}"
+        status, text = self.request("PUT", "/v1/database/live" + query, program)
+        self.check("an empty table made anew", status == 200, text)
+        self.equal("it has the other columns", self.rows("SELECT code, weight FROM spare"), [])
+        full = self.build(("	(u32, age, INDEX),", "	(u64, age, INDEX),"))
+        reply = self.request("POST", "/v1/database/live/pre_publish?recreate_empty_tables=true", full)[1]
+        self.check("one with rows stays", "ManualMigrate" in reply, reply)
+        back = self.build()
+        reply = self.request("POST", "/v1/database/live/pre_publish?recreate_empty_tables=true", back)[1]
+        query = f"?recreate_empty_tables=true&policy=BreakClients&token={json.loads(reply)['AutoMigrate']['token']}"
+        self.equal("and back", self.request("PUT", "/v1/database/live" + query, back)[0], 200)
+
     def data_refuses(self):
         """The plan is fine, the rows are not."""
         client = self.subscribed("SELECT * FROM score")
@@ -421,6 +443,7 @@ class Migrate(Suite):
             self.log_in()
             self.prepare()
             self.refused()
+            self.recreated()
             self.data_refuses()
             self.accepted()
             self.breaking()
