@@ -31,6 +31,7 @@ from ws import CALL_PROCEDURE, PROCEDURE_RESULT, Client, bsatn_str  # noqa: E402
 
 ACCOUNTS = 100000
 MANY = 4000000
+BACKUP_BYTES, BACKUP_ROW_BYTES = 1000000000, 500000
 LARGE = 1000000          # rows of a large subscription
 OWNERS = 10000           # subscribers of one row each
 DISTINCT = 1000          # live queries on tables that no commit touches
@@ -557,6 +558,52 @@ class Bench:
                  middle["ratio"], "×", 1.5, 1.2, f"{middle['with'] / 1e3:.1f} ms, {middle['without'] / 1e3:.1f} ms; "
                  f"{middle['taken']:.0f} snapshots of {middle['millis']:.0f} ms")
 
+    def backup(self):
+        """1 GB copied from a live host: the rate, and what 64 × 40 transfers cost while it is copied over and over."""
+        folder = self.folder()
+        os.makedirs(folder + "/data")
+        Path(folder, "data", "config.toml").write_text("[durability]\nreplay-ms = 3600000\n")
+        with self.host(folder) as host:
+            host.publish(self.module)
+            host.call("seed", f"[{ACCOUNTS},1000000]")
+            self.ask(host, "PUT", "big", (ROOT / "build" / "modules" / "quickstart.wasm").read_bytes(), "application/wasm")
+            text = json.dumps(["x" * BACKUP_ROW_BYTES]).encode()
+            for _ in range(BACKUP_BYTES // BACKUP_ROW_BYTES):
+                self.ask(host, "POST", "big/call/add", text, "application/json")
+            copied = [0]
+
+            def copy():
+                to = self.folder()
+                begin = time.monotonic()
+                done = subprocess.run([str(self.host_path), "backup", "create", "big", to, "--data-dir", folder + "/data"],
+                                      check=True, capture_output=True, text=True)
+                copied[0] += 1
+                shutil.rmtree(to)
+                return int(re.search(r"(\d+) bytes", done.stdout).group(1)) / (time.monotonic() - begin) / 1e6
+            rate = statistics.median(copy() for _ in range(max(self.options.repeat, 3)))
+            alone = self.calls(host, "--connections", 64, "--inflight", 40)
+            over, copied[0] = threading.Event(), 0
+
+            def copies():
+                while not over.is_set():
+                    copy()
+            thread = threading.Thread(target=copies)
+            thread.start()
+            beside = self.calls(host, "--connections", 64, "--inflight", 40)
+            over.set()
+            thread.join()
+        self.row("backup of 1 GB", rate, "MB/s", 300, 300, digits=0, at_least=True)
+        self.row("64 × 40 while it is backed up: CPU per call, over without",
+                 beside["cpu_us_per_call"] / alone["cpu_us_per_call"], "×", 1.2, 1.2,
+                 f"{copied[0]} backups meanwhile")
+
+    @staticmethod
+    def ask(host, method, path, body, kind):
+        head = {"Authorization": f"Bearer {host.token}", "Content-Type": kind}
+        url = f"http://127.0.0.1:{host.port}/v1/database/{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, body, head, method=method)) as answer:
+            return answer.read()
+
     def add_column(self):
         """An update that gives 1 M rows a column more: from the program's arrival to the answer, compiling included."""
         base = (ROOT / "tests" / "modules" / "transfer-c" / "module.c").read_text(encoding="utf-8")
@@ -739,7 +786,7 @@ class Samples:
 
 ROWS = ["deep", "shallow", "single", "fanout", "own-rows", "untouched", "views", "join-delta", "compile", "scan-http",
         "subscribe-large", "wait", "guest-boundary", "publish-cached", "procedures", "schedules",
-        "ordered", "random", "restart", "snapshot-wait", "log-bytes", "add-column", "empty", "counts"]
+        "ordered", "random", "restart", "snapshot-wait", "log-bytes", "backup", "add-column", "empty", "counts"]
 BY_NAME = ["soak"]  # only when asked for
 
 

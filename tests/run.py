@@ -356,6 +356,12 @@ def suite_durability(tally):
         scripted_test(tally, "durability.py", "--flavor", "asan", what="durability", folder="e2e")
 
 
+def suite_backup(tally):
+    """backups of a live host under ASan and UBSan, brought back; the commands of docs/operations.md"""
+    if build(tally, "build/dev/worldline") and build(tally, "build/asan/worldline", flavor="asan"):
+        scripted_test(tally, "backup.py", "--flavor", "asan", what="backup", folder="e2e")
+
+
 def suite_golden(tally):
     """data folders of earlier versions open"""
     if build(tally, "build/dev/worldline"):

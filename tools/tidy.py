@@ -34,8 +34,9 @@ ROOMS = {
     "auth": ["native"],
     "net": ["native"],
     "host": ["database", "auth", "commitlog", "module", "runtime", "native"],
+    "backup": ["host", "database", "snapshot", "store", "commitlog", "runtime", "native"],
     "api": ["host", "net", "auth", "database", "protocol", "subs/delivery.h", "module", "native"],
-    "cli": ["api", "host", "database", "commitlog", "net", "auth", "module", "sats", "native"],
+    "cli": ["api", "backup", "host", "database", "commitlog", "net", "auth", "module", "sats", "native"],
 }
 BASE = "base"
 

@@ -59,7 +59,7 @@ static const struct cli_command *const commands[] = {
 	&command_start, &cli_command_init, &cli_command_build, &cli_command_publish, &cli_command_call, &cli_command_sql,
 	&cli_command_subscribe, &cli_command_logs, &cli_command_describe, &cli_command_list, &cli_command_rename,
 	&cli_command_lock, &cli_command_unlock, &cli_command_delete, &cli_command_login, &cli_command_logout,
-	&cli_command_state_hash, &cli_command_log, &cli_command_server, &command_version, NULL,
+	&cli_command_state_hash, &cli_command_log, &cli_command_backup, &cli_command_server, &command_version, NULL,
 };
 static const struct cli_command program = {
 	.name = "worldline",

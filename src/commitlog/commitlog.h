@@ -114,12 +114,13 @@ struct commitlog_segment_report {
 	uint64_t number, bytes, used;      /* of its capacity; up to the last batch */
 	uint64_t batches, first, next;     /* offsets of its first batch (COMMITLOG_NONE: none), and behind its last */
 	bool is_closed;                    /* the log was closed here */
+	bool is_gap;                       /* the fault: segments before this one are missing */
 	char fault[64];                    /* "": it is whole, as far as it goes */
 	uint64_t fault_at;                 /* byte */
 };
 struct commitlog_scan {
 	/* Each may be NULL; false ends the scan. Records of a segment come before its report; `from` and `to` are
-	 * offsets, both included. */
+	 * offsets, both included; segments that end before `from` are not read. */
 	bool (*record)(void *context, uint64_t offset, struct bytes record);
 	bool (*segment)(void *context, const struct commitlog_segment_report *report);
 	uint64_t from, to;
@@ -128,6 +129,17 @@ struct commitlog_scan {
 /* WL_ERR_NOT_FOUND: there is no log. Faults are the reports' affair. */
 enum wl_err commitlog_scan(struct storage *storage, const char *dir, const struct commitlog_scan *how,
 	struct error *error);
+/*
+ * Copies a log, as far as it is whole at this moment, beside whoever writes it. Segments that `to` has and that cannot
+ * grow any more are not read again. WL_ERR_EXISTS: `to` has another log, or a line of history that this one left.
+ */
+struct commitlog_copy {
+	const char *from, *to;            /* folders; `to` is made */
+	void (*progress)(void *context, uint64_t bytes); /* written so far; may be NULL */
+	void *context;
+	uint64_t bytes, segments, log;    /* out: written; the log's id */
+};
+enum wl_err commitlog_copy(struct storage *storage, struct commitlog_copy *copy, struct error *error);
 /* Writes and syncs what is pending, then closes. What cannot be written (failed, no space) is given up. NULL is
  * fine. */
 void commitlog_close(struct commitlog *log);

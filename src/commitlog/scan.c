@@ -153,22 +153,50 @@ static enum wl_err segment(struct scan *s, size_t i)
 	if (err != WL_OK)
 		return err;
 	report.bytes = s->bytes.len;
-	if (i > 0 && s->numbers[i] != s->numbers[i - 1] + 1)
-		fault(&report, 0, "segments before this one are missing");
 	if (segment_header_decode(s->bytes.data, s->bytes.len, path, &header, &why) != WL_OK)
 		fault(&report, 0, "the header is damaged, or of another version");
 	else if (header.number != report.number || (s->id != 0 && header.log != s->id))
 		fault(&report, 16, "the segment belongs elsewhere");
-	if (report.fault[0] == '\0') {
+	bool is_usable = report.fault[0] == '\0';
+	if (s->begun && s->numbers[i] != s->numbers[i - 1] + 1) {
+		fault(&report, 0, "segments before this one are missing");
+		report.is_gap = is_usable;
+	}
+	if (!is_usable || report.is_gap) {
+		s->begun = false;
+		buf_clear(&s->carry);
+	}
+	if (is_usable) {
 		s->id = header.log;
 		report.bytes = header.capacity;
 		walk(s, &header, &report);
-	} else {
-		s->begun = false;
 	}
 	if (s->how->segment != NULL && !s->stopped)
 		s->stopped = !s->how->segment(s->how->context, &report);
 	return WL_OK;
+}
+
+/* The newest segment that begins at or below what is asked for, and not inside a record. */
+static size_t first_wanted(struct scan *s)
+{
+	for (size_t i = s->count; s->how->from > 0 && i-- > 1;) {
+		char path[SEGMENT_PATH_MAX];
+		uint8_t data[SEGMENT_HEADER_BYTES + BATCH_HEADER_BYTES];
+		struct segment_header header;
+		struct batch_header batch;
+		struct error why;
+		if (snprintf(path, sizeof(path), "%s/%010" PRIu64 ".wlog", s->dir, s->numbers[i]) >= (int)sizeof(path))
+			break;
+		struct storage_file *file = s->storage->ops->open(s->storage, path, false);
+		int64_t len = file == NULL ? -1 : s->storage->ops->read(file, data, sizeof(data), 0);
+		if (file != NULL)
+			s->storage->ops->close(file);
+		if (len == (int64_t)sizeof(data) && segment_header_decode(data, sizeof(data), path, &header, &why) == WL_OK &&
+			batch_header_decode(data + SEGMENT_HEADER_BYTES, header.nonce, SEGMENT_HEADER_BYTES, &batch) &&
+			(batch.flags & BATCH_CONTINUES) == 0 && batch.first <= s->how->from)
+			return i;
+	}
+	return 0;
 }
 
 enum wl_err commitlog_scan(struct storage *storage, const char *dir, const struct commitlog_scan *how,
@@ -186,7 +214,7 @@ enum wl_err commitlog_scan(struct storage *storage, const char *dir, const struc
 		err = fail(error, WL_ERR_NOT_FOUND, "%s has no segments of a log", dir);
 	if (err == WL_OK)
 		qsort(s.numbers, s.count, sizeof(*s.numbers), ascending);
-	for (size_t i = 0; i < s.count && err == WL_OK && !s.stopped; i++)
+	for (size_t i = err == WL_OK ? first_wanted(&s) : 0; i < s.count && err == WL_OK && !s.stopped; i++)
 		err = segment(&s, i);
 	if (err == WL_OK && s.carry.failed)
 		err = fail(error, WL_ERR_MEMORY, "no memory for a record");

@@ -339,7 +339,19 @@ void db_rollback(struct database *db);
 bool db_is_closing(const struct database *db); /* or the whole host stops */
 /* The log has failed: no commit succeeds any more, and clients are closed, once. */
 void db_stop_committing(struct database *db);
+
+/* replay.c */
+/* Tables, and the last transaction in them: its offset and time. */
+struct replay {
+	struct store *store;
+	uint64_t offset;
+	int64_t micros;
+};
+enum wl_err replay_record(struct replay *to, uint64_t offset, struct bytes record, struct error *error);
 enum wl_err db_replay_record(void *context, uint64_t offset, struct bytes record, struct error *error);
+
+/* state_hash.c */
+uint64_t db_store_hash(struct store *store); /* of tables that nobody writes meanwhile */
 
 /* call.c */
 struct db_call {

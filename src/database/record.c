@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A record of the log in words. */
 #include "database/record.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -113,4 +114,45 @@ bool database_record_describe(struct bytes record, struct buf *out, int64_t *mic
 	if (micros != NULL)
 		*micros = when;
 	return !r.failed;
+}
+
+/* ---- what it says of programs ---- */
+
+static void skip_change(struct reader *r, bool has_kind)
+{
+	struct buf none = BUF_INIT(1 << 16);
+	put_change(&none, r, has_kind);
+	buf_deinit(&none);
+}
+
+/* Rows of st_module: {database, owner, kind u8, hash, …}. */
+enum { MODULE_HASH_AT = 32 + 32 + 1 };
+
+bool database_record_program(struct bytes record, uint8_t hash[32])
+{
+	struct reader r = reader_of(record.data, record.len);
+	bool found = false;
+	uint8_t flags = reader_u8(&r);
+	(void)reader_u64(&r);
+	if (flags & RECORD_REDUCER)
+		(void)read_varint(&r);
+	uint64_t changes = flags & (RECORD_SCHEMA | RECORD_CHANGES) ? read_varint(&r) : 0;
+	for (uint64_t i = 0; i < changes && !r.failed; i++)
+		skip_change(&r, (flags & RECORD_CHANGES) != 0);
+	uint64_t tables = read_varint(&r);
+	for (uint64_t i = 0; i < tables && !r.failed; i++) {
+		uint64_t id = read_varint(&r);
+		uint8_t parts = reader_u8(&r);
+		if (parts & TABLE_DELETES)
+			(void)read_rows(&r);
+		if ((parts & TABLE_INSERTS) == 0)
+			continue;
+		(void)read_varint(&r);
+		struct bytes rows = read_bytes(&r);
+		if (r.failed || id != ST_MODULE || rows.len < MODULE_HASH_AT + 32)
+			continue;
+		memcpy(hash, rows.data + MODULE_HASH_AT, 32);
+		found = true;
+	}
+	return found && !r.failed;
 }

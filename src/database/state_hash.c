@@ -58,6 +58,15 @@ static uint64_t put_table(struct store_table *table, struct buf *json)
 	return store_row_hash(mixed, sizeof(mixed));
 }
 
+uint64_t db_store_hash(struct store *store)
+{
+	uint64_t hash = 0;
+	for (struct store_table *t = NULL; (t = store_table_next(store, t)) != NULL;)
+		if (counts(t))
+			hash += put_table(t, NULL);
+	return hash;
+}
+
 enum wl_err database_state_hash(struct database *db, uint64_t *offset, uint64_t *hash, struct buf *json)
 {
 	struct hashing h = { 0 };

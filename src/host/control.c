@@ -370,9 +370,9 @@ done:
 	return !operations.failed && !out->failed;
 }
 
-static enum wl_err open_file(struct control *control, struct error *error)
+static enum wl_err open_file(struct control *control, bool create, struct error *error)
 {
-	control->file = control->storage->ops->open(control->storage, control->path, true);
+	control->file = control->storage->ops->open(control->storage, control->path, create);
 	return control->file != NULL ? WL_OK : fail_errno(error, WL_ERR_IO, "cannot open %s", control->path);
 }
 
@@ -386,7 +386,7 @@ static enum wl_err compact(struct control *control, struct error *error)
 	if (err == WL_OK) {
 		control->storage->ops->close(control->file);
 		control->size = control->live = everything.len;
-		err = open_file(control, error);
+		err = open_file(control, true, error);
 	}
 	buf_deinit(&everything);
 	return err;
@@ -397,7 +397,16 @@ static bool worth_compacting(const struct control *control)
 	return control->size > CONTROL_COMPACT_BYTES_MIN && control->size / 4 > control->live;
 }
 
-enum wl_err control_open(struct storage *storage, const char *path, struct control **out, struct error *error)
+static enum wl_err cut(struct control *control, uint64_t len, const char *path, struct error *error)
+{
+	log_warn("%s: cutting off %llu bytes at its end, a record that was never finished", path,
+		(unsigned long long)(len - control->size));
+	return control->storage->ops->truncate(control->file, control->size) && control->storage->ops->sync(control->file)
+		? WL_OK : fail_errno(error, WL_ERR_IO, "cannot cut %s", path);
+}
+
+static enum wl_err open_control(struct storage *storage, const char *path, bool is_ours, struct control **out,
+	struct error *error)
 {
 	struct buf file = BUF_INIT(SIZE_MAX);
 	struct control *control = mem_zalloc(sizeof(*control));
@@ -408,20 +417,15 @@ enum wl_err control_open(struct storage *storage, const char *path, struct contr
 	control->storage = storage;
 	control->last = &control->first;
 	control->next_id = 1;
-	bool existed;
-	enum wl_err err = open_file(control, error);
+	enum wl_err err = open_file(control, is_ours, error);
 	if (err == WL_OK)
 		err = read_file(control, &file, error);
-	existed = file.len > 0;
+	bool existed = file.len > 0;
 	if (err == WL_OK)
 		err = replay(control, buf_bytes(&file), &control->size, error);
-	if (err == WL_OK && control->size < file.len)
-		log_warn("%s: cutting off %llu bytes at its end, a record that was never finished", path,
-			(unsigned long long)(file.len - control->size));
-	if (err == WL_OK && control->size < file.len && (!storage->ops->truncate(control->file, control->size) ||
-		!storage->ops->sync(control->file)))
-		err = fail_errno(error, WL_ERR_IO, "cannot cut %s", path);
-	if (err == WL_OK && !existed) { /* the name itself must survive a crash as well */
+	if (err == WL_OK && is_ours && control->size < file.len)
+		err = cut(control, file.len, path, error);
+	if (err == WL_OK && is_ours && !existed) { /* the name itself must survive a crash as well */
 		char dir[4096];
 		snprintf(dir, sizeof(dir), "%s", path);
 		char *slash = strrchr(dir, '/');
@@ -431,7 +435,7 @@ enum wl_err control_open(struct storage *storage, const char *path, struct contr
 			err = fail_errno(error, WL_ERR_IO, "cannot sync %s", path);
 	}
 	buf_deinit(&file);
-	if (err == WL_OK && worth_compacting(control))
+	if (err == WL_OK && is_ours && worth_compacting(control))
 		err = compact(control, error);
 	if (err != WL_OK) {
 		control_close(control);
@@ -439,6 +443,16 @@ enum wl_err control_open(struct storage *storage, const char *path, struct contr
 	}
 	*out = control;
 	return WL_OK;
+}
+
+enum wl_err control_open(struct storage *storage, const char *path, struct control **out, struct error *error)
+{
+	return open_control(storage, path, true, out, error);
+}
+
+enum wl_err control_read(struct storage *storage, const char *path, struct control **out, struct error *error)
+{
+	return open_control(storage, path, false, out, error);
 }
 
 void control_close(struct control *control)

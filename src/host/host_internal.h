@@ -37,6 +37,8 @@ enum {
 	CONTROL_COMPACT_BYTES_MIN = 1 << 20, /* a smaller file is left alone */
 };
 enum wl_err control_open(struct storage *storage, const char *path, struct control **out, struct error *error);
+/* As it is at this moment; nothing is written, and a host may be running on it. Only for looking. */
+enum wl_err control_read(struct storage *storage, const char *path, struct control **out, struct error *error);
 void control_close(struct control *control);
 struct control_database *control_first(const struct control *control);
 struct control_database *control_database(const struct control *control, const struct identity *id); /* or NULL */

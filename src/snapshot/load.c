@@ -157,6 +157,20 @@ enum wl_err snapshot_load(struct storage *storage, const char *dir, uint64_t off
 	return err;
 }
 
+enum wl_err snapshot_load_table(struct storage *storage, const char *dir, uint64_t offset, uint32_t table,
+	struct store *store, struct snapshot_info *info, struct error *error)
+{
+	struct reading reading;
+	enum wl_err err = reading_open(&reading, storage, dir, offset, error);
+	for (uint32_t i = 0; err == WL_OK && i < reading.contents.table_count; i++)
+		if (reading.contents.tables[i].id == table)
+			err = load_table(&reading, store, &reading.contents.tables[i]);
+	if (err == WL_OK)
+		tell(&reading, info);
+	reading_close(&reading);
+	return err;
+}
+
 /* ---- checking ---- */
 
 enum wl_err snapshot_verify(struct storage *storage, const char *dir, uint64_t offset,

@@ -70,6 +70,9 @@ struct snapshot_info {
  * failure the store is of no more use. [blocking] */
 enum wl_err snapshot_load(struct storage *storage, const char *dir, uint64_t offset, struct store *store,
 	struct snapshot_info *info, struct error *error);
+/* As snapshot_load, but of one system table alone, without its indexes. [blocking] */
+enum wl_err snapshot_load_table(struct storage *storage, const char *dir, uint64_t offset, uint32_t table,
+	struct store *store, struct snapshot_info *info, struct error *error);
 /* Reads all that it consists of and checks it, except keys. `progress` (may be NULL) hears of bytes. [blocking] */
 enum wl_err snapshot_verify(struct storage *storage, const char *dir, uint64_t offset,
 	void (*progress)(void *context, uint64_t done, uint64_t of), void *context, struct snapshot_info *info,
