@@ -566,7 +566,8 @@ class Bench:
         with self.host(folder) as host:
             host.publish(self.module)
             host.call("seed", f"[{ACCOUNTS},1000000]")
-            self.ask(host, "PUT", "big", (ROOT / "build" / "modules" / "quickstart.wasm").read_bytes(), "application/wasm")
+            program = (ROOT / "build" / "modules" / "quickstart.wasm").read_bytes()
+            self.ask(host, "PUT", "big", program, "application/wasm")
             text = json.dumps(["x" * BACKUP_ROW_BYTES]).encode()
             for _ in range(BACKUP_BYTES // BACKUP_ROW_BYTES):
                 self.ask(host, "POST", "big/call/add", text, "application/json")
@@ -575,8 +576,8 @@ class Bench:
             def copy():
                 to = self.folder()
                 begin = time.monotonic()
-                done = subprocess.run([str(self.host_path), "backup", "create", "big", to, "--data-dir", folder + "/data"],
-                                      check=True, capture_output=True, text=True)
+                done = subprocess.run([str(self.host_path), "backup", "create", "big", to, "--data-dir",
+                                       folder + "/data"], check=True, capture_output=True, text=True)
                 copied[0] += 1
                 shutil.rmtree(to)
                 return int(re.search(r"(\d+) bytes", done.stdout).group(1)) / (time.monotonic() - begin) / 1e6
