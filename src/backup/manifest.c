@@ -113,6 +113,8 @@ enum wl_err manifest_read(const char *dir, struct manifest *out, struct error *e
 		err = storage_get(commitlog_storage_local(), path, &text, error);
 	if (err == WL_ERR_NOT_FOUND)
 		(void)fail(error, err, "%s is no backup: it has no backup.toml", dir);
+	if (err == WL_OK && !utf8_valid(text.data, text.len))
+		err = fail(error, WL_ERR_CORRUPT, "%s is damaged: it is no text", path);
 	if (err == WL_OK && toml_parse(buf_str(&text), &toml, &why) != WL_OK)
 		err = fail(error, WL_ERR_CORRUPT, "%s: %s", path, why.text);
 	if (err == WL_OK && get_number(&toml, "format", &format) && format != BACKUP_FORMAT_VERSION)

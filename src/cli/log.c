@@ -4,6 +4,7 @@
 #include "cli/args.h"
 #include "commitlog/commitlog.h"
 #include "database/record.h"
+#include "host/offline.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,8 +24,23 @@ struct look {
 
 /* ---- where ---- */
 
-/* The log below a database's folder, or the folder itself. */
-static bool find_log(struct cli *cli, const char *folder, char out[PATH_BYTES])
+/* Of a database by its name or identity. */
+static bool find_named(struct cli *cli, const char *database, const char *data_dir, char out[PATH_BYTES])
+{
+	struct host_found found;
+	struct error why;
+	if (data_dir == NULL)
+		return cli_fail(cli, "there is no home folder: say --data-dir DIR");
+	if (host_find(data_dir, str_of(database), &found, &why) != WL_OK)
+		return cli_fail(cli, "%s; and it is no folder either (of a database, DATA-DIR/replicas/NUMBER, or a backup)",
+			why.text);
+	int n = snprintf(out, PATH_BYTES, "%s/log", found.folder);
+	buf_deinit(&found.names);
+	return n < PATH_BYTES || cli_fail(cli, "the path %.64s… is too long", found.folder);
+}
+
+/* The log below a database's folder, or the folder itself; or that of a database with this name. */
+static bool find_log(struct cli *cli, const char *folder, const char *data_dir, char out[PATH_BYTES])
 {
 	struct stat info;
 	int n = snprintf(out, PATH_BYTES, "%s/log", folder);
@@ -34,7 +50,7 @@ static bool find_log(struct cli *cli, const char *folder, char out[PATH_BYTES])
 		snprintf(out, PATH_BYTES, "%s", folder);
 	if (stat(out, &info) == 0 && S_ISDIR(info.st_mode))
 		return true;
-	return cli_fail_errno(cli, "%s is not the folder of a database (DATA-DIR/replicas/NUMBER)", folder);
+	return find_named(cli, folder, data_dir, out);
 }
 
 /* ---- segments ---- */
@@ -141,7 +157,8 @@ static bool scan(struct cli *cli, const struct cli_args *args, struct look *look
 {
 	char dir[PATH_BYTES];
 	struct error why;
-	if (!find_log(cli, args->words[0], dir))
+	const char *data_dir = cli_args_text(args, "data-dir");
+	if (!find_log(cli, args->words[0], data_dir != NULL ? data_dir : cli->data_dir, dir))
 		return false;
 	look->cli = cli;
 	look->line = BUF_INIT(LINE_BYTES_MAX);
@@ -190,22 +207,26 @@ static bool run_dump(struct cli *cli, const struct cli_args *args)
 	return scan(cli, args, &look, &how);
 }
 
-#define FOLDER_WORD \
-	(const struct cli_word[]){ { .name = "FOLDER", .required = true, \
-		.help = "A database's folder, DATA-DIR/replicas/NUMBER, or its log; a host may be running on it" }, { 0 } }
+#define WORDS \
+	(const struct cli_word[]){ { .name = "DATABASE|FOLDER", .required = true, \
+		.help = "A database's name or identity; or its folder, or a backup's; a host may be running on it" }, { 0 } }
+#define DATA_DIR \
+	{ .name = "data-dir", .value = "DIR", .help = "Where a name is looked up [default: the user's spacetime/data]" }
 static const struct cli_command command_inspect = {
-	.name = "inspect", .summary = "List the segments of a log: sizes, transactions, damage", .words = FOLDER_WORD,
-	.options = (const struct cli_option[]){ { .name = "json", .help = "One JSON object for each segment" }, { 0 } },
-	.examples = "log inspect ./data/replicas/1\nlog inspect ./data/replicas/1 --json", .run = run_inspect };
+	.name = "inspect", .summary = "List the segments of a log: sizes, transactions, damage", .words = WORDS,
+	.options = (const struct cli_option[]){ DATA_DIR, { .name = "json", .help = "One JSON object for each segment" },
+		{ 0 } },
+	.examples = "log inspect my-database --data-dir ./data\nlog inspect ./data/replicas/1 --json", .run = run_inspect };
 static const struct cli_command command_verify = {
 	.name = "verify", .summary = "Read a whole log and check it; ends with status 1 if it is damaged",
-	.words = FOLDER_WORD, .examples = "log verify ./data/replicas/1", .run = run_verify };
+	.words = WORDS, .options = (const struct cli_option[]){ DATA_DIR, { 0 } },
+	.examples = "log verify my-database --data-dir ./data", .run = run_verify };
 static const struct cli_command command_dump = {
-	.name = "dump", .summary = "Print what each transaction did", .words = FOLDER_WORD,
-	.options = (const struct cli_option[]){
+	.name = "dump", .summary = "Print what each transaction did", .words = WORDS,
+	.options = (const struct cli_option[]){ DATA_DIR,
 		{ .name = "from", .value = "OFFSET", .number_max = INT64_MAX, .help = "The first transaction [default: all]" },
 		{ .name = "to", .value = "OFFSET", .number_max = INT64_MAX, .help = "The last one" }, { 0 } },
-	.examples = "log dump ./data/replicas/1 --from 1000 --to 1010", .run = run_dump };
+	.examples = "log dump my-database --data-dir ./data --from 1000 --to 1010", .run = run_dump };
 
 const struct cli_command cli_command_log = {
 	.name = "log",

@@ -2,7 +2,6 @@
 /* A data folder without its host. The order of a change is host.c's, 3. */
 #include "host/offline.h"
 #include "auth/auth.h"
-#include "base/clock.h"
 #include "host/host_internal.h"
 
 #include <stdio.h>
@@ -61,11 +60,7 @@ enum wl_err host_program_put(const char *data_dir, const uint8_t hash[32], struc
 
 void host_identity_create(struct identity *out)
 {
-	uint8_t random[16];
-	char hex[33];
-	random_bytes(random, sizeof(random));
-	hex_encode(random, sizeof(random), hex);
-	auth_identity(STR("localhost"), str_of(hex), out);
+	auth_random_identity(out);
 }
 
 /* ---- adopting ---- */

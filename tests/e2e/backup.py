@@ -217,6 +217,7 @@ class Backups(Suite):
                 self.check(f"docs/operations.md: {line}", done.returncode == 0, done.stdout + done.stderr)
             if stops:
                 self.host.start()
+                self.state()  # databases open at their first use
 
     def run(self):
         self.random = random.Random(11)
