@@ -14,6 +14,8 @@
  *   WL_VIEW_KEY(leaders, id)                                             a column that identifies rows
  *   WL_SCHEDULE(timer, at, tick)     rows of the table `timer` are calls of the reducer or procedure `tick`, whose one
  *                                    parameter is such a row, when its column `at` (schedule_at) says
+ *   WL_MIGRATION() { … return wl_ok(); }             when this module takes another's place, in that transaction: reads
+ *                                    what changed as WL_OLD_TABLE(T, "name", columns …), writes the tables as they are
  *   WL_RULE("SELECT …")              a row-level rule: only such rows are seen
  *   WL_VARIABLE(KEY)  WL_CHOICE(KEY, "a", "b")       what must be published with it; WL_OPTIONAL_…: what may be
  */
@@ -166,6 +168,12 @@ WL_EXTERN i32 wl_query_view_end(str query, u32 sink);
 #define WL_INIT() WL_LIFECYCLE_OF(init, WL_ON_INIT)
 #define WL_CONNECTED() WL_LIFECYCLE_OF(client_connected, WL_ON_CONNECT)
 #define WL_DISCONNECTED() WL_LIFECYCLE_OF(client_disconnected, WL_ON_DISCONNECT)
+WL_EXTERN i32 wl_migrate(struct wl_status (*run)(const struct wl_ctx *ctx), u64 micros, u32 sink);
+#define WL_MIGRATION() \
+	static struct wl_status wl_migration(const struct wl_ctx *ctx); \
+	WL_EXTERN __attribute__((export_name("__migrate__"))) i32 wl_export_migrate(u64 micros, u32 sink); \
+	i32 wl_export_migrate(u64 micros, u32 sink) { return wl_migrate(wl_migration, micros, sink); } \
+	static struct wl_status wl_migration(WL_UNUSED const struct wl_ctx *ctx)
 #define WL_PROCEDURE(result, name, ...) \
 	WL_FUNCTION(WL_PROCEDURES, wl_put_item_procedure, result, name, #name, 0, &WL_PASTE(wl_type_, result), \
 		WL_END_PROCEDURE, __VA_ARGS__)

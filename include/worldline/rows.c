@@ -229,6 +229,16 @@ static i32 run(u32 section, u32 id, u32 mask, u32 flags, WHO, u32 args, u32 sink
 	return code;
 }
 
+i32 wl_migrate(struct wl_status (*migrate)(const struct wl_ctx *ctx), u64 micros, u32 sink)
+{
+	u8 *mark = wl_arena.top;
+	struct wl_ctx ctx;
+	wl_call_begin(&ctx, 0, 0, 0, 0, 0, 0, micros);
+	i32 code = wl_reducer_end(migrate(&ctx), sink);
+	wl_arena.top = mark;
+	return code;
+}
+
 #define EXPORT(name) __attribute__((export_name(#name)))
 
 EXPORT(__call_reducer__) i32 wl_export_reducer(u32 id, WHO, u32 args, u32 sink)

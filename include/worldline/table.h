@@ -357,6 +357,34 @@ WL_INLINE bool wl_is_zero(const void *p, size_t len)
 	static const struct wl_table wl_table_##T = { &wl_type_##T, WL_ACCESS_##access, wl_columns_##T }; \
 	WL_ITEM(WL_TABLES, table_##T, #T, &wl_table_##T, wl_put_item_table)
 
+/* ---- tables as they were, for a migration (function.h) ---- */
+
+/* `name` is what the module before this one called it. T_is_there: this update drops or changes it; then T_count and
+ * WL_EACH(T, row). */
+#define WL_OLD_TABLE(T, name, ...) \
+	WL_STRUCT(T, __VA_ARGS__) \
+	WL_UNUSED static inline u32 T##_table(void) { u32 id; return wl_table_id(&id, "old." name); } \
+	WL_UNUSED static inline bool T##_is_there(void) \
+	{ \
+		u32 id; \
+		return wl_abi_table_id("old." name, sizeof("old." name) - 1, &id) == 0; \
+	} \
+	WL_UNUSED static inline bool T##_next(struct wl_rows *rows, T *row) \
+	{ \
+		if (wl_rows_at_end(rows)) \
+			return false; \
+		wl_get_##T(&rows->reader, row); \
+		return true; \
+	} \
+	WL_UNUSED static inline u64 T##_count(void) \
+	{ \
+		u64 count = 0; \
+		u32 code = wl_abi_row_count(T##_table(), &count); \
+		if (code != 0) \
+			wl_table_failed("count", name, code); \
+		return count; \
+	}
+
 /* ---- indexes of several columns ---- */
 
 #define WL_INDEX(T, name, ...) \

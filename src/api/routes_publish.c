@@ -6,7 +6,7 @@
 #include "host/config.h"
 
 struct publish_query {
-	bool clear, break_clients, makes_anew;
+	bool clear, break_clients, makes_anew, is_trial;
 	enum runtime_kind kind;
 	bool has_token;
 	uint8_t token[32]; /* little-endian, as hashes are */
@@ -96,6 +96,7 @@ static bool read_query(struct api_call *call, struct publish_query *query)
 	*query = (struct publish_query){ 0 };
 	return call_query_bool(call, "clear", &query->clear) &&
 		call_query_bool(call, "recreate_empty_tables", &query->makes_anew) &&
+		call_query_bool(call, "dry_run", &query->is_trial) &&
 		call_query_host_type(call, &query->kind) &&
 		read_policy(call, query) && read_token(call, query) &&
 		call_query_u64(call, "num_replicas", SIZE_MAX, &query->replicas, &present) &&
@@ -118,6 +119,17 @@ static void reply_success(struct api_call *call, struct str name, const struct i
 	else
 		buf_put_cstr(&json, "null");
 	buf_printf(&json, ",\"database_identity\":\"%s\",\"op\":\"%s\"}}", hex, op == HOST_CREATED ? "created" : "updated");
+	reply_json(call, 200, &json);
+}
+
+static void reply_trial(struct api_call *call, const struct buf *changes)
+{
+	struct buf json = BUF_INIT(8 << 20);
+	char hex[65];
+	identity_to_hex(&call->database, hex);
+	buf_printf(&json, "{\"DryRun\":{\"database_identity\":\"%s\",\"tables\":[", hex);
+	buf_put(&json, changes->data, changes->len);
+	buf_put_cstr(&json, "]}}");
 	reply_json(call, 200, &json);
 }
 
@@ -239,14 +251,23 @@ static void publish(struct api_call *call, struct str name, struct publish_query
 		.policy = { .may_break = query->break_clients, .token = query->token,
 			.makes_anew = query->makes_anew }, .environment = &query->environment,
 	};
-	struct buf error = BUF_INIT(4 << 20);
+	struct buf error = BUF_INIT(4 << 20), changes = BUF_INIT(4 << 20);
 	enum host_op op = HOST_CREATED;
 	bool owner_denied;
 	if (request.program.data == NULL)
 		request.program.data = (const uint8_t *)"";
-	enum wl_err err = host_publish(call->api->host, &request, &op, &owner_denied, &error);
 	struct host_record record;
-	if (err == WL_OK)
+	if (query->is_trial) {
+		if (!host_record(call->api->host, &call->database, &record)) {
+			reply_text(call, 400, STR("a dry run needs a database that is there"));
+			return;
+		}
+		request.policy.trial = &changes;
+	}
+	enum wl_err err = host_publish(call->api->host, &request, &op, &owner_denied, &error);
+	if (err == WL_OK && query->is_trial)
+		reply_trial(call, &changes);
+	else if (err == WL_OK)
 		reply_success(call, name, &call->database, op);
 	else if (owner_denied) { /* it was created by somebody else between our check and now */
 		if (call_is_owner(call, "update database", &record))
@@ -254,6 +275,7 @@ static void publish(struct api_call *call, struct str name, struct publish_query
 	} else if (!reply_environment_refused(call, &query->environment, buf_str(&error)))
 		reply_refused(call, err, op == HOST_UPDATED, buf_str(&error));
 	buf_deinit(&error);
+	buf_deinit(&changes);
 }
 
 static bool has_program(struct api_call *call)

@@ -30,7 +30,7 @@ struct publishing { /* one target */
 	const char *parent, *organization, *replicas;
 	const char *path, *host_type;
 	const char *clear;      /* a choice of clear_choices */
-	bool anonymous, break_clients, makes_anew, using_project, is_built;
+	bool anonymous, break_clients, makes_anew, is_trial, using_project, is_built;
 	struct cli_environment environment;
 	struct buf program, query; /* query: "&clear=true…" */
 };
@@ -178,7 +178,7 @@ static bool automatic_migration(struct publishing *p, const struct native_json *
 {
 	print_member(p->cli, doc, automatic, "migrate_plan");
 	if (cli_json_true(doc, cli_json_member(doc, automatic, "break_clients"))
-		&& !cli_confirm(p->break_clients || yes_to(p, "break-clients"),
+		&& !p->is_trial && !cli_confirm(p->break_clients || yes_to(p, "break-clients"),
 			"The above changes will BREAK existing clients. Do you want to proceed?")) {
 		puts("Aborting");
 		return cli_fail(p->cli, "Publishing aborted by user");
@@ -246,6 +246,27 @@ static bool fail_denied(struct publishing *p, struct str name)
 		p->cli->program, hex);
 }
 
+/* What a dry run would have done to rows. */
+static bool print_trial(struct publishing *p, const struct native_json *doc, uint32_t trial)
+{
+	struct buf out = BUF_INIT(CLI_FILE_BYTES_MAX);
+	uint32_t left, at = cli_json_items(doc, cli_json_member(doc, trial, "tables"), &left);
+	buf_put_cstr(&out, left == 0 ? "Dry run: it would succeed; no rows would change\n"
+		: "Dry run: it would succeed; rows that would change:\n");
+	for (; left > 0; left--, at = doc->nodes[at].next) {
+		const struct native_json_node *inserted = &doc->nodes[cli_json_member(doc, at, "inserted")];
+		const struct native_json_node *deleted = &doc->nodes[cli_json_member(doc, at, "deleted")];
+		buf_put_cstr(&out, "    ");
+		cli_put_shown(&out, cli_json_member_str(doc, at, "table"));
+		buf_printf(&out, ": %.*s inserted, %.*s deleted\n", (int)inserted->text_len, inserted->text,
+			(int)deleted->text_len, deleted->text);
+	}
+	buf_put_cstr(&out, "Nothing was changed\n");
+	bool ok = cli_print(p->cli, &out);
+	buf_deinit(&out);
+	return ok;
+}
+
 static bool print_result(struct publishing *p, const struct cli_reply *reply)
 {
 	struct native_json doc = { 0 };
@@ -253,6 +274,7 @@ static bool print_result(struct publishing *p, const struct cli_reply *reply)
 		return false;
 	uint32_t environment = cli_json_member(&doc, 0, "EnvironmentError");
 	const char *why = environment != 0 ? cli_environment_error(p->cli, &doc, environment) : NULL;
+	uint32_t trial = cli_json_member(&doc, 0, "DryRun");
 	uint32_t success = cli_json_member(&doc, 0, "Success"), denied = cli_json_member(&doc, 0, "PermissionDenied");
 	bool ok;
 	if (success != 0) {
@@ -266,6 +288,8 @@ static bool print_result(struct publishing *p, const struct cli_reply *reply)
 		buf_printf(&out, "identity: %.*s\n", STR_FMT(identity));
 		ok = cli_print(p->cli, &out);
 		buf_deinit(&out);
+	} else if (trial != 0) {
+		ok = print_trial(p, &doc, trial);
 	} else if (why != NULL) {
 		ok = cli_fail(p->cli, "%s", why);
 	} else if (denied != 0) {
@@ -331,8 +355,10 @@ static bool send_program(struct publishing *p)
 		buf_printf(&p->query, "&org=%s", cli_percent(cli, p->organization));
 	if (p->makes_anew)
 		buf_put_cstr(&p->query, RECREATE);
+	if (p->is_trial)
+		buf_put_cstr(&p->query, "&dry_run=true");
 	cli_check(cli, &p->query);
-	puts("Publishing module...");
+	puts(p->is_trial ? "Trying the module..." : "Publishing module...");
 	fflush(stdout);
 	struct cli_request request = { .method = p->name != NULL ? "PUT" : "POST", .token = p->target.token,
 		.has_body = true, .body = buf_bytes(&p->program),
@@ -434,6 +460,7 @@ static bool publish_target(struct cli *cli, const struct cli_args *args, const s
 	p.anonymous = flag_setting(&p, project, "anonymous", "anon-identity");
 	p.break_clients = flag_setting(&p, project, "break-clients", "break-clients");
 	p.makes_anew = cli_args_flag(args, "recreate-empty-tables");
+	p.is_trial = cli_args_flag(args, "dry-run");
 	if (p.path == NULL && js != NULL) {
 		p.path = js;
 		p.host_type = "Js";
@@ -567,6 +594,8 @@ const struct cli_command cli_command_publish = {
 			.help = "Delete all data of the database first: always, or only when the change needs a manual migration" },
 		{ .name = "recreate-empty-tables",
 			.help = "Let tables that have no rows change in any way: they are removed and added anew" },
+		{ .name = "dry-run", .conflicts = "delete-data env-only",
+			.help = "Do everything, the module's migration function too, say what rows would change, and undo it all" },
 		{ .name = "break-clients",
 			.help = "Do not ask before a change that breaks clients; the same as --yes=break-clients" },
 		{ .name = "anonymous", .help = "Publish with no token: nobody can ever update the database" },

@@ -131,6 +131,8 @@ struct database_policy {
 	bool may_break;        /* clients may be disconnected, if the token is that of the plan (database_plan) */
 	const uint8_t *token;  /* 32 bytes; NULL: it is not asked for */
 	bool makes_anew;       /* tables without rows may change in any way */
+	/* A trial: all is done and then rolled back. Receives an object for each table whose rows change, with commas. */
+	struct buf *trial;
 };
 /*
  * Replaces the program, and migrates the tables to what it declares, in one transaction. Same hash: only the

@@ -75,7 +75,7 @@ static enum wl_err check_sequence(struct doing *d, const struct migrate_step *st
 static enum wl_err check_removal(struct doing *d, const struct migrate_step *step)
 {
 	struct store_table *table = table_of(d, step->old->name);
-	if (table == NULL || store_table_row_count(table) == 0)
+	if (table == NULL || store_table_row_count(table) == 0 || d->new->migrates) /* its function sees to the rows */
 		return WL_OK;
 	buf_printf(d->error, "Cannot remove table `%.*s`: table contains data. Clear the table's rows (e.g. via a reducer) "
 		"before removing it from your schema.", STR_FMT(step->old->name));
@@ -207,7 +207,12 @@ static enum wl_err table_add(struct doing *d, const struct migrate_step *step)
 	struct store_table *table;
 	if (!db_table_def(&d->arena, step->new, &def))
 		return no_memory(d);
-	return db_table_create(d->db, &def, &table, d->error);
+	enum wl_err err = db_table_create(d->db, &def, &table, d->error);
+	const struct store_table *before = store_table_before(d->db->store, step->new->name);
+	if (err == WL_OK && before != NULL && d->new->migrates &&
+		store_table_take_positions(d->db->store, before, table) != STORE_OK)
+		err = refused(d);
+	return err;
 }
 
 static enum wl_err table_drop(struct doing *d, struct str name)

@@ -70,6 +70,8 @@ enum wl_err database_describe(struct runtime *runtime, enum runtime_kind kind, s
 		*def = NULL;
 		err = WL_ERR_UNSUPPORTED;
 	}
+	if (err == WL_OK && runtime_program_migrates(*program))
+		module_def_set_migrates(*def);
 	runtime_instance_destroy(instance);
 	store_destroy(env.store);
 	buf_deinit(&description);

@@ -120,6 +120,11 @@ const struct module_info *module_def_info(const struct module_def *def)
 	return &def->info;
 }
 
+void module_def_set_migrates(struct module_def *def)
+{
+	def->info.migrates = true;
+}
+
 const struct module_function *module_reducer(const struct module_def *def, struct str name, uint32_t *id)
 {
 	uint64_t at;

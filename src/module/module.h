@@ -164,6 +164,7 @@ struct module_info {
 	bool has_environment; /* the section is there, even if empty */
 	uint32_t environment_count;
 	const struct module_env *environment; /* in declared order */
+	bool migrates; /* its program has a migration function (module_def_set_migrates) */
 	struct str unsupported; /* declared but refused at publish (outboxes …): names it; empty when none */
 };
 
@@ -173,6 +174,7 @@ enum wl_err module_def_create(const uint8_t *description, size_t len, struct mod
 struct module_def *module_def_share(struct module_def *def);
 void module_def_release(struct module_def *def); /* NULL is fine */
 const struct module_info *module_def_info(const struct module_def *def);
+void module_def_set_migrates(struct module_def *def); /* before anybody else has it */
 
 /* By canonical name (what clients send); NULL when absent. Sets *id. */
 const struct module_function *module_reducer(const struct module_def *def, struct str name, uint32_t *id);

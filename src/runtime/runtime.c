@@ -451,13 +451,13 @@ static enum runtime_outcome run(struct runtime_instance *in, enum runtime_export
 	return outcome;
 }
 
-enum runtime_outcome runtime_call_reducer(struct runtime_instance *in, const struct runtime_call *call,
-	struct runtime_result *result)
+static inline enum runtime_outcome call_in_tx(struct runtime_instance *in, enum runtime_export export,
+	const struct runtime_call *call, struct runtime_result *result)
 {
 	DEBUG_ASSERT(store_tx_active(in->store));
 	struct buf *message;
 	int32_t code = 0;
-	enum runtime_outcome outcome = run(in, EXPORT_REDUCER, FRAME_REDUCER, call, result, &message, &code);
+	enum runtime_outcome outcome = run(in, export, FRAME_REDUCER, call, result, &message, &code);
 	if (UNLIKELY(outcome == RUNTIME_OK && code == 1)) {
 		outcome = RUNTIME_USER_ERROR;
 		if (!text_lossy(buf_bytes(message), &in->text, &result->text)) {
@@ -470,6 +470,21 @@ enum runtime_outcome runtime_call_reducer(struct runtime_instance *in, const str
 	}
 	end_call(in);
 	in->in_tx = false;
+	return outcome;
+}
+
+enum runtime_outcome runtime_call_reducer(struct runtime_instance *in, const struct runtime_call *call,
+	struct runtime_result *result)
+{
+	return call_in_tx(in, EXPORT_REDUCER, call, result);
+}
+
+enum runtime_outcome runtime_call_migration(struct runtime_instance *in, const struct runtime_call *call,
+	struct runtime_result *result)
+{
+	in->reads_old = true;
+	enum runtime_outcome outcome = call_in_tx(in, EXPORT_MIGRATION, call, result);
+	in->reads_old = false;
 	return outcome;
 }
 
@@ -527,6 +542,11 @@ enum runtime_outcome runtime_call_http_handler(struct runtime_instance *in, cons
 	struct runtime_result *result)
 {
 	return call_outside(in, EXPORT_HTTP_HANDLER, call, result);
+}
+
+bool runtime_program_migrates(const struct runtime_program *program)
+{
+	return wasm_program_migrates(program->engine);
 }
 
 bool runtime_program_handlers_take_sender(const struct runtime_program *program)

@@ -156,6 +156,11 @@ struct runtime_result {
 /* With an open transaction in env->store; the caller commits or rolls back. */
 enum runtime_outcome runtime_call_reducer(struct runtime_instance *instance, const struct runtime_call *call,
 	struct runtime_result *result);
+/* The module's `__migrate__(timestamp i64, error sink i32) -> i32`: as a reducer without sender and arguments that may
+ * read tables which the transaction has dropped or replaced as "old.NAME". */
+enum runtime_outcome runtime_call_migration(struct runtime_instance *instance, const struct runtime_call *call,
+	struct runtime_result *result);
+bool runtime_program_migrates(const struct runtime_program *program); /* is there one? */
 /* What a view reads, as it reads it: all of a table, or the rows with a key of an index (its columns back to back). */
 struct runtime_reads {
 	void *context;

@@ -111,6 +111,7 @@ enum runtime_export {
 	EXPORT_VIEW,
 	EXPORT_VIEW_ANONYMOUS,
 	EXPORT_HTTP_HANDLER,
+	EXPORT_MIGRATION,
 	EXPORT_DESCRIBE,
 	EXPORT_COUNT,
 };
@@ -200,6 +201,7 @@ struct runtime_instance {
 	uint64_t waited_nanos;               /* in this call: asleep, or until others were ready */
 	int64_t call_micros;
 	const struct runtime_reads *reads;   /* of a view; NULL: nobody asks */
+	bool reads_old; /* a migration function runs: names with "old." before them are of tables as they were */
 	struct buf function;                 /* name of the function last started */
 	bool has_function;
 	struct source *sources;
@@ -288,6 +290,7 @@ enum wl_err wasm_program_compile(struct runtime *runtime, struct bytes code, con
 	struct buf *error);
 void wasm_program_destroy(void *program);
 bool wasm_program_handlers_take_sender(const void *program);
+bool wasm_program_migrates(const void *program);
 enum wl_err wasm_instance_create(struct runtime_program *program, const struct runtime_env *env,
 	struct buf *description, struct runtime_instance **out, struct buf *error);
 

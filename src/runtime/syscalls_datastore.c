@@ -50,6 +50,29 @@ static struct store_table *table_by_id(const struct runtime_instance *in, uint32
 	return LIKELY(id != ST_ENV) ? store_table_by_id(in->store, id) : NULL;
 }
 
+/* Numbers of tables as they were before the migration whose function runs: to be read, and to nothing else. */
+#define OLD_TABLE ((uint32_t)1 << 31)
+
+static struct store_table *table_to_read(const struct runtime_instance *in, uint32_t id)
+{
+	struct store_table *table = table_by_id(in, id);
+	if (LIKELY(table != NULL) || !in->reads_old || (id & OLD_TABLE) == 0)
+		return table;
+	return store_table_before_by_id(in->store, id & ~OLD_TABLE);
+}
+
+static const struct store_table *old_table(const struct runtime_instance *in, struct str name)
+{
+	static const struct str before = { "old.", 4 };
+	if (LIKELY(!in->reads_old) || name.len <= before.len || memcmp(name.data, before.data, before.len) != 0)
+		return NULL;
+	struct store_table *table = store_table_before(in->store,
+		(struct str){ name.data + before.len, name.len - before.len });
+	if (table != NULL)
+		store_table_see(table);
+	return table;
+}
+
 static struct store_index *index_by_id(const struct runtime_instance *in, uint32_t id)
 {
 	return LIKELY(id != ST_ENV_KEY_INDEX) ? store_index_by_id(in->store, id) : NULL;
@@ -97,6 +120,9 @@ int32_t syscall_table_id_from_name(struct runtime_instance *in, uint32_t name, u
 		return SYSCALL_TRAP;
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
+	const struct store_table *old = old_table(in, text);
+	if (old != NULL)
+		return put_u32(in, out, store_table_def(old)->id | OLD_TABLE);
 	struct store_table *table = store_table_by_name(in->store, text);
 	if (table == NULL || store_table_def(table)->id == ST_ENV)
 		return ERRNO_NO_SUCH_TABLE;
@@ -148,7 +174,7 @@ int32_t syscall_table_row_count(struct runtime_instance *in, uint32_t table_id, 
 {
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
-	struct store_table *table = table_by_id(in, table_id);
+	struct store_table *table = table_to_read(in, table_id);
 	if (table == NULL)
 		return ERRNO_NO_SUCH_TABLE;
 	note_table(in, table);
@@ -159,7 +185,7 @@ int32_t syscall_table_scan(struct runtime_instance *in, uint32_t table_id, uint3
 {
 	if (!in->in_tx)
 		return ERRNO_NOT_IN_TRANSACTION;
-	struct store_table *table = table_by_id(in, table_id);
+	struct store_table *table = table_to_read(in, table_id);
 	if (table == NULL)
 		return ERRNO_NO_SUCH_TABLE;
 	struct store_cursor cursor;

@@ -51,6 +51,7 @@ static void hide(struct store *store, struct store_table *t)
 	sequences_forget(store, t);
 	store_error_forget(store);
 	t->is_dropped = true;
+	t->is_seen = false;
 	t->next_dropped = store->dropped;
 	store->dropped = t;
 }
@@ -112,6 +113,32 @@ void remains_free(struct store *store)
 		store->remains = t->next_dropped;
 		table_destroy(t);
 	}
+}
+
+struct store_table *store_table_before(struct store *store, struct str name)
+{
+	for (struct store_table *t = store->dropped; t != NULL; t = t->next_dropped)
+		if (str_eq(t->def->name, name))
+			return t;
+	return NULL;
+}
+
+void store_table_see(struct store_table *table)
+{
+	table->is_seen = true;
+}
+
+bool store_table_seen(const struct store_table *table)
+{
+	return table->is_seen;
+}
+
+struct store_table *store_table_before_by_id(struct store *store, uint32_t id)
+{
+	for (struct store_table *t = store->dropped; t != NULL; t = t->next_dropped)
+		if (t->def->id == id)
+			return t;
+	return NULL;
 }
 
 /* ---- changes ---- */
@@ -225,6 +252,13 @@ static enum store_status put_positions(struct store *store, struct store_table *
 			return store_fail(store, status);
 	}
 	return STORE_OK;
+}
+
+enum store_status store_table_take_positions(struct store *store, const struct store_table *from,
+	struct store_table *to)
+{
+	take_sequences(from, to);
+	return put_positions(store, to);
 }
 
 enum store_status store_table_replace(struct store *store, struct store_table *t, const struct store_table_def *to,

@@ -217,6 +217,7 @@ struct store_table {
 	struct store_table *next_created; /* in the open transaction */
 	struct store_table *next_dropped;
 	bool is_dropped;         /* hidden until the transaction ends; then a snapshot's (alter.c) */
+	bool is_seen; /* while it is dropped: by a migration function */
 };
 
 struct id_entry {

@@ -347,6 +347,75 @@ class Migrate(Suite):
             self.check("ids go on", len({row[0] for row in self.rows("SELECT id FROM person")}) ==
                        len(before["person"]))
 
+    def written(self):
+        """A migration function: what no plan can do, in the update's transaction; a trial changes nothing."""
+        old = """WL_OLD_TABLE(person_before, "person",
+	(u64, id),
+	(str, name),
+	(u32, age),
+	(rank, level),
+	(shape, form))
+WL_TABLE(beep"""
+        function = """WL_MIGRATION()
+{
+	if (!person_before_is_there())
+		return wl_ok();
+	wl_info("moving %llu", person_before_count());
+	WL_EACH(person_before, was) {
+		person row = { was.id, was.name, was.age * 10, was.level, was.form };
+		if (FAILS || !person_insert(&row))
+			return wl_fail("cannot move %.*s", WL_FMT(was.name));
+	}
+	return wl_ok();
+}
+
+WL_REDUCER(step,"""
+        wider = [("	(u32, age, INDEX),", "	(u64, age, INDEX),"), ("WL_TABLE(beep", old)]
+        self.equal("begins anew", self.request("PUT", "/v1/database/live?clear=true", self.build())[0], 200)
+        self.prepare()
+        self.check("not without a function", self.plan(self.build(*wider))[0] is None)
+        people = sorted(self.rows("SELECT id, name, age FROM person"))
+        fails = self.build(*wider, ("WL_REDUCER(step,", function.replace("FAILS", "was.id > 1")))
+        program = self.build(*wider, ("WL_REDUCER(step,", function.replace("FAILS", "false")))
+        traps = self.build(*wider, ("WL_REDUCER(step,", function.replace("FAILS", "__builtin_trap(), false")))
+        auto = self.plan(program)[0]
+        self.check("planned with a function", auto and auto["break_clients"] and
+                   "migration function" in auto["migrate_plan"], auto)
+        client = self.subscribed("SELECT * FROM person")
+        trial = self.request("PUT", "/v1/database/live?dry_run=true", program)
+        self.check("a trial says what would change", trial[0] == 200 and
+                   json.loads(trial[1])["DryRun"]["tables"] == [
+                       {"table": "person", "inserted": len(people), "deleted": len(people)}], trial)
+        for what, bad, text in (("fails", fails, "cannot move"), ("traps", traps, "migration function failed")):
+            for query in ("?dry_run=true", f"?policy=BreakClients&token={self.plan(bad)[0]['token']}"):
+                answer = self.request("PUT", "/v1/database/live" + query, bad)
+                self.check(f"a function that {what} refuses the update {query[:8]}", answer[0] == 400 and
+                           text in answer[1], answer)
+        blind = self.build(*wider, ("WL_REDUCER(step,", "WL_MIGRATION() { return wl_ok(); }\n\nWL_REDUCER(step,"))
+        answer = self.request("PUT", "/v1/database/live?dry_run=true", blind)
+        self.check("rows that it never looked at are not dropped", answer[0] == 400 and
+                   "never looked at old.person" in answer[1], answer)
+        self.equal("nothing has changed", sorted(self.rows("SELECT id, name, age FROM person")), people)
+        self.still_there(client, "trials")
+        status, text = self.publish(program, True)
+        self.check("published with a function", status == 200, f"{status} {text}")
+        moved = [[id_, name, age * 10] for id_, name, age in people]
+        self.equal("rows are what it made of them", sorted(self.rows("SELECT id, name, age FROM person")), moved)
+        self.equal("and found by index", self.rows(f"SELECT id FROM person WHERE age = {moved[0][2]}"), [[moved[0][0]]])
+        self.equal("numbers go on", self.call("add", "Zoe", 7)[0], 200)
+        after = sorted(self.rows("SELECT id, name, age FROM person"))
+        self.check("behind those that were moved", len(after) == len(moved) + 1 and
+                   all(row[0] > max(m[0] for m in moved) for row in after if row[1] == "Zoe"), after)
+
+        def state():
+            tables = json.loads(self.request("GET", "/v1/database/live/state-hash")[1])["tables"]
+            return [t for t in tables if t["name"] not in ("st_client", "st_connection_credentials")]
+        before = state()
+        for sig in (signal.SIGTERM, signal.SIGKILL):
+            self.host.stop(sig)
+            self.host.start()
+            self.equal("the same after a restart", state(), before)
+
     def under_load(self):
         """Calls in flight while the module is replaced again and again: each is done once, none is lost."""
         callers = [threading.Thread(target=self.caller, args=(i,)) for i in range(4)]
@@ -450,6 +519,7 @@ class Migrate(Suite):
             self.schedules()
             self.restart()
             self.under_load()
+            self.written()
 
 
 if __name__ == "__main__":

@@ -87,10 +87,11 @@ static const char *const export_names[EXPORT_COUNT] = {
 	[EXPORT_REDUCER] = "__call_reducer__", [EXPORT_PROCEDURE] = "__call_procedure__",
 	[EXPORT_VIEW] = "__call_view__", [EXPORT_VIEW_ANONYMOUS] = "__call_view_anon__",
 	[EXPORT_HTTP_HANDLER] = "__call_http_handler__", [EXPORT_DESCRIBE] = "__describe_module__",
+	[EXPORT_MIGRATION] = "__migrate__",
 };
 static const char *const export_kinds[EXPORT_COUNT] = { [EXPORT_REDUCER] = "reducer",
 	[EXPORT_PROCEDURE] = "procedure", [EXPORT_VIEW] = "view", [EXPORT_VIEW_ANONYMOUS] = "anonymous view",
-	[EXPORT_HTTP_HANDLER] = "http handler" };
+	[EXPORT_HTTP_HANDLER] = "http handler", [EXPORT_MIGRATION] = "migration" };
 
 /* How many values of `v` an identity takes. */
 static size_t put_sender(wasmtime_val_raw_t *v, const struct identity *sender)
@@ -136,6 +137,13 @@ static enum runtime_outcome call(struct runtime_instance *in, enum runtime_expor
 	if (UNLIKELY(export == EXPORT_HTTP_HANDLER))
 		return call_handler(instance, call, handles, code);
 	wasmtime_val_raw_t v[10];
+	if (UNLIKELY(export == EXPORT_MIGRATION)) {
+		v[0].i64 = call->timestamp;
+		v[1].i64 = handles->sink;
+		enum runtime_outcome ended = enter(instance, &instance->exports[export], v, 2);
+		*code = v[0].i32;
+		return ended;
+	}
 	v[0].i64 = call->id;
 	if (export == EXPORT_VIEW_ANONYMOUS) {
 		v[1].i64 = handles->source;

@@ -154,6 +154,7 @@ static enum wl_err check_optional(struct wasm_program *program, const wasm_expor
 		{ "__call_view__", "call_view", "iIIIIii:i", NULL },
 		{ "__call_view_anon__", "call_view_anon", "iii:i", NULL },
 		{ "__call_http_handler__", "call_http_handler", "iIiiii:i", "iIIIIiIiiii:i" },
+		{ "__migrate__", "migrate", "Ii:i", NULL },
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(optional); i++) {
 		const wasm_externtype_t *type = find_export(exports, optional[i].name);
@@ -240,6 +241,7 @@ static enum wl_err check_exports(struct wasm_program *program, struct buf *error
 		program->has[EXPORT_PROCEDURE] = find_export(&exports, "__call_procedure__") != NULL;
 		program->has[EXPORT_VIEW] = find_export(&exports, "__call_view__") != NULL;
 		program->has[EXPORT_VIEW_ANONYMOUS] = find_export(&exports, "__call_view_anon__") != NULL;
+		program->has[EXPORT_MIGRATION] = find_export(&exports, "__migrate__") != NULL;
 		program->has[EXPORT_HTTP_HANDLER] = find_export(&exports, "__call_http_handler__") != NULL;
 	}
 	wasm_exporttype_vec_delete(&exports);
@@ -338,6 +340,11 @@ void wasm_program_destroy(void *opaque)
 		mem_free((void *)(uintptr_t)program->preinits[i].data);
 	mem_free(program->preinits);
 	mem_free(program);
+}
+
+bool wasm_program_migrates(const void *program)
+{
+	return ((const struct wasm_program *)program)->has[EXPORT_MIGRATION];
 }
 
 bool wasm_program_handlers_take_sender(const void *program)
