@@ -114,8 +114,10 @@ static void walk(struct scan *s, const struct segment_header *header, struct com
 	uint64_t at = SEGMENT_HEADER_BYTES, len = size_min(s->bytes.len, header->capacity);
 	struct batch_header batch;
 	while (at + BATCH_HEADER_BYTES <= len && batch_header_decode(s->bytes.data + at, header->nonce, at, &batch)) {
-		if (s->begun && (batch.previous != s->chain || batch.first != s->next))
+		if (s->begun && (batch.previous != s->chain || batch.first != s->next)) {
 			fault(report, at, "a batch that does not follow the one before it");
+			buf_clear(&s->carry);
+		}
 		if (batch.length > BATCH_BYTES_MAX || at + batch_size(batch.length) > len ||
 			native_crc32c(0, s->bytes.data + at + BATCH_HEADER_BYTES, batch.length) != batch.payload_crc)
 			break;

@@ -106,6 +106,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t seen = 0, next;
 	struct commitlog_scan how = { .record = see, .to = UINT64_MAX, .context = &seen };
 	(void)commitlog_scan(storage_faulty_storage(disk), "l", &how, &why);
+	struct commitlog_copy copied = { .from = "l", .to = "copy" };
+	struct commitlog_scan again = { .record = see, .to = UINT64_MAX, .context = &next };
+	next = 0;
+	if (commitlog_copy(storage_faulty_storage(disk), &copied, &why) == WL_OK)
+		(void)commitlog_scan(storage_faulty_storage(disk), "copy", &again, &why);
 	if (open_log(disk, writers, &before, &log) == WL_OK) {
 		struct buf *out;
 		ASSERT(commitlog_begin(log, &out) == WL_OK);
