@@ -1159,114 +1159,6 @@ START_TEST(local_storage)
 }
 END_TEST
 
-/* ---- copies ---- */
-
-static bool see_copied(void *context, uint64_t offset, struct bytes record)
-{
-	struct world *w = context;
-	struct error why;
-	ck_assert_msg(on_replay(w, offset, record, &why) == WL_OK, "%s", why.text);
-	return true;
-}
-
-static bool see_whole(void *context, const struct commitlog_segment_report *report)
-{
-	(void)context;
-	ck_assert_msg(report->fault[0] == '\0', "%s: byte %llu: %s", report->path, (unsigned long long)report->fault_at,
-		report->fault);
-	return true;
-}
-
-/* How many records the copy has; all of them are what was written. */
-static uint64_t copied(struct world *w)
-{
-	struct commitlog_scan how = { .record = see_copied, .segment = see_whole, .to = UINT64_MAX, .context = w };
-	w->replayed = 0;
-	ck_assert_int_eq(commitlog_scan(storage_faulty_storage(w->disk), "copy", &how, &w->error), WL_OK);
-	return w->replayed;
-}
-
-static enum wl_err copy_now(struct world *w, struct commitlog_copy *copy)
-{
-	*copy = (struct commitlog_copy){ .from = DIR_NAME, .to = "copy" };
-	return commitlog_copy(storage_faulty_storage(w->disk), copy, &w->error);
-}
-
-/* Goal: a log that is being written is copied as far as it is durable, again and again; only what is new is written, and
- * another log does not mix with it. */
-START_TEST(copies)
-{
-	struct world w = world_new(23);
-	struct commitlog_copy copy;
-	world_open(&w);
-	uint64_t bytes = 0;
-	for (int round = 0; round < 6; round++) {
-		for (int i = 0; i < 150; i++)
-			(void)append(&w);
-		drain(&w);
-		(void)append(&w); /* not submitted: not there */
-		ck_assert_msg(copy_now(&w, &copy) == WL_OK, "%s", w.error.text);
-		ck_assert_uint_eq(copied(&w), w.durable + 1);
-		ck_assert_msg(round < 2 || copy.segments < 6, "round %d wrote %llu segments", round,
-			(unsigned long long)copy.segments);
-		bytes += copy.bytes;
-	}
-	ck_assert_uint_gt(bytes, 0);
-	drain(&w);
-	commitlog_close(w.log);
-	ck_assert_int_eq(copy_now(&w, &copy), WL_OK);
-	uint64_t all = copied(&w);
-	ck_assert_int_eq(copy_now(&w, &copy), WL_OK);
-	ck_assert_uint_le(copy.segments, 1);
-	ck_assert_uint_eq(copied(&w), all);
-	struct world other = world_new(24);
-	world_open(&other);
-	(void)append(&other);
-	drain(&other);
-	struct buf first = BUF_INIT(1 << 20);
-	ck_assert(storage_faulty_get(other.disk, FIRST_SEGMENT, &first));
-	ck_assert(storage_faulty_set(w.disk, FIRST_SEGMENT, first.data, first.len));
-	ck_assert_int_eq(copy_now(&w, &copy), WL_ERR_EXISTS);
-	ck_assert_uint_eq(copied(&w), all);
-	buf_deinit(&first);
-	commitlog_close(other.log);
-	world_end(&other);
-	world_end(&w);
-}
-END_TEST
-
-/* Goal: a copy that fails anywhere leaves one that is whole, and the next one finishes it. */
-START_TEST(copies_fail)
-{
-	for (uint64_t n = 1;; n++) {
-		struct world w = world_new(25);
-		struct commitlog_copy copy;
-		world_open(&w);
-		for (int round = 0; round < 2; round++) {
-			for (int i = 0; i < 200; i++)
-				(void)append(&w);
-			drain(&w);
-			if (round == 0)
-				ck_assert_int_eq(copy_now(&w, &copy), WL_OK);
-		}
-		uint64_t before = copied(&w);
-		storage_faulty_fail_at(w.disk, STORAGE_FAULTY_ANY, n, EIO);
-		enum wl_err err = copy_now(&w, &copy);
-		bool struck = storage_faulty_pending(w.disk) == 0;
-		storage_faulty_fail_at(w.disk, STORAGE_FAULTY_ANY, 0, 0);
-		ck_assert_msg(copied(&w) >= before, "call %llu", (unsigned long long)n);
-		ck_assert(struck || err == WL_OK);
-		ck_assert_msg(copy_now(&w, &copy) == WL_OK, "call %llu: %s", (unsigned long long)n, w.error.text);
-		ck_assert_uint_eq(copied(&w), w.durable + 1);
-		commitlog_close(w.log);
-		world_end(&w);
-		if (!struck)
-			break;
-		ck_assert_uint_lt(n, 1000);
-	}
-}
-END_TEST
-
 int main(void)
 {
 	log_set_level(LOG_OFF);
@@ -1301,8 +1193,6 @@ int main(void)
 	tcase_add_test(tests, put_is_atomic);
 	tcase_add_test(tests, local_threads);
 	tcase_add_test(tests, local_storage);
-	tcase_add_test(tests, copies);
-	tcase_add_test(tests, copies_fail);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
