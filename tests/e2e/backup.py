@@ -139,6 +139,11 @@ class Backups(Suite):
 
     def back(self):
         """In place of the live one, which has gone on; it serves, and goes on as another line of history."""
+        before, totals = self.state()[0], self.rows(NAME)
+        other = build_module() + b"\x00\x05\x04note"  # a section that means nothing makes another program of it
+        status, text = self.host.request("PUT", f"/v1/database/{NAME}", other, self.token, "application/wasm")[:2]
+        self.check("another program", status == 200, text)
+        self.work(10)
         self.create()
         kept = self.state()
         self.work(50)
@@ -148,11 +153,16 @@ class Backups(Suite):
         self.refused("it is there", "--replace", "backup", "restore", "b", "--data-dir", self.host.data_dir)
         self.must("replace", "backup", "restore", "b", "--data-dir", self.host.data_dir, "--replace")
         self.must("a copy", "backup", "restore", "b", "--data-dir", self.host.data_dir, "--name", "copy")
+        self.must("before the other program", "backup", "restore", "b", "--data-dir", self.host.data_dir, "--to",
+                  str(before), "--name", "earlier")
         self.refused("its name is taken", "another database's", "backup", "restore", "b", "--data-dir",
                      self.host.data_dir, "--name", NAME)
         self.host.start()
         self.equal("the state is back", self.state(), kept)
         self.equal("rows of the copy", self.rows("copy"), self.rows(NAME))
+        self.equal("rows of the earlier one", self.rows("earlier"), totals)
+        status, text = self.request("POST", "/v1/database/earlier/call/add", b'[3, "with its own program"]')
+        self.check("it serves", status == 200, text)
         self.work(60)
         state = self.state()
         self.check("it goes on", state[0] > kept[0], state)
