@@ -5,7 +5,7 @@
 #include "backup/backup.h"
 #include "runtime/runtime.h"
 
-enum { BACKUP_PATH_BYTES = 4096, BACKUP_PROGRAMS_MAX = 65536 };
+enum { BACKUP_PATH_BYTES = 4096, BACKUP_PROGRAMS_MAX = 4096, BACKUP_SNAPSHOTS_MAX = 4096 };
 
 struct manifest {
 	struct identity database, owner;
@@ -13,6 +13,7 @@ struct manifest {
 	uint8_t initial_program[32];
 	struct buf names;      /* each ended by a zero byte */
 	struct buf programs;   /* hashes, back to back */
+	struct buf snapshots;  /* u64 each: offsets of those that are whole; other files only have pages of theirs */
 	uint64_t log;          /* the log's id: a line of history */
 	uint64_t next;         /* behind the last transaction that was checked */
 };
@@ -22,6 +23,7 @@ enum wl_err manifest_read(const char *dir, struct manifest *out, struct error *e
 enum wl_err manifest_write(const char *dir, const struct manifest *manifest, struct error *error);
 /* False: no memory, or too many. */
 bool manifest_add_program(struct manifest *manifest, const uint8_t hash[32]);
+bool manifest_add_snapshot(struct manifest *manifest, uint64_t offset);
 
 /* DIR/PART; WL_ERR_LIMIT. */
 enum wl_err backup_path(const char *dir, const char *part, char out[BACKUP_PATH_BYTES], struct error *error);

@@ -23,7 +23,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { ATTEMPTS = 5, PIECE_BYTES = 4 << 20 };
+enum { ATTEMPTS = 20, PIECE_BYTES = 4 << 20 };
 
 struct creating {
 	struct backup_create *create;
@@ -74,8 +74,20 @@ static enum wl_err copy_bytes(struct creating *c, struct storage_file *in, const
 	return err;
 }
 
-/* A snapshot's file, unless it is there. WL_ERR_NOT_FOUND: it was removed. */
-static enum wl_err copy_file(struct creating *c, uint64_t offset)
+/* WL_ERR_NOT_FOUND: it was removed. */
+static enum wl_err open_file(struct creating *c, uint64_t offset, struct storage_file **out)
+{
+	char path[BACKUP_PATH_BYTES];
+	if (!snapshot_path(c->from_snapshots, offset, path, sizeof(path)))
+		return fail(c->error, WL_ERR_LIMIT, "the path %.64s… is too long", c->from_snapshots);
+	*out = c->storage->ops->open(c->storage, path, false);
+	if (*out != NULL)
+		return WL_OK;
+	return errno == ENOENT ? WL_ERR_NOT_FOUND : fail_errno(c->error, WL_ERR_IO, "cannot read %s", path);
+}
+
+/* A snapshot's file, unless it is there. */
+static enum wl_err copy_file(struct creating *c, struct storage_file *in, uint64_t offset)
 {
 	const struct storage_ops *ops = c->storage->ops;
 	char from[BACKUP_PATH_BYTES], to[BACKUP_PATH_BYTES], temp[BACKUP_PATH_BYTES];
@@ -83,9 +95,6 @@ static enum wl_err copy_file(struct creating *c, uint64_t offset)
 		!snapshot_path(c->snapshots, offset, to, sizeof(to)) ||
 		snprintf(temp, sizeof(temp), "%s/new.tmp", c->snapshots) >= (int)sizeof(temp))
 		return fail(c->error, WL_ERR_LIMIT, "the path %.64s… is too long", c->snapshots);
-	struct storage_file *in = ops->open(c->storage, from, false);
-	if (in == NULL)
-		return errno == ENOENT ? WL_ERR_NOT_FOUND : fail_errno(c->error, WL_ERR_IO, "cannot read %s", from);
 	struct storage_file *there = ops->open(c->storage, to, false);
 	int64_t size = ops->size(in), has = there == NULL ? -1 : ops->size(there);
 	if (there != NULL)
@@ -97,7 +106,6 @@ static enum wl_err copy_file(struct creating *c, uint64_t offset)
 			err = fail_errno(c->error, WL_ERR_IO, "cannot rename %s", temp);
 		c->create->snapshots += err == WL_OK;
 	}
-	ops->close(in);
 	return err;
 }
 
@@ -118,8 +126,15 @@ static enum wl_err copy_snapshot(struct creating *c)
 		return err;
 	if (!c->storage->ops->make_dirs(c->storage, c->snapshots))
 		return fail_errno(c->error, WL_ERR_IO, "cannot make %s", c->snapshots);
+	/* All are opened first: what is open stays readable when the host removes it. */
+	struct storage_file *open[SNAPSHOT_FILES_MAX] = { 0 };
+	for (uint32_t i = 0; i < file_count && err == WL_OK; i++)
+		err = open_file(c, files[i], &open[i]);
 	for (uint32_t i = file_count; i-- > 0 && err == WL_OK;)
-		err = copy_file(c, files[i]);
+		err = copy_file(c, open[i], files[i]);
+	for (uint32_t i = 0; i < file_count; i++)
+		if (open[i] != NULL)
+			c->storage->ops->close(open[i]);
 	return err;
 }
 
@@ -149,8 +164,9 @@ static enum wl_err check_snapshot(struct creating *c)
 		if (!store_cursor_next(&cursor, &row) || row.len < 65 + 32)
 			err = fail(c->error, WL_ERR_CORRUPT, "%s: the snapshot at %" PRIu64 " has no module", c->snapshots,
 				c->snapshot);
-		else if (!manifest_add_program(&c->manifest, row.data + 65))
-			err = fail(c->error, WL_ERR_MEMORY, "too many programs");
+		else if (!manifest_add_program(&c->manifest, row.data + 65) ||
+			!manifest_add_snapshot(&c->manifest, c->snapshot))
+			err = fail(c->error, WL_ERR_LIMIT, "the backup has too many programs or snapshots: begin another folder");
 	}
 	store_destroy(store);
 	return err;
@@ -189,7 +205,7 @@ static bool see_record(void *context, uint64_t offset, struct bytes record)
 	}
 	c->expected = offset + 1;
 	if (database_record_program(record, hash) && !manifest_add_program(&c->manifest, hash))
-		c->err = fail(c->error, WL_ERR_MEMORY, "too many programs");
+		c->err = fail(c->error, WL_ERR_LIMIT, "the backup has too many programs: begin another folder");
 	return c->err == WL_OK;
 }
 
@@ -260,10 +276,12 @@ static enum wl_err prepare(struct creating *c)
 	if (there == WL_OK && !identity_eq(&c->before.database, &c->found.identity))
 		return fail(c->error, WL_ERR_EXISTS, "%s is the backup of another database: take another folder", create->to);
 	c->manifest = (struct manifest){ .database = c->found.identity, .owner = c->found.owner, .kind = c->found.kind,
-		.names = BUF_INIT(1 << 20), .programs = BUF_INIT(BACKUP_PROGRAMS_MAX * 32 + 32) };
+		.names = BUF_INIT(1 << 20), .programs = BUF_INIT(BACKUP_PROGRAMS_MAX * 32 + 32),
+		.snapshots = BUF_INIT(BACKUP_SNAPSHOTS_MAX * 8 + 8) };
 	memcpy(c->manifest.initial_program, c->found.initial_program, 32);
 	buf_put(&c->manifest.names, c->found.names.data, c->found.names.len);
 	buf_put(&c->manifest.programs, c->before.programs.data, c->before.programs.len);
+	buf_put(&c->manifest.snapshots, c->before.snapshots.data, c->before.snapshots.len);
 	if (c->manifest.names.failed || !manifest_add_program(&c->manifest, c->found.initial_program))
 		return fail(c->error, WL_ERR_MEMORY, "out of memory");
 	err = backup_path(c->found.folder, "log", c->from_log, c->error);

@@ -11,6 +11,7 @@ void manifest_deinit(struct manifest *manifest)
 {
 	buf_deinit(&manifest->names);
 	buf_deinit(&manifest->programs);
+	buf_deinit(&manifest->snapshots);
 }
 
 bool manifest_add_program(struct manifest *manifest, const uint8_t hash[32])
@@ -20,6 +21,15 @@ bool manifest_add_program(struct manifest *manifest, const uint8_t hash[32])
 			return true;
 	buf_put(&manifest->programs, hash, 32);
 	return !manifest->programs.failed && manifest->programs.len / 32 <= BACKUP_PROGRAMS_MAX;
+}
+
+bool manifest_add_snapshot(struct manifest *manifest, uint64_t offset)
+{
+	for (size_t at = 0; at + 8 <= manifest->snapshots.len; at += 8)
+		if (load_u64(manifest->snapshots.data + at) == offset)
+			return true;
+	buf_put_u64(&manifest->snapshots, offset);
+	return !manifest->snapshots.failed && manifest->snapshots.len / 8 <= BACKUP_SNAPSHOTS_MAX;
 }
 
 enum wl_err backup_path(const char *dir, const char *part, char out[BACKUP_PATH_BYTES], struct error *error)
@@ -68,10 +78,23 @@ static bool get_number(const struct toml *toml, const char *key, uint64_t *out)
 	return true;
 }
 
+static bool get_offset(struct str text, uint64_t *out)
+{
+	*out = 0;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.data[i] < '0' || text.data[i] > '9' || i > 18)
+			return false;
+		*out = *out * 10 + (uint64_t)(text.data[i] - '0');
+	}
+	return text.len > 0;
+}
+
 static bool get_lists(const struct toml *toml, struct manifest *out)
 {
 	const struct toml_entry *names = toml_find(toml, "", "names"), *programs = toml_find(toml, "", "programs");
-	if (names == NULL || names->kind != TOML_STRINGS || programs == NULL || programs->kind != TOML_STRINGS)
+	const struct toml_entry *snapshots = toml_find(toml, "", "snapshots");
+	if (names == NULL || names->kind != TOML_STRINGS || programs == NULL || programs->kind != TOML_STRINGS ||
+		snapshots == NULL || snapshots->kind != TOML_STRINGS)
 		return false;
 	for (uint32_t i = 0; i < names->item_count; i++) {
 		buf_put_str(&out->names, names->items[i]);
@@ -82,6 +105,11 @@ static bool get_lists(const struct toml *toml, struct manifest *out)
 		if (!get_hash(programs->items[i], hash))
 			return false;
 		buf_put(&out->programs, hash, sizeof(hash));
+	}
+	for (uint32_t i = 0; i < snapshots->item_count; i++) {
+		uint64_t offset;
+		if (!get_offset(snapshots->items[i], &offset) || !manifest_add_snapshot(out, offset))
+			return false;
 	}
 	return !out->names.failed && !out->programs.failed;
 }
@@ -107,7 +135,8 @@ enum wl_err manifest_read(const char *dir, struct manifest *out, struct error *e
 	struct toml toml = { 0 };
 	struct error why;
 	uint64_t format = 0;
-	*out = (struct manifest){ .names = BUF_INIT(1 << 20), .programs = BUF_INIT(BACKUP_PROGRAMS_MAX * 32 + 32) };
+	*out = (struct manifest){ .names = BUF_INIT(1 << 20), .programs = BUF_INIT(BACKUP_PROGRAMS_MAX * 32 + 32),
+		.snapshots = BUF_INIT(BACKUP_SNAPSHOTS_MAX * 8 + 8) };
 	enum wl_err err = backup_path(dir, "backup.toml", path, error);
 	if (err == WL_OK)
 		err = storage_get(commitlog_storage_local(), path, &text, error);
@@ -156,6 +185,9 @@ enum wl_err manifest_write(const char *dir, const struct manifest *m, struct err
 	buf_printf(&out, "next = %llu\nnames = [", (unsigned long long)m->next);
 	for (size_t at = 0; at < m->names.len; at += strlen((const char *)m->names.data + at) + 1)
 		buf_printf(&out, "%s\"%s\"", at > 0 ? ", " : "", (const char *)m->names.data + at);
+	buf_put_cstr(&out, "]\nsnapshots = [");
+	for (size_t at = 0; at + 8 <= m->snapshots.len; at += 8)
+		buf_printf(&out, "%s\"%llu\"", at > 0 ? ", " : "", (unsigned long long)load_u64(m->snapshots.data + at));
 	buf_put_cstr(&out, "]\nprograms = [\n");
 	for (size_t at = 0; at + 32 <= m->programs.len; at += 32) {
 		hex_encode(m->programs.data + at, 32, hex);

@@ -60,19 +60,15 @@ static enum wl_err check_owner(const struct manifest *manifest, const struct dat
 
 /* ---- verify ---- */
 
-static enum wl_err verify_snapshots(const char *from, struct telling *telling, uint32_t *count, struct error *error)
+static enum wl_err verify_snapshots(const char *from, const struct manifest *manifest, struct telling *telling,
+	uint32_t *count, struct error *error)
 {
 	char dir[BACKUP_PATH_BYTES];
-	uint64_t *offsets = NULL;
-	struct storage *storage = commitlog_storage_local();
-	*count = 0;
 	enum wl_err err = backup_path(from, "snapshots", dir, error);
-	if (err == WL_OK)
-		err = snapshot_list(storage, dir, &offsets, count, error);
+	*count = (uint32_t)(manifest->snapshots.len / 8);
 	for (uint32_t i = 0; err == WL_OK && i < *count; i++)
-		err = snapshot_verify(storage, dir, offsets[i], told_bytes, telling, NULL, error);
-	if (*count > 0)
-		mem_free(offsets);
+		err = snapshot_verify(commitlog_storage_local(), dir, load_u64(manifest->snapshots.data + 8 * i), told_bytes,
+			telling, NULL, error);
 	return err;
 }
 
@@ -97,7 +93,7 @@ enum wl_err backup_verify(const char *from, backup_progress_fn progress, void *c
 		.to_micros = INT64_MAX, .progress = told_offset, .context = &telling };
 	enum wl_err err = manifest_read(from, &manifest, error);
 	if (err == WL_OK)
-		err = verify_snapshots(from, &telling, snapshots, error);
+		err = verify_snapshots(from, &manifest, &telling, snapshots, error);
 	if (err == WL_OK)
 		err = verify_programs(from, &manifest, error);
 	if (err == WL_OK)

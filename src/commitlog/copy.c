@@ -4,9 +4,11 @@
  *
  *  1. A segment is walked batch by batch, from its beginning, and copied as far
  *     as it is whole; so a copy never has a batch without those before it.
- *  2. Every file has its name only when it is whole and synced. The last one is
+ *  2. Whether the next segment is used is asked before one is read: a copy never
+ *     has a part of a segment and the one behind it.
+ *  3. Every file has its name only when it is whole and synced. The last one is
  *     copied again the next time, whatever is in it by then.
- *  3. The writer may remove the oldest segments meanwhile: those are left out.
+ *  4. The writer may remove the oldest segments meanwhile: those are left out.
  */
 #include "commitlog/commitlog_internal.h"
 #include "base/mem.h"
@@ -115,7 +117,16 @@ static enum wl_err copy_one(struct copying *c, uint64_t number, const char *from
 	return err;
 }
 
-/* One that `to` may have; *done: nothing of it, or of later ones, is used yet. */
+/* Is there a batch in it? Then the one before it cannot grow any more. */
+static bool is_used(struct copying *c, uint64_t number)
+{
+	char path[SEGMENT_PATH_MAX];
+	struct segment_header header;
+	bool used;
+	return path_of(c->copy->from, number, path) && peek(c, path, &header, &used) && used;
+}
+
+/* One that `to` may have; *done: it is the last one, as of before it was read. */
 static enum wl_err consider(struct copying *c, uint64_t number, bool *done)
 {
 	char from[SEGMENT_PATH_MAX], to[SEGMENT_PATH_MAX];
@@ -132,7 +143,7 @@ static enum wl_err consider(struct copying *c, uint64_t number, bool *done)
 		return fail(c->error, WL_ERR_CORRUPT, "%s: its header cannot be read: see `worldline log verify`", from);
 	}
 	c->copy->log = theirs.log;
-	*done = !used;
+	*done = !is_used(c, number + 1);
 	if (peek(c, to, &ours, &there)) {
 		if (ours.log != theirs.log)
 			return fail(c->error, WL_ERR_EXISTS, "%s has a log of another line of history (the database was restored, "

@@ -49,6 +49,25 @@ static enum wl_err load(struct rebuilding *x, const char *dir, uint64_t offset, 
 	return WL_OK;
 }
 
+/* Of a backup some files are there only for the pages that others take from them. */
+static bool is_whole(const struct database_rebuild *how, const char *dir, uint64_t offset)
+{
+	uint64_t files[SNAPSHOT_FILES_MAX];
+	uint32_t count;
+	struct error why;
+	if (snapshot_files(how->storage, dir, offset, files, &count, &why) != WL_OK)
+		return true; /* that is damage, and will be told */
+	for (uint32_t i = 0; i < count; i++) {
+		char path[PATH_BYTES];
+		struct storage_file *file = snapshot_path(dir, files[i], path, sizeof(path))
+			? how->storage->ops->open(how->storage, path, false) : NULL;
+		if (file == NULL)
+			return false;
+		how->storage->ops->close(file);
+	}
+	return true;
+}
+
 static enum wl_err load_newest(struct rebuilding *x)
 {
 	struct database_rebuild *how = x->how;
@@ -61,7 +80,7 @@ static enum wl_err load_newest(struct rebuilding *x)
 	for (uint32_t i = 0; err == WL_OK && i < count && x->to.store == NULL; i++) {
 		struct snapshot_info info;
 		struct error why;
-		if (offsets[i] > how->to_offset)
+		if (offsets[i] > how->to_offset || !is_whole(how, dir, offsets[i]))
 			continue;
 		enum wl_err one = load(x, dir, offsets[i], &info, &why);
 		if (one == WL_ERR_MEMORY || one == WL_ERR_IO)

@@ -195,6 +195,9 @@ static enum wl_err table_write(struct writer *x, const struct snapshot_table *fr
 		x->w->pages++;
 	}
 	x->w->rows += to->rows;
+	if (to->rows != store_table_row_count(from->table)) /* never to be believed: better none than that one */
+		return fail(x->error, WL_ERR_CORRUPT, "%s: the pages of table %u have %" PRIu64 " rows, and it has %" PRIu64,
+			x->path, to->id, to->rows, (uint64_t)store_table_row_count(from->table));
 	return WL_OK;
 }
 

@@ -45,7 +45,7 @@ uint32_t store_generation_next(struct store *store)
 
 bool store_image_changed(const struct store_table *t, uint32_t page, uint32_t generation)
 {
-	return t->pages[page] != NULL && t->written[page] > generation;
+	return t->pages[page] == NULL || t->written[page] > generation; /* gone: it may have had rows then */
 }
 
 /* ---- out ---- */

@@ -68,11 +68,12 @@ class Backups(Suite):
 
     def work(self, calls):
         for _ in range(calls):
-            kind = self.random.choice(["add", "add", "add", "edit", "forget", "audit"])
-            arguments = {"add": (self.random.randrange(1, 40), "x" * self.random.randrange(300)),
-                         "edit": (self.random.randrange(1, 90), self.random.randrange(100)),
-                         "forget": (self.random.randrange(1, 90),), "audit": ()}[kind]
-            self.call(kind, *arguments)
+            kind = self.random.choice(["write", "write", "write", "edit", "edit", "forget"])
+            arguments = {"write": (self.random.randrange(20), self.random.randrange(1, 60),
+                                   self.random.choice((3, 40, 300))),
+                         "edit": (self.random.randrange(1, 3000), self.random.randrange(400)),
+                         "forget": (self.random.randrange(20),)}[kind]
+            self.calls[self.call(kind, *arguments)] += 1  # a note that is not there cannot be edited
 
     # ---- the parts ----
 
@@ -161,7 +162,7 @@ class Backups(Suite):
         self.equal("the state is back", self.state(), kept)
         self.equal("rows of the copy", self.rows("copy"), self.rows(NAME))
         self.equal("rows of the earlier one", self.rows("earlier"), totals)
-        status, text = self.request("POST", "/v1/database/earlier/call/add", b'[3, "with its own program"]')
+        status, text = self.request("POST", "/v1/database/earlier/call/write", b"[3, 2, 40]")
         self.check("it serves", status == 200, text)
         self.work(60)
         state = self.state()
@@ -230,7 +231,7 @@ class Backups(Suite):
                 self.state()  # databases open at their first use
 
     def run(self):
-        self.random = random.Random(11)
+        self.random, self.calls = random.Random(11), [0, 0]
         self.folder = tempfile.mkdtemp(prefix="worldline-backups-")
         try:
             with self.host:
@@ -246,6 +247,7 @@ class Backups(Suite):
                 self.back()
                 self.damaged()
                 self.documented()
+                self.check("there was work", self.calls[True] > 300, self.calls)
         finally:
             shutil.rmtree(self.folder)
 
