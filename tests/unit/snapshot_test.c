@@ -305,6 +305,42 @@ START_TEST(shares)
 }
 END_TEST
 
+/* Goal: pages that are gone are not taken from an older snapshot. Method: many pages, all but a few rows of which are
+ * deleted, so that pages are given back; then filled again. */
+START_TEST(pages_go)
+{
+	struct world w = world_new(31);
+	struct buf row = BUF_INIT(64);
+	for (int round = 0; round < 4; round++) {
+		struct store *loaded;
+		store_tx_begin(w.s);
+		for (uint32_t id = 0; id < 20000; id++) {
+			random_row(&w, 0, id, &row);
+			size_t len = row.len;
+			(void)store_insert(w.s, w.t[0], row.data, &len, NULL);
+		}
+		end_tx(&w);
+		ck_assert_int_eq(take(&w), WL_OK);
+		store_tx_begin(w.s);
+		for (uint32_t id = 0; id < 20000; id++) {
+			uint32_t deleted;
+			uint8_t key[4];
+			store_u32(key, id);
+			if (id % 5000 >= (uint32_t)round * 100)
+				ck_assert_int_eq(store_delete_point(w.s, store_table_index_on(w.t[0], (uint16_t[]){ 0 }, 1), key, 4,
+					&deleted), STORE_OK);
+		}
+		end_tx(&w);
+		ck_assert_int_eq(take(&w), WL_OK);
+		ck_assert_msg(load(&w, w.offset, &loaded) == WL_OK, "%s", w.error.text);
+		same(w.s, loaded);
+		store_destroy(loaded);
+	}
+	buf_deinit(&row);
+	world_free(&w);
+}
+END_TEST
+
 static void path_of(uint64_t offset, char path[128])
 {
 	ck_assert(snapshot_path(DIR, offset, path, 128));
@@ -456,6 +492,7 @@ int main(void)
 	tcase_set_timeout(all, 600);
 	tcase_add_test(all, lives);
 	tcase_add_test(all, shares);
+	tcase_add_test(all, pages_go);
 	tcase_add_test(all, flipped);
 	tcase_add_test(all, calls_fail);
 	tcase_add_test(all, power_off);
