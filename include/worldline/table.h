@@ -282,6 +282,24 @@ WL_INLINE bool wl_is_zero(const void *p, size_t len)
 	return true;
 }
 
+/* Reading a table; `name` is for texts. */
+#define WL_READER(T, name) \
+	WL_UNUSED static inline bool T##_next(struct wl_rows *rows, T *row) \
+	{ \
+		if (wl_rows_at_end(rows)) \
+			return false; \
+		wl_get_##T(&rows->reader, row); \
+		return true; \
+	} \
+	WL_UNUSED static inline u64 T##_count(void) \
+	{ \
+		u64 count = 0; \
+		u32 code = wl_abi_row_count(T##_table(), &count); \
+		if (code != 0) \
+			wl_table_failed("count", name, code); \
+		return count; \
+	}
+
 #define WL_TABLE(T, access, ...) \
 	WL_STRUCT(T, __VA_ARGS__) \
 	WL_ASSERT((0 WL_EACH_OF(WL_COLUMN_KEYS, T, __VA_ARGS__)) <= WL_KEY, "table " #T ": one PRIMARY_KEY at most"); \
@@ -290,13 +308,7 @@ WL_INLINE bool wl_is_zero(const void *p, size_t len)
 		static u32 id; \
 		return __builtin_expect(id != 0, 1) ? id - 1 : wl_table_id(&id, #T); \
 	} \
-	WL_UNUSED static inline bool T##_next(struct wl_rows *rows, T *row) \
-	{ \
-		if (wl_rows_at_end(rows)) \
-			return false; \
-		wl_get_##T(&rows->reader, row); \
-		return true; \
-	} \
+	WL_READER(T, #T) \
 	WL_UNUSED static inline bool T##_insert(T *row) \
 	{ \
 		struct wl_writer w = wl_writer(); \
@@ -334,14 +346,6 @@ WL_INLINE bool wl_is_zero(const void *p, size_t len)
 			wl_table_failed("delete from", #T, code); \
 		return count > 0; \
 	} \
-	WL_UNUSED static inline u64 T##_count(void) \
-	{ \
-		u64 count = 0; \
-		u32 code = wl_abi_row_count(T##_table(), &count); \
-		if (code != 0) \
-			wl_table_failed("count", #T, code); \
-		return count; \
-	} \
 	WL_UNUSED static inline u64 T##_clear(void) \
 	{ \
 		u64 count = 0; \
@@ -369,21 +373,7 @@ WL_INLINE bool wl_is_zero(const void *p, size_t len)
 		u32 id; \
 		return wl_abi_table_id("old." name, sizeof("old." name) - 1, &id) == 0; \
 	} \
-	WL_UNUSED static inline bool T##_next(struct wl_rows *rows, T *row) \
-	{ \
-		if (wl_rows_at_end(rows)) \
-			return false; \
-		wl_get_##T(&rows->reader, row); \
-		return true; \
-	} \
-	WL_UNUSED static inline u64 T##_count(void) \
-	{ \
-		u64 count = 0; \
-		u32 code = wl_abi_row_count(T##_table(), &count); \
-		if (code != 0) \
-			wl_table_failed("count", name, code); \
-		return count; \
-	}
+	WL_READER(T, name)
 
 /* ---- indexes of several columns ---- */
 

@@ -257,13 +257,8 @@ static void publish(struct api_call *call, struct str name, struct publish_query
 	if (request.program.data == NULL)
 		request.program.data = (const uint8_t *)"";
 	struct host_record record;
-	if (query->is_trial) {
-		if (!host_record(call->api->host, &call->database, &record)) {
-			reply_text(call, 400, STR("a dry run needs a database that is there"));
-			return;
-		}
+	if (query->is_trial)
 		request.policy.trial = &changes;
-	}
 	enum wl_err err = host_publish(call->api->host, &request, &op, &owner_denied, &error);
 	if (err == WL_OK && query->is_trial)
 		reply_trial(call, &changes);
@@ -276,6 +271,16 @@ static void publish(struct api_call *call, struct str name, struct publish_query
 		reply_refused(call, err, op == HOST_UPDATED, buf_str(&error));
 	buf_deinit(&error);
 	buf_deinit(&changes);
+}
+
+/* A dry run changes nothing: neither is a name taken, nor anything made or cleared. */
+static bool check_trial(struct api_call *call, const struct publish_query *query, bool known)
+{
+	struct host_record record;
+	if (!query->is_trial || (known && !query->clear && host_record(call->api->host, &call->database, &record)))
+		return true;
+	reply_text(call, 400, STR("a dry run needs a database that is there, and clears none"));
+	return false;
 }
 
 static bool has_program(struct api_call *call)
@@ -296,7 +301,7 @@ void route_publish_unnamed(struct api_call *call)
 		return;
 	}
 	auth_random_identity(&call->database);
-	if (check_options(call, &query))
+	if (check_trial(call, &query, false) && check_options(call, &query))
 		publish(call, (struct str){ NULL, 0 }, &query);
 }
 
@@ -310,6 +315,8 @@ void route_publish(struct api_call *call)
 		!has_program(call) || !call_environment(call, &query.environment))
 		return;
 	bool known = !is_name || host_resolve(call->api->host, name, &call->database);
+	if (!check_trial(call, &query, known))
+		return;
 	struct str shown = is_name ? name : (struct str){ NULL, 0 };
 	if (query.clear && known && host_record(call->api->host, &call->database, &record)) {
 		if (query.has_parent)

@@ -33,6 +33,7 @@ struct creating {
 	char from_log[BACKUP_PATH_BYTES], from_snapshots[BACKUP_PATH_BYTES], log[BACKUP_PATH_BYTES],
 		snapshots[BACKUP_PATH_BYTES];
 	uint64_t snapshot;   /* the newest, or COMMITLOG_NONE */
+	bool again;          /* files were removed meanwhile */
 	/* Checking the log. */
 	uint64_t expected, needed;
 	enum wl_err err;
@@ -74,7 +75,6 @@ static enum wl_err copy_bytes(struct creating *c, struct storage_file *in, const
 	return err;
 }
 
-/* WL_ERR_NOT_FOUND: it was removed. */
 static enum wl_err open_file(struct creating *c, uint64_t offset, struct storage_file **out)
 {
 	char path[BACKUP_PATH_BYTES];
@@ -83,7 +83,8 @@ static enum wl_err open_file(struct creating *c, uint64_t offset, struct storage
 	*out = c->storage->ops->open(c->storage, path, false);
 	if (*out != NULL)
 		return WL_OK;
-	return errno == ENOENT ? WL_ERR_NOT_FOUND : fail_errno(c->error, WL_ERR_IO, "cannot read %s", path);
+	c->again = errno == ENOENT;
+	return fail_errno(c->error, WL_ERR_IO, "cannot read %s", path);
 }
 
 /* A snapshot's file, unless it is there. */
@@ -186,12 +187,8 @@ static enum wl_err copy_log(struct creating *c)
 	enum wl_err err = commitlog_copy(c->storage, &copy, c->error);
 	if (err == WL_ERR_NOT_FOUND && c->snapshot != COMMITLOG_NONE)
 		err = WL_OK; /* it was restored, and has done nothing yet */
-	if (err == WL_OK && c->before.log != 0 && copy.log != 0 && copy.log != c->before.log)
-		err = fail(c->error, WL_ERR_EXISTS, "%s is of another line of history (the database was restored since): back "
-			"up into another folder", c->create->to);
 	c->create->bytes += copy.bytes;
 	c->create->segments += (uint32_t)copy.segments;
-	c->manifest.log = copy.log;
 	return err;
 }
 
@@ -200,7 +197,9 @@ static bool see_record(void *context, uint64_t offset, struct bytes record)
 	struct creating *c = context;
 	uint8_t hash[32];
 	if (offset > c->expected && offset > c->needed) {
-		c->err = WL_ERR_NOT_FOUND; /* removed meanwhile */
+		c->again = true;
+		c->err = fail(c->error, WL_ERR_NOT_FOUND, "transactions %" PRIu64 " to %" PRIu64 " are in no file of %.4000s",
+			c->expected, offset - 1, c->create->to);
 		return false;
 	}
 	c->expected = offset + 1;
@@ -298,8 +297,19 @@ static enum wl_err prepare(struct creating *c)
 	return err;
 }
 
+/* Before anything of another log is written beside what is there. */
+static enum wl_err check_line(struct creating *c)
+{
+	enum wl_err err = commitlog_id(c->storage, c->from_log, &c->manifest.log, c->error);
+	if (err == WL_OK && c->before.log != 0 && c->manifest.log != c->before.log)
+		err = fail(c->error, WL_ERR_EXISTS, "%s is of another line of history (the database was restored since): back "
+			"up into another folder", c->create->to);
+	return err;
+}
+
 static enum wl_err copy_once(struct creating *c)
 {
+	c->again = false;
 	enum wl_err err = copy_snapshot(c);
 	if (err == WL_OK)
 		err = copy_log(c);
@@ -315,17 +325,15 @@ enum wl_err backup_create(struct backup_create *create, struct error *error)
 	struct creating c = { .create = create, .storage = commitlog_storage_local(), .error = error };
 	create->bytes = create->next = 0;
 	create->snapshots = create->segments = 0;
-	enum wl_err err = prepare(&c), last = err;
-	for (uint32_t i = 0; err == WL_OK && i < ATTEMPTS; i++) {
-		last = copy_once(&c);
-		if (last != WL_ERR_NOT_FOUND)
-			break;
-	}
-	if (err == WL_OK && last == WL_ERR_NOT_FOUND)
+	enum wl_err err = prepare(&c);
+	if (err == WL_OK)
+		err = check_line(&c);
+	bool ready = err == WL_OK;
+	for (uint32_t i = 0; ready && (i == 0 || (err != WL_OK && c.again)) && i < ATTEMPTS; i++)
+		err = copy_once(&c);
+	if (err != WL_OK && c.again)
 		err = fail(error, WL_ERR_UNAVAILABLE, "%s: files were removed faster than they could be copied: keep more of "
 			"the log (durability.log-mb) and try again", create->data_dir);
-	else
-		err = last;
 	if (err == WL_OK)
 		err = copy_programs(&c);
 	if (err == WL_OK)

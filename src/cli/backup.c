@@ -2,12 +2,13 @@
 /* Backups: from the files of a data folder, whether a host runs there or not, and back into one where none runs. */
 #include "backup/backup.h"
 #include "cli/args.h"
+#include "database/record.h"
+#include "sats/sats.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MICROS = 1000000, STEP_BYTES = 16 << 20 };
@@ -39,50 +40,6 @@ static void show_end(const struct shown *s)
 {
 	if (s->was)
 		fputs("\r\033[K", stderr);
-}
-
-/* ---- times ---- */
-
-static void put_time(struct buf *out, int64_t micros)
-{
-	time_t seconds = (time_t)(micros / MICROS);
-	struct tm tm;
-	char text[32];
-	if (micros < 0 || gmtime_r(&seconds, &tm) == NULL || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-		buf_printf(out, "%lld us", (long long)micros);
-	else
-		buf_printf(out, "%s.%06dZ", text, (int)(micros % MICROS));
-}
-
-/* 2026-01-31T12:00:00[.123456][Z|+01:00]; a date alone is its midnight, no zone is UTC. */
-static bool read_time(const char *text, int64_t *micros)
-{
-	struct tm tm = { 0 };
-	const char *rest = strptime(text, "%Y-%m-%d", &tm);
-	int64_t fraction = 0, scale = MICROS;
-	if (rest != NULL && (*rest == 'T' || *rest == ' '))
-		rest = strptime(rest + 1, "%H:%M:%S", &tm);
-	if (rest == NULL)
-		return false;
-	if (*rest == '.') {
-		for (rest++; *rest >= '0' && *rest <= '9'; rest++)
-			if (scale > 1) {
-				scale /= 10;
-				fraction += (*rest - '0') * scale;
-			}
-	}
-	int sign = *rest == '+' ? -1 : *rest == '-' ? 1 : 0, hours = 0, minutes = 0, used = 0;
-	if (sign != 0) {
-		if (sscanf(rest + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2)
-			return false;
-		rest += 1 + used;
-	} else if (*rest == 'Z') {
-		rest++;
-	}
-	if (*rest != '\0')
-		return false;
-	*micros = ((int64_t)timegm(&tm) + sign * (hours * 3600 + minutes * 60)) * MICROS + fraction;
-	return true;
 }
 
 /* ---- commands ---- */
@@ -129,7 +86,7 @@ static bool run_verify(struct cli *cli, const struct cli_args *args)
 	struct buf out = BUF_INIT(4096);
 	identity_to_hex(&made.database, hex);
 	buf_printf(&out, "%s is whole: database %s at transaction %" PRIu64 " of ", args->words[0], hex, made.offset);
-	put_time(&out, made.micros);
+	database_time_put(&out, made.micros);
 	buf_printf(&out, "\n%u snapshots, %" PRIu64 " transactions replayed behind the newest; %" PRIu64
 		" rows, state hash %016" PRIx64 "\n", snapshots, made.replayed, made.rows, made.hash);
 	bool ok = cli_print(cli, &out);
@@ -142,11 +99,12 @@ static bool read_target(struct cli *cli, const char *text, struct backup_restore
 	char *end;
 	if (text == NULL)
 		return true;
+	errno = 0;
 	restore->to_offset = strtoull(text, &end, 10);
-	if (end != text && *end == '\0')
+	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && restore->to_offset != COMMITLOG_NONE)
 		return true;
 	restore->to_offset = COMMITLOG_NONE;
-	return read_time(text, &restore->to_micros) ||
+	return sats_parse_timestamp(str_of(text), &restore->to_micros) ||
 		cli_fail(cli, "--to %s is neither a transaction's number nor a time like 2026-01-31T12:00:00Z", text);
 }
 
@@ -171,7 +129,7 @@ static bool run_restore(struct cli *cli, const struct cli_args *args)
 	struct buf out = BUF_INIT(4096);
 	identity_to_hex(&restore.identity, hex);
 	buf_printf(&out, "restored database %s as of transaction %" PRIu64 ", ", hex, restore.made.offset);
-	put_time(&out, restore.made.micros);
+	database_time_put(&out, restore.made.micros);
 	buf_printf(&out, "\n%" PRIu64 " rows, state hash %016" PRIx64 "; the next start of a host on %s serves it\n",
 		restore.made.rows, restore.made.hash, restore.data_dir);
 	bool ok = cli_print(cli, &out);

@@ -137,9 +137,12 @@ struct commitlog_copy {
 	const char *from, *to;            /* folders; `to` is made */
 	void (*progress)(void *context, uint64_t bytes); /* written so far; may be NULL */
 	void *context;
-	uint64_t bytes, segments, log;    /* out: written; the log's id */
+	uint64_t bytes, segments;         /* out: written */
 };
 enum wl_err commitlog_copy(struct storage *storage, struct commitlog_copy *copy, struct error *error);
+/* Which log it is: a random number that no other has, also not one that a restored database goes on with. 0: there is
+ * none yet. */
+enum wl_err commitlog_id(struct storage *storage, const char *dir, uint64_t *id, struct error *error);
 /* Writes and syncs what is pending, then closes. What cannot be written (failed, no space) is given up. NULL is
  * fine. */
 void commitlog_close(struct commitlog *log);

@@ -48,10 +48,25 @@ enum wl_err segment_header_decode(const uint8_t *data, size_t len, const char *p
 void batch_header_encode(struct batch_header *header, uint64_t nonce, uint64_t at, uint8_t out[BATCH_HEADER_BYTES]);
 /* True only for a header that was written at this very position of this very segment. */
 bool batch_header_decode(const uint8_t *data, uint64_t nonce, uint64_t at, struct batch_header *out);
+/* The batch at `at` of a segment's first `len` bytes, if it is there and its payload is what was written. */
+bool batch_is_whole(const uint8_t *data, uint64_t len, uint64_t nonce, uint64_t at, struct batch_header *out);
+/* Is there a valid batch header anywhere behind `at`? Then what is at `at` was whole once. */
+bool batch_is_behind(const uint8_t *data, uint64_t len, uint64_t nonce, uint64_t at);
 static inline uint64_t batch_size(uint32_t length)
 {
 	return BATCH_HEADER_BYTES + align_up(length, BATCH_ALIGN);
 }
+
+/* ---- list.c: the segments in a folder ---- */
+struct segment_list {
+	uint64_t *numbers; /* ascending; owned */
+	size_t count, cap;
+	bool has_temp;     /* one was in the making */
+	bool no_memory;
+};
+/* An absent folder has none. Free it in any case. */
+enum wl_err segment_list_read(struct storage *storage, const char *dir, struct segment_list *out, struct error *error);
+void segment_list_free(struct segment_list *list);
 
 /* ---- the log ---- */
 enum { SEGMENT_PATH_MAX = 4096 };

@@ -19,47 +19,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAME_DIGITS = 10, NUMBERS_MAX = 1 << 20 };
+enum { READS_MAX = 4 };
 
 struct copying {
 	struct storage *storage;
 	struct commitlog_copy *copy;
 	struct error *error;
-	struct buf numbers;  /* u64 each, ascending once sorted */
 	struct buf bytes;    /* the segment in hand */
 	uint64_t newest;     /* of `to` when it began: the one that may have grown; 0: none */
 };
-
-static void found_name(void *context, const char *name)
-{
-	struct buf *numbers = context;
-	uint64_t number = 0;
-	size_t digits = 0;
-	for (; name[digits] >= '0' && name[digits] <= '9' && digits < NAME_DIGITS; digits++)
-		number = number * 10 + (uint64_t)(name[digits] - '0');
-	if (digits == NAME_DIGITS && strcmp(name + digits, ".wlog") == 0)
-		buf_put(numbers, &number, sizeof(number));
-}
-
-static int ascending(const void *a, const void *b)
-{
-	uint64_t x, y;
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return (x > y) - (x < y);
-}
-
-static enum wl_err list(struct copying *c, const char *dir)
-{
-	buf_clear(&c->numbers);
-	if (!c->storage->ops->list(c->storage, dir, found_name, &c->numbers))
-		return fail_errno(c->error, WL_ERR_IO, "cannot list %s", dir);
-	if (c->numbers.failed)
-		return fail(c->error, WL_ERR_MEMORY, "%s: no memory for the list of segments", dir);
-	if (c->numbers.len > 0)
-		qsort(c->numbers.data, c->numbers.len / 8, 8, ascending);
-	return WL_OK;
-}
 
 static bool path_of(const char *dir, uint64_t number, char out[SEGMENT_PATH_MAX])
 {
@@ -89,32 +57,51 @@ static uint64_t whole_end(const struct copying *c, const struct segment_header *
 {
 	uint64_t at = SEGMENT_HEADER_BYTES, len = size_min(c->bytes.len, header->capacity);
 	struct batch_header batch;
-	while (at + BATCH_HEADER_BYTES <= len && batch_header_decode(c->bytes.data + at, header->nonce, at, &batch) &&
-		batch.length <= BATCH_BYTES_MAX && at + batch_size(batch.length) <= len &&
-		native_crc32c(0, c->bytes.data + at + BATCH_HEADER_BYTES, batch.length) == batch.payload_crc)
+	while (batch_is_whole(c->bytes.data, len, header->nonce, at, &batch))
 		at += batch_size(batch.length);
 	return at;
 }
 
-static enum wl_err copy_one(struct copying *c, uint64_t number, const char *from, const char *to)
+/*
+ * Takes a segment in hand; *end: of what is whole of it. What was read early may be older than what was read late: a
+ * batch that is not there before one that is may be there when all is read again. If it stays away, that is damage.
+ */
+static enum wl_err read_whole(struct copying *c, const char *path, uint64_t number, uint64_t *end)
 {
 	struct segment_header header;
-	buf_clear(&c->bytes);
-	enum wl_err err = storage_get(c->storage, from, &c->bytes, c->error);
+	for (int i = 0; i < READS_MAX; i++) {
+		buf_clear(&c->bytes);
+		enum wl_err err = storage_get(c->storage, path, &c->bytes, c->error);
+		if (err == WL_OK)
+			err = segment_header_decode(c->bytes.data, c->bytes.len, path, &header, c->error);
+		if (err != WL_OK)
+			return err;
+		if (header.number != number)
+			return fail(c->error, WL_ERR_CORRUPT, "%s: byte 16: the segment says its number is %" PRIu64, path,
+				header.number);
+		*end = whole_end(c, &header);
+		if (!batch_is_behind(c->bytes.data, size_min(c->bytes.len, header.capacity), header.nonce, *end))
+			return WL_OK;
+	}
+	return fail(c->error, WL_ERR_CORRUPT, "%s: byte %" PRIu64 ": a damaged batch: valid ones lie behind it; see "
+		"`worldline log verify`", path, *end);
+}
+
+static enum wl_err copy_one(struct copying *c, uint64_t number, const char *from, const char *to)
+{
+	uint64_t end = 0;
+	enum wl_err err = read_whole(c, from, number, &end);
+	if (err == WL_ERR_NOT_FOUND)
+		return WL_OK; /* it was trimmed */
 	if (err == WL_OK)
-		err = segment_header_decode(c->bytes.data, c->bytes.len, from, &header, c->error);
+		err = storage_put(c->storage, to, c->bytes.data, end, c->error);
 	if (err != WL_OK)
 		return err;
-	if (header.number != number)
-		return fail(c->error, WL_ERR_CORRUPT, "%s: byte 16: the segment says its number is %" PRIu64, from,
-			header.number);
-	uint64_t end = whole_end(c, &header);
-	err = storage_put(c->storage, to, c->bytes.data, end, c->error);
 	c->copy->bytes += end;
 	c->copy->segments++;
-	if (err == WL_OK && c->copy->progress != NULL)
+	if (c->copy->progress != NULL)
 		c->copy->progress(c->copy->context, c->copy->bytes);
-	return err;
+	return WL_OK;
 }
 
 /* Is there a batch in it? Then the one before it cannot grow any more. */
@@ -142,7 +129,6 @@ static enum wl_err consider(struct copying *c, uint64_t number, bool *done)
 			c->storage->ops->close(file);
 		return fail(c->error, WL_ERR_CORRUPT, "%s: its header cannot be read: see `worldline log verify`", from);
 	}
-	c->copy->log = theirs.log;
 	*done = !is_used(c, number + 1);
 	if (peek(c, to, &ours, &there)) {
 		if (ours.log != theirs.log)
@@ -156,25 +142,41 @@ static enum wl_err consider(struct copying *c, uint64_t number, bool *done)
 
 enum wl_err commitlog_copy(struct storage *storage, struct commitlog_copy *copy, struct error *error)
 {
-	struct copying c = { .storage = storage, .copy = copy, .error = error, .numbers = BUF_INIT(NUMBERS_MAX * 8),
+	struct copying c = { .storage = storage, .copy = copy, .error = error,
 		.bytes = BUF_INIT(COMMITLOG_SEGMENT_BYTES_MAX) };
+	struct segment_list there = { 0 }, list = { 0 };
+	bool done = false;
+	copy->bytes = copy->segments = 0;
 	enum wl_err err = storage->ops->make_dirs(storage, copy->to) ? WL_OK
 		: fail_errno(error, WL_ERR_IO, "cannot make %s", copy->to);
-	bool done = false;
 	if (err == WL_OK)
-		err = list(&c, copy->to);
-	if (err == WL_OK && c.numbers.len > 0)
-		memcpy(&c.newest, c.numbers.data + c.numbers.len - 8, 8);
+		err = segment_list_read(storage, copy->to, &there, error);
 	if (err == WL_OK)
-		err = list(&c, copy->from);
-	if (err == WL_OK && c.numbers.len == 0)
+		err = segment_list_read(storage, copy->from, &list, error);
+	if (err == WL_OK && list.count == 0)
 		err = fail(error, WL_ERR_NOT_FOUND, "%s has no segments of a log", copy->from);
-	for (size_t i = 0; i < c.numbers.len && err == WL_OK && !done; i += 8) {
-		uint64_t number;
-		memcpy(&number, c.numbers.data + i, 8);
-		err = consider(&c, number, &done);
-	}
-	buf_deinit(&c.numbers);
+	c.newest = there.count == 0 ? 0 : there.numbers[there.count - 1];
+	for (size_t i = 0; i < list.count && err == WL_OK && !done; i++)
+		err = consider(&c, list.numbers[i], &done);
+	segment_list_free(&there);
+	segment_list_free(&list);
 	buf_deinit(&c.bytes);
+	return err;
+}
+
+enum wl_err commitlog_id(struct storage *storage, const char *dir, uint64_t *id, struct error *error)
+{
+	struct copying c = { .storage = storage };
+	struct segment_list list;
+	enum wl_err err = segment_list_read(storage, dir, &list, error);
+	*id = 0;
+	for (size_t i = 0; err == WL_OK && *id == 0 && i < list.count; i++) {
+		char path[SEGMENT_PATH_MAX];
+		struct segment_header header;
+		bool used;
+		if (path_of(dir, list.numbers[i], path) && peek(&c, path, &header, &used))
+			*id = header.log;
+	}
+	segment_list_free(&list);
 	return err;
 }

@@ -106,3 +106,19 @@ bool batch_header_decode(const uint8_t *data, uint64_t nonce, uint64_t at, struc
 	};
 	return true;
 }
+
+bool batch_is_whole(const uint8_t *data, uint64_t len, uint64_t nonce, uint64_t at, struct batch_header *out)
+{
+	return at + BATCH_HEADER_BYTES <= len && batch_header_decode(data + at, nonce, at, out) &&
+		out->length <= BATCH_BYTES_MAX && at + batch_size(out->length) <= len &&
+		native_crc32c(0, data + at + BATCH_HEADER_BYTES, out->length) == out->payload_crc;
+}
+
+bool batch_is_behind(const uint8_t *data, uint64_t len, uint64_t nonce, uint64_t at)
+{
+	struct batch_header batch;
+	for (at += BATCH_ALIGN; at + BATCH_HEADER_BYTES <= len; at += BATCH_ALIGN)
+		if (batch_header_decode(data + at, nonce, at, &batch))
+			return true;
+	return false;
+}

@@ -38,9 +38,7 @@ struct recovery {
 	struct error *error;
 	enum wl_err err;
 
-	uint64_t *numbers;  /* of the segments in the directory, ascending */
-	size_t count, cap;
-	bool has_temp;
+	struct segment_list list; /* of the segments in the directory */
 
 	/* The segment in hand. */
 	char path[SEGMENT_PATH_MAX];
@@ -58,52 +56,19 @@ struct recovery {
 
 /* ---- the directory ---- */
 
-static void found_name(void *context, const char *name)
-{
-	struct recovery *r = context;
-	uint64_t number = 0;
-	size_t digits = 0;
-	if (strcmp(name, "segment.tmp") == 0)
-		r->has_temp = true;
-	for (; name[digits] >= '0' && name[digits] <= '9' && digits < SEGMENT_NUMBER_DIGITS; digits++)
-		number = number * 10 + (uint64_t)(name[digits] - '0');
-	if (digits != SEGMENT_NUMBER_DIGITS || strcmp(name + digits, ".wlog") != 0 || r->err != WL_OK)
-		return;
-	if (r->count == r->cap) {
-		size_t cap = r->cap == 0 ? 16 : r->cap * 2;
-		uint64_t *grown = cap > SEGMENTS_MAX ? NULL : mem_realloc(r->numbers, cap * sizeof(*grown));
-		if (grown == NULL) {
-			r->err = fail(r->error, WL_ERR_MEMORY, "%s: no memory for the list of segments", r->log->dir);
-			return;
-		}
-		r->numbers = grown;
-		r->cap = cap;
-	}
-	r->numbers[r->count++] = number;
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
-}
-
 static enum wl_err list_segments(struct recovery *r)
 {
 	struct commitlog *log = r->log;
-	if (!log->storage->ops->list(log->storage, log->dir, found_name, r) && r->err == WL_OK)
-		return fail_errno(r->error, WL_ERR_IO, "cannot list %s", log->dir);
-	if (r->err != WL_OK)
-		return r->err;
-	if (r->count > 1)
-		qsort(r->numbers, r->count, sizeof(*r->numbers), compare_numbers);
-	for (size_t i = 1; i < r->count; i++) {
-		if (r->numbers[i] != r->numbers[i - 1] + 1)
+	enum wl_err err = segment_list_read(log->storage, log->dir, &r->list, r->error);
+	if (err != WL_OK)
+		return err;
+	for (size_t i = 1; i < r->list.count; i++) {
+		if (r->list.numbers[i] != r->list.numbers[i - 1] + 1)
 			return fail(r->error, WL_ERR_CORRUPT, "%s: segment %010" PRIu64 ".wlog is missing", log->dir,
-				r->numbers[i - 1] + 1);
+				r->list.numbers[i - 1] + 1);
 	}
 	/* What a crash left of a segment in the making. */
-	if (r->has_temp && segment_path_temp(log, r->path))
+	if (r->list.has_temp && segment_path_temp(log, r->path))
 		(void)log->storage->ops->remove(log->storage, r->path);
 	return WL_OK;
 }
@@ -188,7 +153,7 @@ static bool header_at(const struct recovery *r, uint64_t at, struct batch_header
 		batch_header_decode(r->bytes.data + at, r->segment.header.nonce, at, out);
 }
 
-static bool batch_is_whole(const struct recovery *r, uint64_t at, const struct batch_header *header)
+static bool payload_is_whole(const struct recovery *r, uint64_t at, const struct batch_header *header)
 {
 	return header->length <= BATCH_BYTES_MAX && at + batch_size(header->length) <= r->bytes.len &&
 		native_crc32c(0, r->bytes.data + at + BATCH_HEADER_BYTES, header->length) == header->payload_crc;
@@ -289,7 +254,7 @@ static enum wl_err segment_walk(struct recovery *r)
 	while (header_at(r, r->end, &header)) {
 		if (header.previous != r->chain || header.first != r->expected)
 			return malformed(r, r->end, "a valid batch that does not follow the one before it");
-		if (!batch_is_whole(r, r->end, &header))
+		if (!payload_is_whole(r, r->end, &header))
 			return WL_OK;
 		enum wl_err err = replay_batch(r, r->end, &header);
 		if (err != WL_OK)
@@ -374,8 +339,8 @@ static enum wl_err segment_keep(struct recovery *r, struct segment *out)
 static enum wl_err rest_check(struct recovery *r, size_t index, uint64_t damage_at, const char *damage_path)
 {
 	enum wl_err err = WL_OK;
-	for (size_t i = r->count; i-- > index && err == WL_OK; ) {
-		err = segment_open(r, r->numbers[i]);
+	for (size_t i = r->list.count; i-- > index && err == WL_OK; ) {
+		err = segment_open(r, r->list.numbers[i]);
 		if (err == WL_OK)
 			err = require_nothing_behind(r, SEGMENT_HEADER_BYTES, damage_at, damage_path);
 	}
@@ -386,17 +351,17 @@ static enum wl_err rest_check(struct recovery *r, size_t index, uint64_t damage_
 static enum wl_err rest_take(struct recovery *r, size_t index)
 {
 	enum wl_err err = WL_OK;
-	if (index < r->count) {
-		err = segment_open(r, r->numbers[index]);
+	if (index < r->list.count) {
+		err = segment_open(r, r->list.numbers[index]);
 		if (err == WL_OK)
 			err = segment_mend(r);
 		if (err == WL_OK)
 			err = segment_keep(r, &r->log->spare);
 	}
 	/* Newest first: what a crash leaves has no hole. */
-	for (size_t i = r->count; i-- > index + 1 && err == WL_OK; ) {
+	for (size_t i = r->list.count; i-- > index + 1 && err == WL_OK; ) {
 		const struct storage_ops *ops = r->log->storage->ops;
-		if (!segment_path(r->log, r->numbers[i], r->path) || !ops->remove(r->log->storage, r->path) ||
+		if (!segment_path(r->log, r->list.numbers[i], r->path) || !ops->remove(r->log->storage, r->path) ||
 			!ops->sync_dir(r->log->storage, r->log->dir))
 			err = fail_errno(r->error, WL_ERR_IO, "cannot remove %s", r->path);
 	}
@@ -411,10 +376,10 @@ static enum wl_err end_take(struct recovery *r, size_t index)
 	uint64_t end = r->end, last_at = r->last_at;
 	memcpy(path, r->path, sizeof(path));
 	enum wl_err err = require_nothing_behind(r, end + BATCH_ALIGN, end, path);
-	if (err == WL_OK && index + 1 < r->count) {
+	if (err == WL_OK && index + 1 < r->list.count) {
 		err = rest_check(r, index + 1, end, path);
 		if (err == WL_OK)
-			err = segment_open(r, r->numbers[index]);
+			err = segment_open(r, r->list.numbers[index]);
 		r->end = end;
 		r->last_at = last_at;
 	}
@@ -430,7 +395,7 @@ static enum wl_err walk(struct recovery *r, size_t index)
 {
 	enum wl_err err;
 	for (;; index++) {
-		err = segment_open(r, r->numbers[index]);
+		err = segment_open(r, r->list.numbers[index]);
 		if (err == WL_OK)
 			err = segment_walk(r);
 		if (err != WL_OK)
@@ -441,8 +406,8 @@ static enum wl_err walk(struct recovery *r, size_t index)
 		struct segment_header next;
 		struct batch_header first;
 		bool used = false;
-		if (index + 1 < r->count)
-			err = segment_peek(r, r->numbers[index + 1], &next, &first, &used);
+		if (index + 1 < r->list.count)
+			err = segment_peek(r, r->list.numbers[index + 1], &next, &first, &used);
 		if (err != WL_OK)
 			return err;
 		memcpy(r->path, path, sizeof(path));
@@ -463,11 +428,11 @@ static enum wl_err find_start(struct recovery *r, size_t *start)
 {
 	bool found = false, inside = false;
 	*start = 0;
-	for (size_t i = 0; i < r->count; i++) {
+	for (size_t i = 0; i < r->list.count; i++) {
 		struct segment_header header;
 		struct batch_header first;
 		bool used;
-		enum wl_err err = segment_peek(r, r->numbers[i], &header, &first, &used);
+		enum wl_err err = segment_peek(r, r->list.numbers[i], &header, &first, &used);
 		if (err != WL_OK)
 			return err;
 		if (!used || (found && first.first > r->from))
@@ -490,7 +455,7 @@ static enum wl_err segments_skipped(struct recovery *r, size_t start)
 		struct segment_header header;
 		struct batch_header first;
 		bool used;
-		enum wl_err err = segment_peek(r, r->numbers[i], &header, &first, &used);
+		enum wl_err err = segment_peek(r, r->list.numbers[i], &header, &first, &used);
 		if (err == WL_OK)
 			err = segment_note(r, &header, used ? &first : NULL);
 		if (err != WL_OK)
@@ -503,7 +468,7 @@ static enum wl_err recover(struct recovery *r)
 {
 	struct commitlog *log = r->log;
 	enum wl_err err = list_segments(r);
-	if (err != WL_OK || r->count == 0)
+	if (err != WL_OK || r->list.count == 0)
 		return err;
 	size_t start;
 	r->expected = r->from;
@@ -542,6 +507,6 @@ enum wl_err recovery_run(struct commitlog *log, uint64_t from, commitlog_replay_
 	segment_close(&r);
 	buf_deinit(&r.bytes);
 	buf_deinit(&r.carry);
-	mem_free(r.numbers);
+	segment_list_free(&r.list);
 	return err;
 }

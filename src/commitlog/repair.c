@@ -17,15 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAME_DIGITS = 10, NUMBERS_MAX = 1 << 20, COPIES_MAX = 1000 };
+enum { COPIES_MAX = 1000 };
 
 struct repair {
 	struct storage *storage;
 	const char *dir;
 	struct error *error;
-	uint64_t *numbers; /* ascending */
-	size_t count, cap;
-	bool no_memory;
+	struct segment_list list;
 	struct buf bytes;  /* the segment in hand */
 	uint64_t id;       /* of the log; 0: not known yet */
 	uint32_t chain;
@@ -35,33 +33,6 @@ struct repair {
 	uint64_t end;      /* in this one: 0, nothing of it is */
 	uint64_t next;     /* offset of the first record that is not there */
 };
-
-static void found_name(void *context, const char *name)
-{
-	struct repair *r = context;
-	uint64_t number = 0;
-	size_t digits = 0;
-	for (; name[digits] >= '0' && name[digits] <= '9' && digits < NAME_DIGITS; digits++)
-		number = number * 10 + (uint64_t)(name[digits] - '0');
-	if (digits != NAME_DIGITS || strcmp(name + digits, ".wlog") != 0 || r->no_memory)
-		return;
-	if (r->count == r->cap) {
-		size_t cap = r->cap == 0 ? 16 : r->cap * 2;
-		uint64_t *grown = cap > NUMBERS_MAX ? NULL : mem_realloc(r->numbers, cap * sizeof(*grown));
-		r->no_memory = grown == NULL;
-		if (r->no_memory)
-			return;
-		r->numbers = grown;
-		r->cap = cap;
-	}
-	r->numbers[r->count++] = number;
-}
-
-static int ascending(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return (x > y) - (x < y);
-}
 
 static bool path_of(const struct repair *r, const char *folder, uint64_t number, char out[SEGMENT_PATH_MAX])
 {
@@ -94,11 +65,8 @@ static uint64_t batches_walk(struct repair *r, const struct segment_header *head
 {
 	uint64_t at = SEGMENT_HEADER_BYTES, len = size_min(r->bytes.len, header->capacity);
 	struct batch_header batch;
-	while (at + BATCH_HEADER_BYTES <= len && batch_header_decode(r->bytes.data + at, header->nonce, at, &batch)) {
-		bool follows = !r->begun || (batch.previous == r->chain && batch.first == r->next);
-		if (!follows || batch.length > BATCH_BYTES_MAX || at + batch_size(batch.length) > len ||
-			native_crc32c(0, r->bytes.data + at + BATCH_HEADER_BYTES, batch.length) != batch.payload_crc)
-			break;
+	while (batch_is_whole(r->bytes.data, len, header->nonce, at, &batch) &&
+		(!r->begun || (batch.previous == r->chain && batch.first == r->next))) {
 		r->begun = true;
 		r->chain = batch.crc;
 		r->next = batch.first + batch.count;
@@ -121,13 +89,14 @@ static bool goes_on(struct repair *r, uint64_t number)
 static enum wl_err find_start(struct repair *r, uint64_t from, size_t *start)
 {
 	*start = SIZE_MAX;
-	for (size_t i = 0; i < r->count; i++) {
+	for (size_t i = 0; i < r->list.count; i++) {
 		struct segment_header header;
 		struct batch_header batch;
-		enum wl_err err = segment_read(r, r->numbers[i]);
+		enum wl_err err = segment_read(r, r->list.numbers[i]);
 		if (err != WL_OK)
 			return err;
-		if (!header_is_good(r, r->numbers[i], &header) || r->bytes.len < SEGMENT_HEADER_BYTES + BATCH_HEADER_BYTES ||
+		if (!header_is_good(r, r->list.numbers[i], &header) ||
+			r->bytes.len < SEGMENT_HEADER_BYTES + BATCH_HEADER_BYTES ||
 			!batch_header_decode(r->bytes.data + SEGMENT_HEADER_BYTES, header.nonce, SEGMENT_HEADER_BYTES, &batch) ||
 			(batch.flags & BATCH_CONTINUES) != 0 || batch.first > from)
 			continue;
@@ -139,17 +108,17 @@ static enum wl_err find_start(struct repair *r, uint64_t from, size_t *start)
 
 static enum wl_err walk(struct repair *r, size_t start)
 {
-	enum wl_err err = segment_read(r, r->numbers[start]);
-	for (r->good = start; err == WL_OK && r->good < r->count; r->good++) {
+	enum wl_err err = segment_read(r, r->list.numbers[start]);
+	for (r->good = start; err == WL_OK && r->good < r->list.count; r->good++) {
 		struct segment_header header;
 		r->end = 0;
-		if (!header_is_good(r, r->numbers[r->good], &header))
+		if (!header_is_good(r, r->list.numbers[r->good], &header))
 			return WL_OK;
 		r->end = batches_walk(r, &header);
-		if (r->good + 1 == r->count || r->numbers[r->good + 1] != r->numbers[r->good] + 1)
+		if (r->good + 1 == r->list.count || r->list.numbers[r->good + 1] != r->list.numbers[r->good] + 1)
 			return WL_OK;
-		err = segment_read(r, r->numbers[r->good + 1]);
-		if (err == WL_OK && !goes_on(r, r->numbers[r->good + 1]))
+		err = segment_read(r, r->list.numbers[r->good + 1]);
+		if (err == WL_OK && !goes_on(r, r->list.numbers[r->good + 1]))
 			return WL_OK;
 	}
 	return err;
@@ -195,17 +164,17 @@ static enum wl_err copy_all(struct repair *r, size_t from)
 	if (!r->storage->ops->make_dirs(r->storage, folder))
 		return fail_errno(r->error, WL_ERR_IO, "cannot make %s", folder);
 	enum wl_err err = WL_OK;
-	for (size_t i = from; i < r->count && err == WL_OK; i++)
-		err = copy_aside(r, r->numbers[i]);
+	for (size_t i = from; i < r->list.count && err == WL_OK; i++)
+		err = copy_aside(r, r->list.numbers[i]);
 	return err;
 }
 
 static enum wl_err remove_from(struct repair *r, size_t from)
 {
 	const struct storage_ops *ops = r->storage->ops;
-	for (size_t i = r->count; i-- > from;) {
+	for (size_t i = r->list.count; i-- > from;) {
 		char path[SEGMENT_PATH_MAX];
-		if (!path_of(r, "", r->numbers[i], path) || !ops->remove(r->storage, path) ||
+		if (!path_of(r, "", r->list.numbers[i], path) || !ops->remove(r->storage, path) ||
 			!ops->sync_dir(r->storage, r->dir))
 			return fail_errno(r->error, WL_ERR_IO, "cannot remove %s", path);
 	}
@@ -243,7 +212,7 @@ static enum wl_err set_aside(struct repair *r, uint64_t from)
 	if (err == WL_OK)
 		err = remove_from(r, r->end == 0 ? r->good : r->good + 1);
 	if (err == WL_OK && r->end != 0)
-		err = clear_rest(r, r->numbers[r->good], r->end);
+		err = clear_rest(r, r->list.numbers[r->good], r->end);
 	return err;
 }
 
@@ -252,17 +221,11 @@ enum wl_err commitlog_set_aside(struct storage *storage, const char *dir, uint64
 {
 	struct repair r = { .storage = storage, .dir = dir, .error = error,
 		.bytes = BUF_INIT(COMMITLOG_SEGMENT_BYTES_MAX) };
-	enum wl_err err = WL_OK;
-	if (!storage->ops->list(storage, dir, found_name, &r))
-		err = fail_errno(error, WL_ERR_IO, "cannot list %s", dir);
-	else if (r.no_memory)
-		err = fail(error, WL_ERR_MEMORY, "out of memory");
-	if (err == WL_OK && r.count > 1)
-		qsort(r.numbers, r.count, sizeof(*r.numbers), ascending);
+	enum wl_err err = segment_list_read(storage, dir, &r.list, error);
 	if (err == WL_OK)
 		err = set_aside(&r, from);
 	*next = r.next < from ? from : r.next;
-	mem_free(r.numbers);
+	segment_list_free(&r.list);
 	buf_deinit(&r.bytes);
 	return err;
 }

@@ -12,49 +12,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAME_DIGITS = 10, NUMBERS_MAX = 1 << 20 };
-
 struct scan {
 	struct storage *storage;
 	const char *dir;
 	const struct commitlog_scan *how;
 	struct error *error;
-	uint64_t *numbers; /* ascending */
-	size_t count, cap;
-	bool no_memory, stopped;
+	struct segment_list list;
+	bool stopped;
 	struct buf bytes;  /* the segment in hand */
 	struct buf carry;  /* the record that is being put together */
 	uint64_t id, next;
 	uint32_t chain;
 	bool begun;        /* chain and next are known */
 };
-
-static void found_name(void *context, const char *name)
-{
-	struct scan *s = context;
-	uint64_t number = 0;
-	size_t digits = 0;
-	for (; name[digits] >= '0' && name[digits] <= '9' && digits < NAME_DIGITS; digits++)
-		number = number * 10 + (uint64_t)(name[digits] - '0');
-	if (digits != NAME_DIGITS || strcmp(name + digits, ".wlog") != 0 || s->no_memory)
-		return;
-	if (s->count == s->cap) {
-		size_t cap = s->cap == 0 ? 16 : s->cap * 2;
-		uint64_t *grown = cap > NUMBERS_MAX ? NULL : mem_realloc(s->numbers, cap * sizeof(*grown));
-		s->no_memory = grown == NULL;
-		if (s->no_memory)
-			return;
-		s->numbers = grown;
-		s->cap = cap;
-	}
-	s->numbers[s->count++] = number;
-}
-
-static int ascending(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return (x > y) - (x < y);
-}
 
 static void fault(struct commitlog_segment_report *report, uint64_t at, const char *what)
 {
@@ -113,14 +83,11 @@ static void walk(struct scan *s, const struct segment_header *header, struct com
 {
 	uint64_t at = SEGMENT_HEADER_BYTES, len = size_min(s->bytes.len, header->capacity);
 	struct batch_header batch;
-	while (at + BATCH_HEADER_BYTES <= len && batch_header_decode(s->bytes.data + at, header->nonce, at, &batch)) {
+	while (batch_is_whole(s->bytes.data, len, header->nonce, at, &batch)) {
 		if (s->begun && (batch.previous != s->chain || batch.first != s->next)) {
 			fault(report, at, "a batch that does not follow the one before it");
 			buf_clear(&s->carry);
 		}
-		if (batch.length > BATCH_BYTES_MAX || at + batch_size(batch.length) > len ||
-			native_crc32c(0, s->bytes.data + at + BATCH_HEADER_BYTES, batch.length) != batch.payload_crc)
-			break;
 		if (!read_records(s, &batch, at))
 			fault(report, at, "a batch whose records are not as many as it says");
 		if (report->batches++ == 0)
@@ -132,19 +99,17 @@ static void walk(struct scan *s, const struct segment_header *header, struct com
 		at += batch_size(batch.length);
 	}
 	report->used = at;
-	for (uint64_t behind = at + BATCH_ALIGN; behind + BATCH_HEADER_BYTES <= len; behind += BATCH_ALIGN)
-		if (batch_header_decode(s->bytes.data + behind, header->nonce, behind, &batch)) {
-			fault(report, at, "a damaged batch: valid ones lie behind it");
-			s->begun = false;
-			buf_clear(&s->carry);
-			break;
-		}
+	if (batch_is_behind(s->bytes.data, len, header->nonce, at)) {
+		fault(report, at, "a damaged batch: valid ones lie behind it");
+		s->begun = false;
+		buf_clear(&s->carry);
+	}
 }
 
 static enum wl_err segment(struct scan *s, size_t i)
 {
 	char path[SEGMENT_PATH_MAX];
-	struct commitlog_segment_report report = { .number = s->numbers[i], .first = COMMITLOG_NONE, .next = s->next };
+	struct commitlog_segment_report report = { .number = s->list.numbers[i], .first = COMMITLOG_NONE, .next = s->next };
 	struct segment_header header;
 	struct error why;
 	if (snprintf(path, sizeof(path), "%s/%010" PRIu64 ".wlog", s->dir, report.number) >= (int)sizeof(path))
@@ -160,7 +125,7 @@ static enum wl_err segment(struct scan *s, size_t i)
 	else if (header.number != report.number || (s->id != 0 && header.log != s->id))
 		fault(&report, 16, "the segment belongs elsewhere");
 	bool is_usable = report.fault[0] == '\0';
-	if (s->begun && s->numbers[i] != s->numbers[i - 1] + 1) {
+	if (s->begun && s->list.numbers[i] != s->list.numbers[i - 1] + 1) {
 		fault(&report, 0, "segments before this one are missing");
 		report.is_gap = is_usable;
 	}
@@ -181,13 +146,13 @@ static enum wl_err segment(struct scan *s, size_t i)
 /* The newest segment that begins at or below what is asked for, and not inside a record. */
 static size_t first_wanted(struct scan *s)
 {
-	for (size_t i = s->count; s->how->from > 0 && i-- > 1;) {
+	for (size_t i = s->list.count; s->how->from > 0 && i-- > 1;) {
 		char path[SEGMENT_PATH_MAX];
 		uint8_t data[SEGMENT_HEADER_BYTES + BATCH_HEADER_BYTES];
 		struct segment_header header;
 		struct batch_header batch;
 		struct error why;
-		if (snprintf(path, sizeof(path), "%s/%010" PRIu64 ".wlog", s->dir, s->numbers[i]) >= (int)sizeof(path))
+		if (snprintf(path, sizeof(path), "%s/%010" PRIu64 ".wlog", s->dir, s->list.numbers[i]) >= (int)sizeof(path))
 			break;
 		struct storage_file *file = s->storage->ops->open(s->storage, path, false);
 		int64_t len = file == NULL ? -1 : s->storage->ops->read(file, data, sizeof(data), 0);
@@ -207,20 +172,14 @@ enum wl_err commitlog_scan(struct storage *storage, const char *dir, const struc
 	struct scan s = { .storage = storage, .dir = dir, .how = how, .error = error,
 		.bytes = BUF_INIT(COMMITLOG_SEGMENT_BYTES_MAX),
 		.carry = BUF_INIT((size_t)COMMITLOG_RECORD_BYTES_MAX + RECORD_PREFIX_BYTES) };
-	enum wl_err err = WL_OK;
-	if (!storage->ops->list(storage, dir, found_name, &s))
-		err = fail_errno(error, WL_ERR_IO, "cannot list %s", dir);
-	else if (s.no_memory)
-		err = fail(error, WL_ERR_MEMORY, "out of memory");
-	else if (s.count == 0)
+	enum wl_err err = segment_list_read(storage, dir, &s.list, error);
+	if (err == WL_OK && s.list.count == 0)
 		err = fail(error, WL_ERR_NOT_FOUND, "%s has no segments of a log", dir);
-	if (err == WL_OK)
-		qsort(s.numbers, s.count, sizeof(*s.numbers), ascending);
-	for (size_t i = err == WL_OK ? first_wanted(&s) : 0; i < s.count && err == WL_OK && !s.stopped; i++)
+	for (size_t i = err == WL_OK ? first_wanted(&s) : 0; i < s.list.count && err == WL_OK && !s.stopped; i++)
 		err = segment(&s, i);
 	if (err == WL_OK && s.carry.failed)
 		err = fail(error, WL_ERR_MEMORY, "no memory for a record");
-	mem_free(s.numbers);
+	segment_list_free(&s.list);
 	buf_deinit(&s.bytes);
 	buf_deinit(&s.carry);
 	return err;

@@ -1,36 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A record of the log in words. */
 #include "database/record.h"
+#include "database/record_format.h"
 #include "store/store.h"
 
 #include <stdio.h>
 #include <time.h>
 
-enum { RECORD_REDUCER = 1, RECORD_SCHEMA = 2, RECORD_CHANGES = 4 };
-enum { TABLE_TRUNCATED = 1, TABLE_DELETES = 2, TABLE_INSERTS = 4 };
 enum { CREATED = 1, DROPPED = 2, REPLACED = 3 };
-
-static uint64_t read_varint(struct reader *r)
-{
-	uint64_t v = 0;
-	for (unsigned shift = 0; shift < 64; shift += 7) {
-		uint8_t byte = reader_u8(r);
-		v |= (uint64_t)(byte & 0x7f) << shift;
-		if ((byte & 0x80) == 0)
-			return v;
-	}
-	reader_fail(r, "varint", 10);
-	return 0;
-}
-
-static struct bytes read_bytes(struct reader *r)
-{
-	uint64_t len = read_varint(r);
-	const uint8_t *data = len > SIZE_MAX / 2 ? NULL : reader_take(r, (size_t)len, "bytes");
-	if (data == NULL)
-		r->failed = true;
-	return (struct bytes){ data, data == NULL ? 0 : (size_t)len };
-}
 
 /* Of a definition: id and name (table.c). */
 static void put_definition(struct buf *out, struct bytes def)
@@ -49,16 +26,16 @@ static void put_definition(struct buf *out, struct bytes def)
 static void put_change(struct buf *out, struct reader *r, bool has_kind)
 {
 	uint8_t kind = has_kind ? reader_u8(r) : CREATED;
-	uint64_t id = kind == CREATED ? 0 : read_varint(r);
+	uint64_t id = kind == CREATED ? 0 : record_varint(r);
 	if (kind == REPLACED)
-		(void)read_bytes(r);
+		(void)record_bytes(r);
 	buf_put_cstr(out, kind == CREATED ? "; create" : kind == DROPPED ? "; drop" : "; replace");
 	if (kind != CREATED)
 		buf_printf(out, " table %llu", (unsigned long long)id);
 	if (kind == REPLACED)
 		buf_put_cstr(out, " by");
 	if (kind != DROPPED) {
-		struct bytes def = read_bytes(r);
+		struct bytes def = record_bytes(r);
 		if (!r->failed)
 			put_definition(out, def);
 	}
@@ -68,14 +45,14 @@ static void put_change(struct buf *out, struct reader *r, bool has_kind)
 
 static uint64_t read_rows(struct reader *r)
 {
-	uint64_t count = read_varint(r);
-	(void)read_bytes(r);
+	uint64_t count = record_varint(r);
+	(void)record_bytes(r);
 	return count;
 }
 
 static void put_table(struct buf *out, struct reader *r)
 {
-	uint64_t id = read_varint(r);
+	uint64_t id = record_varint(r);
 	uint8_t flags = reader_u8(r);
 	buf_printf(out, "; table %llu:%s", (unsigned long long)id, flags & TABLE_TRUNCATED ? " emptied" : "");
 	if (flags & TABLE_DELETES)
@@ -84,7 +61,7 @@ static void put_table(struct buf *out, struct reader *r)
 		buf_printf(out, " +%llu", (unsigned long long)read_rows(r));
 }
 
-static void put_time(struct buf *out, int64_t micros)
+void database_time_put(struct buf *out, int64_t micros)
 {
 	time_t seconds = (time_t)(micros / 1000000);
 	struct tm tm;
@@ -100,13 +77,13 @@ bool database_record_describe(struct bytes record, struct buf *out, int64_t *mic
 	struct reader r = reader_of(record.data, record.len);
 	uint8_t flags = reader_u8(&r);
 	int64_t when = (int64_t)reader_u64(&r);
-	put_time(out, when);
+	database_time_put(out, when);
 	if (flags & RECORD_REDUCER)
-		buf_printf(out, " reducer %llu", (unsigned long long)read_varint(&r));
-	uint64_t changes = flags & (RECORD_SCHEMA | RECORD_CHANGES) ? read_varint(&r) : 0;
+		buf_printf(out, " reducer %llu", (unsigned long long)record_varint(&r));
+	uint64_t changes = flags & (RECORD_SCHEMA | RECORD_CHANGES) ? record_varint(&r) : 0;
 	for (uint64_t i = 0; i < changes && !r.failed; i++)
 		put_change(out, &r, (flags & RECORD_CHANGES) != 0);
-	uint64_t tables = read_varint(&r);
+	uint64_t tables = record_varint(&r);
 	for (uint64_t i = 0; i < tables && !r.failed; i++)
 		put_table(out, &r);
 	if (r.failed)
@@ -135,20 +112,20 @@ bool database_record_program(struct bytes record, uint8_t hash[32])
 	uint8_t flags = reader_u8(&r);
 	(void)reader_u64(&r);
 	if (flags & RECORD_REDUCER)
-		(void)read_varint(&r);
-	uint64_t changes = flags & (RECORD_SCHEMA | RECORD_CHANGES) ? read_varint(&r) : 0;
+		(void)record_varint(&r);
+	uint64_t changes = flags & (RECORD_SCHEMA | RECORD_CHANGES) ? record_varint(&r) : 0;
 	for (uint64_t i = 0; i < changes && !r.failed; i++)
 		skip_change(&r, (flags & RECORD_CHANGES) != 0);
-	uint64_t tables = read_varint(&r);
+	uint64_t tables = record_varint(&r);
 	for (uint64_t i = 0; i < tables && !r.failed; i++) {
-		uint64_t id = read_varint(&r);
+		uint64_t id = record_varint(&r);
 		uint8_t parts = reader_u8(&r);
 		if (parts & TABLE_DELETES)
 			(void)read_rows(&r);
 		if ((parts & TABLE_INSERTS) == 0)
 			continue;
-		(void)read_varint(&r);
-		struct bytes rows = read_bytes(&r);
+		(void)record_varint(&r);
+		struct bytes rows = record_bytes(&r);
 		if (r.failed || id != ST_MODULE || rows.len < MODULE_HASH_AT + 32)
 			continue;
 		memcpy(hash, rows.data + MODULE_HASH_AT, 32);

@@ -1,22 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The log's records applied again: the format is transaction.c's. */
 #include "database/database_internal.h"
-
-enum { RECORD_REDUCER = 1, RECORD_SCHEMA = 2, RECORD_CHANGES = 4 };
-enum { TABLE_TRUNCATED = 1, TABLE_DELETES = 2, TABLE_INSERTS = 4 };
-
-static uint64_t read_varint(struct reader *r)
-{
-	uint64_t v = 0;
-	for (unsigned shift = 0; shift < 64; shift += 7) {
-		uint8_t byte = reader_u8(r);
-		v |= (uint64_t)(byte & 0x7f) << shift;
-		if ((byte & 0x80) == 0)
-			return v;
-	}
-	reader_fail(r, "varint", 10);
-	return 0;
-}
+#include "database/record_format.h"
 
 static enum wl_err damaged(struct error *error, uint64_t offset, const char *what)
 {
@@ -27,7 +12,7 @@ static enum wl_err damaged(struct error *error, uint64_t offset, const char *wha
 static enum wl_err replay_rows(struct replay *to, struct reader *r, struct store_table *table, bool deletes,
 	struct error *error)
 {
-	uint64_t count = read_varint(r), len = read_varint(r);
+	uint64_t count = record_varint(r), len = record_varint(r);
 	const uint8_t *rows = len > SIZE_MAX / 2 ? NULL : reader_take(r, (size_t)len, "rows");
 	if (rows == NULL || r->failed || count > UINT32_MAX) {
 		r->failed = true;
@@ -39,7 +24,7 @@ static enum wl_err replay_rows(struct replay *to, struct reader *r, struct store
 
 static enum wl_err replay_table(struct replay *to, struct reader *r, uint64_t offset, struct error *error)
 {
-	uint64_t id = read_varint(r);
+	uint64_t id = record_varint(r);
 	uint8_t flags = reader_u8(r);
 	if (r->failed)
 		return damaged(error, offset, "it ends early");
@@ -56,23 +41,16 @@ static enum wl_err replay_table(struct replay *to, struct reader *r, uint64_t of
 	return err != WL_OK || !r->failed ? err : damaged(error, offset, "it ends early");
 }
 
-static struct bytes read_bytes(struct reader *r)
-{
-	uint64_t len = read_varint(r);
-	const uint8_t *data = len > SIZE_MAX / 2 ? NULL : reader_take(r, (size_t)len, "bytes");
-	return (struct bytes){ data, data == NULL ? 0 : (size_t)len };
-}
-
 static enum wl_err replay_change(struct replay *to, struct reader *r, bool has_kind, uint64_t offset,
 	struct error *error)
 {
 	uint8_t kind = has_kind ? reader_u8(r) : STORE_TABLE_CREATED;
-	uint64_t id = kind == STORE_TABLE_CREATED ? 0 : read_varint(r);
+	uint64_t id = kind == STORE_TABLE_CREATED ? 0 : record_varint(r);
 	struct bytes suffix = { 0 }, def = { 0 };
 	if (kind == STORE_TABLE_REPLACED)
-		suffix = read_bytes(r);
+		suffix = record_bytes(r);
 	if (kind != STORE_TABLE_DROPPED)
-		def = read_bytes(r);
+		def = record_bytes(r);
 	if (r->failed || id > UINT32_MAX)
 		return damaged(error, offset, "a table definition ends early");
 	switch (kind) {
@@ -90,7 +68,7 @@ static enum wl_err replay_change(struct replay *to, struct reader *r, bool has_k
 static enum wl_err replay_schema(struct replay *to, struct reader *r, bool has_kinds, uint64_t offset,
 	struct error *error)
 {
-	uint64_t count = read_varint(r);
+	uint64_t count = record_varint(r);
 	enum wl_err err = WL_OK;
 	for (uint64_t i = 0; err == WL_OK && i < count; i++)
 		err = replay_change(to, r, has_kinds, offset, error);
@@ -103,12 +81,12 @@ enum wl_err replay_record(struct replay *to, uint64_t offset, struct bytes recor
 	uint8_t flags = reader_u8(&r);
 	int64_t micros = (int64_t)reader_u64(&r);
 	if (flags & RECORD_REDUCER)
-		(void)read_varint(&r);
+		(void)record_varint(&r);
 	enum wl_err err = flags & (RECORD_SCHEMA | RECORD_CHANGES)
 		? replay_schema(to, &r, (flags & RECORD_CHANGES) != 0, offset, error) : WL_OK;
 	if (err != WL_OK)
 		return err;
-	uint64_t tables = read_varint(&r);
+	uint64_t tables = record_varint(&r);
 	for (uint64_t i = 0; i < tables; i++) {
 		err = replay_table(to, &r, offset, error);
 		if (err != WL_OK)

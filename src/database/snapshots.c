@@ -220,6 +220,8 @@ static void writing_failed(struct database *db, const struct writing *x)
 {
 	struct snapshots *s = &db->snapshots;
 	s->cost += x->cost;
+	if (x->err == WL_ERR_CORRUPT) /* what it takes pages from is not to be believed: the next one takes none */
+		s->base_offset = COMMITLOG_NONE;
 	s->retry_after = s->retry_after == 0 ? RETRY_NANOS_MIN
 		: s->retry_after * 2 > RETRY_NANOS_MAX ? RETRY_NANOS_MAX : s->retry_after * 2;
 	s->retry_nanos = clock_mono_nanos() + s->retry_after;

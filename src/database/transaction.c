@@ -18,9 +18,8 @@
  *     own, and does not ask whether the log can be written.
  */
 #include "database/database_internal.h"
+#include "database/record_format.h"
 
-enum { RECORD_REDUCER = 1, RECORD_SCHEMA = 2, RECORD_CHANGES = 4 };
-enum { TABLE_TRUNCATED = 1, TABLE_DELETES = 2, TABLE_INSERTS = 4 };
 enum { BACKPRESSURE_WAIT_MS = 10000 };
 
 /* ---- LEB128 ---- */

@@ -213,8 +213,10 @@ static enum wl_err transact(struct database *db, struct update *u, struct runtim
 	store_tx_begin(db->store);
 	err = make_changes(db, u, &renames, is_names, instance);
 	u->is_trial = err == WL_OK && u->policy != NULL && u->policy->trial != NULL;
-	if (u->is_trial)
+	if (u->is_trial) {
+		db_log_host(db, 2, "Dry run: undone");
 		err = report(db, u);
+	}
 	db->updating = true;
 	if (err != WL_OK || u->is_trial)
 		db_rollback(db);
@@ -319,6 +321,8 @@ enum wl_err database_update(struct database *db, enum runtime_kind kind, struct 
 	pthread_mutex_lock(&db->lock);
 	bool same = memcmp(db->module.hash, u.hash, 32) == 0 && db->module.kind == kind;
 	pthread_mutex_unlock(&db->lock);
+	if (same && policy != NULL && policy->trial != NULL)
+		return WL_OK;
 	if (same)
 		return environment == NULL ? WL_OK : database_environment_update(db, environment, NULL, error);
 	enum wl_err err = database_describe(db->options.runtime, kind, code, u.hash, &u.program, &u.def, error);

@@ -96,16 +96,17 @@ static uint64_t free_folder(struct control *control, const char *dir)
 }
 
 static enum wl_err commit(struct control *control, const struct host_adoption *a,
-	const struct control_database *record, struct error *error)
+	const struct control_database *record, bool names, struct error *error)
 {
 	struct buf change = BUF_INIT(CONTROL_RECORD_BYTES_MAX);
 	control_put_database(&change, record);
-	for (uint32_t i = 0; i < a->name_count; i++) {
+	for (uint32_t i = 0; names && i < a->name_count; i++) {
 		const struct control_name *name = control_name(control, a->names[i]);
 		if (name == NULL || !name->owned)
 			control_put_domain(&change, a->names[i], &a->owner);
 	}
-	control_put_names(&change, &a->identity, a->names, a->name_count);
+	if (names)
+		control_put_names(&change, &a->identity, a->names, a->name_count);
 	enum wl_err err = control_commit(control, &change, error);
 	buf_deinit(&change);
 	return err;
@@ -120,7 +121,9 @@ static enum wl_err adopt(struct control *control, const char *dir, const struct 
 	if (replaces && !a->replaces)
 		return fail(error, WL_ERR_EXISTS, "the database %s is there already: --replace takes its place, --name NAME "
 			"puts a copy beside it", hex);
-	enum wl_err err = check_names(control, a, error);
+	if (replaces && there->locked)
+		return fail(error, WL_ERR_EXISTS, "the database %s is locked: unlock it before it is replaced", hex);
+	enum wl_err err = replaces ? WL_OK : check_names(control, a, error);
 	if (err != WL_OK)
 		return err;
 	uint64_t old = replaces ? there->replica : 0;
@@ -136,7 +139,7 @@ static enum wl_err adopt(struct control *control, const char *dir, const struct 
 	if (err == WL_OK && replaces)
 		err = files_replica_leave(dir, old, error);
 	if (err == WL_OK)
-		err = commit(control, a, &record, error);
+		err = commit(control, a, &record, !replaces, error);
 	if (err != WL_OK) {
 		files_replica_remove(dir, record.replica);
 		if (replaces)

@@ -32,7 +32,7 @@ struct host_adoption {
 	enum runtime_kind kind;
 	const struct str *names;
 	uint32_t name_count;
-	bool replaces; /* a database with this identity goes when the new one is whole */
+	bool replaces; /* a database with this identity goes when the new one is whole; its names stay what they are */
 	/* Writes the new folder's files, and syncs them. */
 	enum wl_err (*fill)(void *context, const char *folder, struct error *error);
 	void *context;

@@ -176,7 +176,7 @@ static int days_in_month(int year, int month)
 	return days[month - 1] + (month == 2 && leap);
 }
 
-static enum wl_err parse_timestamp(struct buf *out, struct str text)
+bool sats_parse_timestamp(struct str text, int64_t *micros_out)
 {
 	struct scanner s = { text.data, text.data + text.len, false };
 	int year = scan_number(&s, 4);
@@ -194,10 +194,10 @@ static enum wl_err parse_timestamp(struct buf *out, struct str text)
 	int offset = scan_offset_seconds(&s);
 	if (s.failed || s.at != s.end || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) ||
 		hour > 23 || minute > 59 || second > 60)
-		return WL_ERR_INVALID;
+		return false;
 	int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
-	int64_t value = seconds * 1000000 + micros;
-	return put(out, &value, sizeof(value));
+	*micros_out = seconds * 1000000 + micros;
+	return true;
 }
 
 enum wl_err sats_parse_literal(struct buf *out, const struct sats_type *type, struct str text)
@@ -212,13 +212,14 @@ enum wl_err sats_parse_literal(struct buf *out, const struct sats_type *type, st
 	}
 	if (sats_is_bytes(type))
 		return parse_bytes(out, text);
+	int64_t micros;
 	switch (sats_special_of(type)) {
 	case SATS_IDENTITY:
 		return parse_reversed_hex(out, without_hex_prefix(text), 32);
 	case SATS_CONNECTION_ID:
 		return parse_reversed_hex(out, without_hex_prefix(text), 16);
 	case SATS_TIMESTAMP:
-		return parse_timestamp(out, text);
+		return sats_parse_timestamp(text, &micros) ? put(out, &micros, sizeof(micros)) : WL_ERR_INVALID;
 	case SATS_UUID:
 		return parse_uuid(out, text);
 	default:

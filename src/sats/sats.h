@@ -172,6 +172,8 @@ uint64_t sats_hash(const struct sats_type *type, const struct sats_typespace *sp
 enum { SATS_INTEGER_TEXT_MAX = 80 };
 /* Decimal digits of any integer type; not terminated. Returns the length. */
 size_t sats_integer_format(enum sats_tag tag, const uint8_t *valid, char out[SATS_INTEGER_TEXT_MAX]);
+/* "2026-01-31T12:00:00[.123456](Z|+01:00)" as micros since 1970. */
+bool sats_parse_timestamp(struct str text, int64_t *micros);
 /* The literal `text` (SQL, without quotes) as a value of `type`, appended as BSATN: integers, floats, String, bytes,
  * Identity, ConnectionId, Timestamp, Uuid (sql-and-subscriptions.md section 3.1). WL_ERR_INVALID when it is none,
  * WL_ERR_UNSUPPORTED when the type has no literals (Bool among them), WL_ERR_MEMORY when `out` failed. */

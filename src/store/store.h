@@ -275,16 +275,16 @@ enum store_status store_table_drop(struct store *store, struct store_table *tabl
  */
 enum store_status store_table_replace(struct store *store, struct store_table *table, const struct store_table_def *to,
 	struct bytes suffix, struct store_table **out);
-/* What the open transaction has made of the tables, in order; borrowed until it ends. For the log. */
 /* A table that the open transaction has dropped or replaced, by its name: as the last commit left it, to be read. NULL:
  * there is none. */
 struct store_table *store_table_before(struct store *store, struct str name);
+struct store_table *store_table_before_by_id(struct store *store, uint32_t id);
+void store_table_see(struct store_table *table); /* such a one was looked at */
+bool store_table_seen(const struct store_table *table);
 /* Sequences of a table that was just created go on where those with their names were. */
 enum store_status store_table_take_positions(struct store *store, const struct store_table *from,
 	struct store_table *to);
-void store_table_see(struct store_table *table); /* such a one was looked at */
-bool store_table_seen(const struct store_table *table);
-struct store_table *store_table_before_by_id(struct store *store, uint32_t id);
+/* What the open transaction has made of the tables, in order; borrowed until it ends. For the log. */
 enum store_schema_kind { STORE_TABLE_CREATED = 1, STORE_TABLE_DROPPED = 2, STORE_TABLE_REPLACED = 3 };
 struct store_schema_change {
 	enum store_schema_kind kind;

@@ -94,22 +94,24 @@ class Backups(Suite):
         self.work(30)
         self.create()
         self.equal("and goes on", self.verified(), self.state())
+        self.moments = moments
         with tempfile.TemporaryDirectory(prefix="worldline-restored-") as other:
             for i, (offset, hash_, when) in enumerate(moments):
                 text = self.must("restore to an offset", "backup", "restore", "b", "--data-dir", other, "--to",
-                                 str(offset), "--name", f"at-{i}")
-                self.check("that offset's state", f"transaction {offset}," in text and hash_ not in ("", None), text)
+                                 str(offset), *(["--replace"] if i else []))
+                self.check("that offset's state", f"transaction {offset}," in text and hash_ in text, (hash_, text))
                 stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(when)) + f".{int(when % 1 * 1e6):06}Z"
                 text = self.must("restore to a time", "backup", "restore", "b", "--data-dir", other, "--to", stamp,
-                                 *(["--replace"] if i else []))
+                                 "--replace")
                 self.check("that time's state", f"transaction {offset}," in text and hash_ in text,
                            (stamp, hash_, text))
         self.refused("a transaction that is not there", "ends at transaction", "backup", "restore", "b", "--data-dir",
                      os.path.join(self.folder, "none"), "--to", "99999999")
         self.refused("a time before all", "that early", "backup", "restore", "b", "--data-dir",
-                     os.path.join(self.folder, "none"), "--to", "2001-01-01")
-        self.refused("nonsense", "neither", "backup", "restore", "b", "--data-dir", os.path.join(self.folder, "none"),
-                     "--to", "yesterday")
+                     os.path.join(self.folder, "none"), "--to", "2001-01-01T00:00:00Z")
+        for nonsense in ("yesterday", "-5", "99999999999999999999", "2026-02-30T00:00:00Z"):
+            self.refused("nonsense", "neither", "backup", "restore", "b", "--data-dir",
+                         os.path.join(self.folder, "none"), f"--to={nonsense}")
 
     def under_load(self):
         """Backups while calls and snapshots go on: each is a state that was."""
@@ -137,6 +139,39 @@ class Backups(Suite):
                 text = self.must("the same moment from the newest", "backup", "restore", "loaded", "--data-dir", other,
                                  "--to", str(offset), *(["--replace"] if os.listdir(other) else []))
                 self.check("is the same state", hash_ in text, (offset, hash_, text))
+
+    def killed(self):
+        """A restore that dies anywhere leaves the database that was there, or the new one."""
+        folders = os.path.join(self.host.data_dir, "replicas")
+        count = len(os.listdir(folders))
+        self.host.stop()
+        states, seen = {kind: None for kind in ("old", "new")}, {"old": 0, "new": 0}
+        self.host.start()
+        states["old"] = self.state()[1]
+        target = self.moments[2]
+        states["new"] = target[1]
+        for i in range(12):
+            self.host.stop()
+            process = subprocess.Popen([self.host.binary, "backup", "restore", "b", "--data-dir", self.host.data_dir,
+                                        "--to", str(target[0]), "--replace"], cwd=self.folder,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(0.004 * i)
+            process.kill()
+            process.wait()
+            self.host.start()
+            now = self.state()[1]
+            kind = [name for name, state in states.items() if state == now]
+            self.check(f"killed after {4 * i} ms", len(kind) > 0, now)
+            seen[(kind or ["old"])[0]] += 1
+            if kind == ["new"]:
+                break
+        self.check("some of them were too early", seen["old"] > 0, seen)
+        self.host.stop()
+        self.must("at last", "backup", "restore", "b", "--data-dir", self.host.data_dir, "--to", str(target[0]),
+                  "--replace")
+        self.host.start()
+        self.equal("it is there", self.state()[1], states["new"])
+        self.equal("nothing else is left", len(os.listdir(folders)), count)
 
     def back(self):
         """In place of the live one, which has gone on; it serves, and goes on as another line of history."""
@@ -171,6 +206,7 @@ class Backups(Suite):
         self.equal("and is there after a restart", self.state(), state)
         self.refused("another line of history", "another line of history", "backup", "create", NAME, "b", "--data-dir",
                      self.host.data_dir)
+        self.equal("what is refused leaves it whole", self.verified("b"), kept)
         self.refused("another database", "another database", "backup", "create", "copy", "b", "--data-dir",
                      self.host.data_dir)
         self.create("since")
@@ -246,6 +282,7 @@ class Backups(Suite):
                 self.under_load()
                 self.back()
                 self.damaged()
+                self.killed()
                 self.documented()
                 self.check("there was work", self.calls[True] > 300, self.calls)
         finally:

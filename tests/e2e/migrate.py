@@ -386,6 +386,10 @@ WL_REDUCER(step,"""
         self.check("a trial says what would change", trial[0] == 200 and
                    json.loads(trial[1])["DryRun"]["tables"] == [
                        {"table": "person", "inserted": len(people), "deleted": len(people)}], trial)
+        for path, body in (("nobody?dry_run=true", program), ("live?dry_run=true&clear=true", program)):
+            answer = self.request("PUT", "/v1/database/" + path, body)
+            self.check(f"no dry run of {path}", answer[0] == 400 and "a dry run needs" in answer[1], answer)
+        self.equal("no name was taken", self.request("GET", "/v1/database/nobody")[0], 404)
         for what, bad, text in (("fails", fails, "cannot move"), ("traps", traps, "migration function failed")):
             for query in ("?dry_run=true", f"?policy=BreakClients&token={self.plan(bad)[0]['token']}"):
                 answer = self.request("PUT", "/v1/database/live" + query, bad)

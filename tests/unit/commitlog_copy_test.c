@@ -177,6 +177,26 @@ START_TEST(cut_short)
 }
 END_TEST
 
+/* Goal: damage in a log is named by who copies it, and what is there stays. */
+START_TEST(damaged)
+{
+	struct world w = world_new(28);
+	struct commitlog_copy copy;
+	for (int i = 0; i < 4; i++) {
+		append(&w, 5);
+		drain(&w);
+	}
+	ck_assert_int_eq(copy_now(&w, &copy), WL_OK);
+	append(&w, 5);
+	drain(&w);
+	ck_assert(storage_faulty_flip(w.disk, FIRST_SEGMENT, 200, 1));
+	ck_assert_int_eq(copy_now(&w, &copy), WL_ERR_CORRUPT);
+	ck_assert_msg(strstr(w.error.text, "valid ones lie behind") != NULL, "%s", w.error.text);
+	ck_assert_uint_eq(copied(&w), 20);
+	world_end(&w);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("commitlog_copy");
@@ -186,6 +206,7 @@ int main(void)
 	tcase_add_test(tests, another_log);
 	tcase_add_test(tests, scan_from);
 	tcase_add_test(tests, cut_short);
+	tcase_add_test(tests, damaged);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
