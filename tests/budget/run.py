@@ -26,7 +26,7 @@ INSTRUCTIONS_TRANSFER_MAX = 11500  # 8,600; two look-ups and two updates through
 INSTRUCTIONS_NOTHING_MAX = 3800    # 2,800; all but the module's own work
 INSTRUCTIONS_UPDATE_MAX = 1500     # 1,050; what live queries add to a transfer, however many subscribe
 INSTRUCTIONS_VIEWS_MAX = 50        # 30; what views add to a commit that touches nothing that they read
-INSTRUCTIONS_UNTOUCHED_MAX = 55    # 47, up to 51 beside other work; what live queries add to a commit that touches no table
+INSTRUCTIONS_UNTOUCHED_MAX = 55    # 47, up to 51 beside other work: live queries whose tables a commit does not touch
 SYSCALLS_MAX = 0.1                 # 0.07; at 64 × 40, confirmed
 
 passed = failed = 0
